@@ -1,0 +1,31 @@
+import type { Geometry } from '../geometry.js'
+
+/** Weight formats the engine reads, by their safetensors names. */
+export type WeightDType = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
+
+/** A tensor that has been checked: it lies inside its file, aligned to its element, at the size its shape says. */
+export interface TensorRef {
+  /** Name in the file, which may differ from the canonical one. */
+  readonly name: string
+  readonly file: string
+  /** Absolute byte offset in the file. */
+  readonly offset: number
+  readonly bytes: number
+  readonly dtype: WeightDType
+  readonly shape: readonly number[]
+  /** Factor on every element (ComfyUI's scaled fp8 files carry one per matrix); absent means 1. */
+  readonly scale?: number
+}
+
+/** An encoder found on disk: its geometry and where each tensor lies. No weight has been read. */
+export interface Checkpoint {
+  /** The path the user gave. */
+  readonly path: string
+  readonly geometry: Geometry
+  /** By canonical name (geometry.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
+  readonly tensors: ReadonlyMap<string, TensorRef>
+  /** tokenizer.json or spiece.model beside the weights, where one was found. */
+  readonly tokenizerPath?: string
+  /** skrr-plan.json beside the weights: the plan the checkpoint was exported under. */
+  readonly planPath?: string
+}

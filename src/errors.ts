@@ -1,0 +1,79 @@
+/**
+ * Every failure a caller can meet is one of these. The message names where (file, field), what was found and what was
+ * expected, and, where there is one, the way out. `code` is stable and meant for programs.
+ */
+export type ErrorCode =
+  | 'ERR_CHECKPOINT' // a model folder or file that cannot be used
+  | 'ERR_PLAN' // a plan that is malformed or made for another model
+  | 'ERR_TOKENIZER' // tokenizer files missing or not understood
+  | 'ERR_INPUT' // prompts, ids, embeddings or options of a call
+  | 'ERR_OUTPUT' // a file that cannot be written
+  | 'ERR_DEVICE' // a device or native library that is asked for and not there
+  | 'ERR_ENGINE' // the native engine failed while loading or running
+  | 'ERR_DISPOSED' // the encoder was disposed
+
+/** What an error says, in the order it is printed: `file: field: found F, expected E. hint`. */
+export interface ErrorDetail {
+  file?: string | undefined
+  field?: string | undefined
+  found?: string | undefined
+  expected?: string | undefined
+  hint?: string | undefined
+  /** A sentence instead of found/expected, where that form does not fit. */
+  message?: string | undefined
+}
+
+export class SkrrError extends Error {
+  override readonly name: string = 'SkrrError'
+  constructor(
+    readonly code: ErrorCode,
+    readonly detail: ErrorDetail,
+    options?: ErrorOptions,
+  ) {
+    super(describe(detail), options)
+  }
+}
+
+export class CheckpointError extends SkrrError {
+  override readonly name = 'CheckpointError'
+  constructor(detail: ErrorDetail, options?: ErrorOptions) {
+    super('ERR_CHECKPOINT', detail, options)
+  }
+}
+
+export class PlanError extends SkrrError {
+  override readonly name = 'PlanError'
+  constructor(detail: ErrorDetail, options?: ErrorOptions) {
+    super('ERR_PLAN', detail, options)
+  }
+}
+
+export class TokenizerError extends SkrrError {
+  override readonly name = 'TokenizerError'
+  constructor(detail: ErrorDetail, options?: ErrorOptions) {
+    super('ERR_TOKENIZER', detail, options)
+  }
+}
+
+export class InputError extends SkrrError {
+  override readonly name = 'InputError'
+  constructor(detail: ErrorDetail, options?: ErrorOptions) {
+    super('ERR_INPUT', detail, options)
+  }
+}
+
+export class OutputError extends SkrrError {
+  override readonly name = 'OutputError'
+  constructor(detail: ErrorDetail, options?: ErrorOptions) {
+    super('ERR_OUTPUT', detail, options)
+  }
+}
+
+function describe(d: ErrorDetail): string {
+  const where = [d.file, d.field].filter((part) => part !== undefined)
+  const found = d.found === undefined ? [] : [`found ${d.found}`]
+  const expected = d.expected === undefined ? [] : [`expected ${d.expected}`]
+  const what = d.message ?? [...found, ...expected].join(', ')
+  const sentence = [...where, what].join(': ')
+  return d.hint === undefined ? sentence : `${sentence}. ${d.hint}`
+}
