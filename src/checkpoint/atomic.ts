@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { OutputError, SkrrError } from '../errors.js'
+import { ioReason } from './files.js'
+
+/** Outputs appear whole under their name or not at all: written beside it under another name, flushed, renamed. */
+
+/** Writes a file through `fill`. Throws OutputError, or whatever `fill` itself threw of ours or by an abort. */
+export async function writeFileAtomically(
+  file: string,
+  fill: (handle: FileHandle) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const temporary = temporaryName(file)
+  try {
+    signal?.throwIfAborted()
+    const handle = await open(temporary, 'wx')
+    try {
+      await fill(handle)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    signal?.throwIfAborted()
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw asOutputError(file, error, signal)
+  }
+}
+
+/** Makes a new folder through `fill`, which gets the temporary path. An existing folder must be empty. */
+export async function writeFolderAtomically(
+  folder: string,
+  fill: (temporary: string) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const exists = await isEmptyFolder(folder)
+  const temporary = temporaryName(folder)
+  try {
+    signal?.throwIfAborted()
+    await mkdir(temporary)
+    await fill(temporary)
+    signal?.throwIfAborted()
+    if (exists) await rmdir(folder)
+    await rename(temporary, folder)
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
+    throw asOutputError(folder, error, signal)
+  }
+}
+
+/** False where nothing is there; an OutputError where something is that must not be touched. */
+async function isEmptyFolder(folder: string): Promise<boolean> {
+  let names: string[]
+  try {
+    names = await readdir(folder)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    const found =
+      error instanceof Error && 'code' in error && error.code === 'ENOTDIR' ? 'a file' : ioReason(error)
+    throw new OutputError({ file: folder, found, expected: 'a new or empty folder' }, { cause: error })
+  }
+  if (names.length === 0) return true
+  throw new OutputError({
+    file: folder,
+    found: `a folder with ${names.length} entries`,
+    expected: 'a new or empty folder',
+    hint: 'Nothing was written.',
+  })
+}
+
+// dot first: whoever lists the folder meanwhile passes over it
+const temporaryName = (path: string): string =>
+  join(dirname(resolve(path)), `.${basename(resolve(path))}.${randomBytes(6).toString('hex')}.tmp`)
+
+function asOutputError(file: string, error: unknown, signal: AbortSignal | undefined): unknown {
+  if (error instanceof SkrrError || (signal?.aborted === true && error === signal.reason)) return error
+  return new OutputError({ file, message: `cannot be written: ${ioReason(error)}` }, { cause: error })
+}

@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+
+export const GOLDEN = join(import.meta.dirname, '../golden')
+export const DATA = join(import.meta.dirname, '../data')
+
+/** A folder that is gone when the test is over. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** The bytes of a file with any header text, true or false, and that many zero bytes of data. */
+export function fileWith(header: unknown, dataBytes = 0): Uint8Array {
+  const json = typeof header === 'string' ? header : JSON.stringify(header)
+  const length = Buffer.byteLength(json)
+  const bytes = Buffer.alloc(8 + length + dataBytes)
+  bytes.writeBigUInt64LE(BigInt(length))
+  bytes.write(json, 8)
+  return bytes
+}
+
+/** The error a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<Error> {
+  const outcome = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (outcome instanceof Error) return outcome
+  throw new Error('expected a rejection')
+}
