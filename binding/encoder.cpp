@@ -1,0 +1,179 @@
+#include "binding/encoder.h"
+
+#include <string>
+
+#include "binding/parse.h"
+
+namespace skrr::binding {
+namespace {
+
+// What open() hands to the constructor through a Napi::External.
+struct Opened {
+  std::shared_ptr<Encoder> encoder;
+  int width;
+  size_t positions;
+};
+
+std::shared_ptr<CancelFlag> flag_of(const Napi::Value& value) {
+  return CancelToken::Unwrap(value.As<Napi::Object>())->flag();
+}
+
+Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
+
+// Holds an array until the promise settles and returns its data.
+template <class T>
+T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
+  T* data = array_of<T>(value, type, count, name);
+  pending.kept.push_back(Napi::Persistent(value));
+  return data;
+}
+
+Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
+  const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();
+  const size_t sequences = batch.Get("starts").As<Napi::TypedArray>().ElementLength() - 1;
+  Input input;
+  input.batch.sequences = int(sequences);
+  input.batch.tokens = int(tokens);
+  input.batch.starts = keep<int32_t>(pending, batch.Get("starts"), napi_int32_array, sequences + 1, "starts");
+  input.batch.positions = keep<int32_t>(pending, batch.Get("positions"), napi_int32_array, tokens, "positions");
+  input.batch.visible = keep<uint8_t>(pending, batch.Get("visible"), napi_uint8_array, tokens, "visible");
+  if (batch.Get("embeds").IsTypedArray()) {
+    input.embeds = keep<float>(pending, batch.Get("embeds"), napi_float32_array, tokens * width, "embeds");
+  } else {
+    input.ids = keep<int32_t>(pending, batch.Get("ids"), napi_int32_array, tokens, "ids");
+  }
+  return input;
+}
+
+Output parse_output(Pending& pending, const Napi::Value& array, const std::string& type, const Napi::Value& rows,
+                    size_t tokens, size_t width) {
+  Output output;
+  output.rows = keep<int32_t>(pending, rows, napi_int32_array, tokens, "outputRows");
+  const size_t elements = array.As<Napi::TypedArray>().ElementLength();
+  for (size_t t = 0; t < tokens; t++) {
+    if (output.rows[t] < 0 || (size_t(output.rows[t]) + 1) * width > elements) {
+      throw Napi::RangeError::New(array.Env(), "outputRows: found " + std::to_string(output.rows[t]));
+    }
+  }
+  if (type == "f32") {
+    output.data = keep<float>(pending, array, napi_float32_array, elements, "output");
+  } else {
+    output.type = type == "bf16" ? OutputType::kBF16 : OutputType::kF16;
+    output.data = keep<uint16_t>(pending, array, napi_uint16_array, elements, "output");
+  }
+  return output;
+}
+
+}  // namespace
+
+Napi::Function EncoderObject::define(Napi::Env env) {
+  const Napi::Function function = DefineClass(env, "Encoder",
+                                              {InstanceMethod<&EncoderObject::load>("load"),
+                                               InstanceMethod<&EncoderObject::keep_only>("keepOnly"),
+                                               InstanceMethod<&EncoderObject::encode>("encode"),
+                                               InstanceMethod<&EncoderObject::memory>("memory"),
+                                               InstanceMethod<&EncoderObject::dispose>("dispose")});
+  EngineThread::of(env).encoder_class = Napi::Persistent(function);
+  return function;
+}
+
+Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
+  const cpu::Options options = parse_cpu_options(info[1].As<Napi::Object>());
+  const auto opened = std::make_shared<Opened>(
+      Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks())});
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = [opened](Napi::Env env) -> Napi::Value {
+    return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
+  };
+  return EngineThread::of(env).submit(env, flag_of(info[2]), std::move(pending), [=](Pending&) {
+    opened->encoder = std::make_shared<Encoder>(spec, [&](const Geometry& geometry, const FixedTensors& fixed) {
+      return std::make_unique<cpu::CpuBackend>(geometry, fixed, options);
+    });
+  });
+}
+
+EncoderObject::EncoderObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EncoderObject>(info) {
+  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Encoder: use open()");
+  Opened& opened = *info[0].As<Napi::External<Opened>>().Data();
+  encoder_ = std::move(opened.encoder);
+  width_ = opened.width;
+  positions_ = opened.positions;
+}
+
+// Collected without dispose(): gigabytes are unmapped on the engine thread, not in the garbage collector's pause.
+EncoderObject::~EncoderObject() {
+  EngineThread* engine = Env().GetInstanceData<EngineThread>();
+  if (encoder_ && engine) engine->submit_detached([encoder = std::move(encoder_)] {});
+}
+
+std::shared_ptr<Encoder> EncoderObject::encoder(Napi::Env env) const {
+  if (encoder_) return encoder_;
+  const Napi::Error error = Napi::Error::New(env, "the encoder was disposed");
+  error.Set("code", Napi::String::New(env, "ERR_DISPOSED"));
+  throw error;
+}
+
+Napi::Value EncoderObject::load(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<int> sub_blocks = parse_sub_blocks(info[0]);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[1]);
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = nothing;
+  if (info[2].IsFunction()) pending->on_progress = Napi::Persistent(info[2].As<Napi::Function>());
+  return EngineThread::of(env).submit(
+      env, cancel, std::move(pending), [encoder = encoder(env), sub_blocks, cancel](Pending& job) {
+        encoder->load(sub_blocks, [&](uint64_t done, uint64_t total) { job.report(done, total); }, *cancel);
+      });
+}
+
+Napi::Value EncoderObject::keep_only(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = nothing;
+  return EngineThread::of(env).submit(
+      env, std::make_shared<CancelFlag>(), std::move(pending),
+      [encoder = encoder(env), keep = parse_sub_blocks(info[0])](Pending&) { encoder->keep_only(keep); });
+}
+
+Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object batch = info[0].As<Napi::Object>();
+  const LayerTable table = parse_table(info[1], info[2], positions_);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[5]);
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = nothing;
+  const Input input = parse_input(*pending, batch, size_t(width_));
+  const Output output = parse_output(*pending, info[3], info[4].As<Napi::String>().Utf8Value(),
+                                     batch.Get("outputRows"), size_t(input.batch.tokens), size_t(width_));
+  return EngineThread::of(env).submit(
+      env, cancel, std::move(pending),
+      [encoder = encoder(env), input, table, output, cancel](Pending&) { encoder->encode(input, table, output, *cancel); });
+}
+
+Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {
+  const Memory memory = encoder(info.Env())->memory();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("weights", double(memory.weights));
+  object.Set("embedding", double(memory.embedding));
+  object.Set("workspace", double(memory.workspace));
+  return object;
+}
+
+Napi::Value EncoderObject::dispose(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto freed = std::make_shared<double>(0);
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = [freed](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *freed); };
+  // Jobs before this one hold the encoder too; when it is this one's turn they are over, and it is the last holder.
+  auto holder = std::make_shared<std::shared_ptr<Encoder>>(encoder(env));
+  encoder_.reset();
+  return EngineThread::of(env).submit(env, std::make_shared<CancelFlag>(), std::move(pending), [holder, freed](Pending&) {
+    const Memory memory = (*holder)->memory();
+    *freed = double(memory.weights + memory.workspace);
+    holder->reset();
+  });
+}
+
+}  // namespace skrr::binding

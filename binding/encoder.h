@@ -1,0 +1,42 @@
+// The JavaScript class Encoder: each method copies its small arguments, submits a job and returns a promise.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "binding/jobs.h"
+#include "engine/encoder.h"
+
+namespace skrr::binding {
+
+class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  // open(spec, options, cancel): Promise<Encoder>. Maps the files; loads no sub-block.
+  static Napi::Value open(const Napi::CallbackInfo& info);
+
+  explicit EncoderObject(const Napi::CallbackInfo& info);
+  ~EncoderObject() override;
+
+ private:
+  // load(subBlocks: Int32Array, cancel, onProgress | undefined): Promise<void>
+  Napi::Value load(const Napi::CallbackInfo& info);
+  // keepOnly(subBlocks: Int32Array): Promise<void>
+  Napi::Value keep_only(const Napi::CallbackInfo& info);
+  // encode(batch, slots: Int32Array, scales: Float32Array, output: Float32Array | Uint16Array, type, cancel): Promise<void>
+  Napi::Value encode(const Napi::CallbackInfo& info);
+  // memory(): { weights, embedding, workspace } in bytes
+  Napi::Value memory(const Napi::CallbackInfo& info);
+  // dispose(): Promise<number>, the bytes freed. The object is unusable from the call on.
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Encoder> encoder(Napi::Env env) const;  // throws ERR_DISPOSED
+
+  std::shared_ptr<Encoder> encoder_;
+  int width_ = 0;
+  size_t positions_ = 0;
+};
+
+}  // namespace skrr::binding

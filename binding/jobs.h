@@ -1,0 +1,84 @@
+// Work on the engine thread, promises on the JavaScript thread.
+//
+// One EngineThread per Node environment (main thread or Worker). Everything of Node-API happens on the JavaScript
+// thread: the engine thread only fills a Pending and posts a message about it.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/job_queue.h"
+
+namespace skrr::binding {
+
+// A promise in the making, with what must live until it settles.
+struct Pending {
+  explicit Pending(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
+
+  void report(uint64_t done, uint64_t total) {  // engine thread
+    done_bytes.store(done, std::memory_order_relaxed);
+    total_bytes.store(total, std::memory_order_relaxed);
+    if (on_report) on_report();
+  }
+
+  Napi::Promise::Deferred deferred;
+  std::vector<Napi::Reference<Napi::Value>> kept;  // arrays the engine reads or writes
+  Napi::FunctionReference on_progress;             // (doneBytes, totalBytes), may be empty
+  std::function<Napi::Value(Napi::Env)> result;    // makes the resolved value, on the JavaScript thread
+
+  std::string error_code, error_message;  // set by a job that failed
+  std::atomic<uint64_t> done_bytes{0}, total_bytes{0};
+  std::atomic<bool> report_posted{false};  // progress is coalesced: one message on its way at a time
+  std::function<void()> on_report;
+};
+
+class EngineThread {
+ public:
+  static void install(Napi::Env env);
+  static EngineThread& of(Napi::Env env) { return *env.GetInstanceData<EngineThread>(); }
+
+  explicit EngineThread(Napi::Env env);
+
+  // Runs `work` on the engine thread; what it throws rejects the promise. `pending` must hold all arrays work touches.
+  Napi::Promise submit(Napi::Env env, std::shared_ptr<CancelFlag> cancel, std::unique_ptr<Pending> pending,
+                       std::function<void(Pending&)> work);
+
+  // Runs `work` with nobody waiting for it (to free memory off the JavaScript thread).
+  void submit_detached(std::function<void()> work);
+
+  Napi::FunctionReference encoder_class;  // the JavaScript class open() makes objects of
+
+ private:
+  struct Message {
+    Pending* pending;
+    bool settled;
+  };
+  static void deliver(Napi::Env env, Napi::Function, EngineThread* self, Message* message);
+  using Channel = Napi::TypedThreadSafeFunction<EngineThread, Message, deliver>;
+
+  void post(Pending* pending, bool settled);
+  void settle(Napi::Env env, Pending& pending);
+
+  Channel channel_;
+  int live_ = 0;  // unsettled promises: while there are any, the process stays alive
+  std::unique_ptr<JobQueue> queue_;
+};
+
+// The JavaScript class CancelToken: cancel() raises the flag of the jobs it was given to.
+class CancelToken : public Napi::ObjectWrap<CancelToken> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit CancelToken(const Napi::CallbackInfo& info) : Napi::ObjectWrap<CancelToken>(info) {}
+  std::shared_ptr<CancelFlag> flag() const { return flag_; }
+
+ private:
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+  std::shared_ptr<CancelFlag> flag_ = std::make_shared<CancelFlag>();
+};
+
+}  // namespace skrr::binding

@@ -1,0 +1,138 @@
+#include "binding/parse.h"
+
+#include <string>
+
+namespace skrr::binding {
+namespace {
+
+Napi::Value field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) throw Napi::TypeError::New(object.Env(), std::string(name) + ": missing");
+  return value;
+}
+
+double number(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsNumber()) throw Napi::TypeError::New(object.Env(), std::string(name) + ": expected a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::string text(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsString()) throw Napi::TypeError::New(object.Env(), std::string(name) + ": expected a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Napi::Array list(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsArray()) throw Napi::TypeError::New(object.Env(), std::string(name) + ": expected an array");
+  return value.As<Napi::Array>();
+}
+
+DType parse_dtype(const Napi::Env& env, const std::string& name) {
+  if (name == "F32") return DType::kF32;
+  if (name == "F16") return DType::kF16;
+  if (name == "BF16") return DType::kBF16;
+  if (name == "F8_E4M3") return DType::kF8E4M3;
+  throw Napi::TypeError::New(env, "dtype: found " + name);
+}
+
+// The tensor under `role`, or an absent one.
+TensorSource parse_tensor(const Napi::Object& tensors, const char* role) {
+  const Napi::Value value = tensors.Get(role);
+  if (!value.IsObject()) return {};
+  const Napi::Object object = value.As<Napi::Object>();
+  TensorSource source;
+  source.name = text(object, "name");
+  source.file = int(number(object, "file"));
+  source.offset = uint64_t(number(object, "offset"));
+  source.dtype = parse_dtype(object.Env(), text(object, "dtype"));
+  source.rows = int64_t(number(object, "rows"));
+  source.columns = int64_t(number(object, "columns"));
+  source.scale = float(number(object, "scale"));
+  return source;
+}
+
+SubBlockSource parse_sub_block(const Napi::Object& tensors) {
+  SubBlockSource source;
+  source.norm = parse_tensor(tensors, "norm");
+  source.q = parse_tensor(tensors, "q");
+  source.k = parse_tensor(tensors, "k");
+  source.v = parse_tensor(tensors, "v");
+  source.o = parse_tensor(tensors, "o");
+  source.bias = parse_tensor(tensors, "bias");
+  source.wi_0 = parse_tensor(tensors, tensors.Has("wi") ? "wi" : "wi_0");
+  source.wi_1 = parse_tensor(tensors, "wi_1");
+  source.wo = parse_tensor(tensors, "wo");
+  return source;
+}
+
+}  // namespace
+
+Geometry parse_geometry(const Napi::Object& object) {
+  Geometry g;
+  g.blocks = int(number(object, "blocks"));
+  g.width = int(number(object, "width"));
+  g.heads = int(number(object, "heads"));
+  g.head_dim = int(number(object, "headDim"));
+  g.ff = int(number(object, "ff"));
+  g.vocab = int(number(object, "vocab"));
+  g.buckets = int(number(object, "buckets"));
+  g.max_distance = int(number(object, "maxDistance"));
+  g.epsilon = float(number(object, "epsilon"));
+  g.activation = text(object, "activation") == "relu" ? Activation::kRelu : Activation::kGeluTanh;
+  g.gated = field(object, "gated").ToBoolean();
+  g.bias_per_block = field(object, "biasPerBlock").ToBoolean();
+  return g;
+}
+
+EncoderSpec parse_spec(const Napi::Object& object) {
+  EncoderSpec spec;
+  spec.geometry = parse_geometry(field(object, "geometry").ToObject());
+  const Napi::Array files = list(object, "files");
+  for (uint32_t i = 0; i < files.Length(); i++) spec.files.push_back(files.Get(i).ToString().Utf8Value());
+  const Napi::Object fixed = field(object, "fixed").ToObject();
+  spec.embedding = parse_tensor(fixed, "embedding");
+  spec.final_norm = parse_tensor(fixed, "final_norm");
+  spec.bias = parse_tensor(fixed, "bias");
+  const Napi::Array sub_blocks = list(object, "subBlocks");
+  for (uint32_t i = 0; i < sub_blocks.Length(); i++) {
+    spec.sub_blocks.push_back(parse_sub_block(sub_blocks.Get(i).ToObject()));
+  }
+  if (spec.sub_blocks.size() != size_t(spec.geometry.sub_blocks())) {
+    throw Napi::TypeError::New(object.Env(), "subBlocks: expected 2 * blocks of them");
+  }
+  return spec;
+}
+
+cpu::Options parse_cpu_options(const Napi::Object& object) {
+  cpu::Options options;
+  const std::string precision = text(object, "precision");
+  if (precision != "f32" && precision != "bf16") {
+    throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
+  }
+  options.precision = precision == "bf16" ? Precision::kBF16 : Precision::kF32;
+  options.threads = int(number(object, "threads"));
+  return options;
+}
+
+std::vector<int> parse_sub_blocks(const Napi::Value& value) {
+  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "subBlocks: expected an Int32Array");
+  const size_t count = value.As<Napi::TypedArray>().ElementLength();
+  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, "subBlocks");
+  return std::vector<int>(first, first + count);
+}
+
+LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions) {
+  const int32_t* slot = array_of<int32_t>(slots, napi_int32_array, positions, "slots");
+  const float* scale = array_of<float>(scales, napi_float32_array, positions, "scales");
+  LayerTable table(positions);
+  for (size_t p = 0; p < positions; p++) {
+    const bool valid = slot[p] == kSkipped || (slot[p] >= 0 && size_t(slot[p]) < positions && (slot[p] - int(p)) % 2 == 0);
+    if (!valid) throw Napi::RangeError::New(slots.Env(), "slots: found " + std::to_string(slot[p]));
+    table[p] = {slot[p], scale[p]};
+  }
+  return table;
+}
+
+}  // namespace skrr::binding

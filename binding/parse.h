@@ -1,0 +1,32 @@
+// JavaScript objects to engine structures. src/native.ts has checked the values; these check the types, so that a
+// mistake on our side is a TypeError and never a wild read.
+#pragma once
+
+#include <napi.h>
+
+#include <vector>
+
+#include "cpu/cpu_backend.h"
+#include "engine/encoder.h"
+
+namespace skrr::binding {
+
+Geometry parse_geometry(const Napi::Object& object);
+EncoderSpec parse_spec(const Napi::Object& object);
+cpu::Options parse_cpu_options(const Napi::Object& object);
+std::vector<int> parse_sub_blocks(const Napi::Value& value);
+LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
+
+// A typed array of exactly `count` elements of T; throws a TypeError otherwise.
+template <class T>
+T* array_of(const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
+  if (value.IsTypedArray()) {
+    const Napi::TypedArray array = value.As<Napi::TypedArray>();
+    if (array.TypedArrayType() == type && array.ElementLength() == count) {
+      return reinterpret_cast<T*>(static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset());
+    }
+  }
+  throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected a typed array of " + std::to_string(count));
+}
+
+}  // namespace skrr::binding

@@ -1,0 +1,156 @@
+#include "cpu/cpu_backend.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace skrr::cpu {
+namespace {
+
+std::vector<float> read_all(const Tensor& tensor) {
+  std::vector<float> values(size_t(tensor.rows * tensor.columns));
+  if (tensor) read_floats(tensor, 0, int64_t(values.size()), values.data());
+  return values;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
+    : geometry_(geometry),
+      precision_(options.precision),
+      context_(options.threads),
+      final_norm_(read_all(fixed.final_norm)),
+      bias_(read_all(fixed.bias)),
+      slots_(size_t(geometry.sub_blocks())) {}
+
+const TileKernel& CpuBackend::tile_kernel() const {
+  return precision_ == Precision::kBF16 ? context_.kernels.bf16 : context_.kernels.f32;
+}
+
+// --- slots ---
+
+void CpuBackend::load(int sub_block, const SubBlockTensors& t, const CancelFlag& cancel) {
+  using Order = PackedMatrix::Order;
+  auto slot = std::make_unique<SubBlock>();
+  slot->norm = read_all(t.norm);
+  if (is_attention(sub_block)) {
+    slot->bias = read_all(t.bias);
+    slot->in = PackedMatrix(context_, tile_kernel(), {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
+    slot->out = PackedMatrix(context_, tile_kernel(), {&t.o}, Order::kStacked, cancel);
+  } else {
+    std::vector<const Tensor*> up{&t.wi_0};
+    if (geometry_.gated) up.push_back(&t.wi_1);
+    slot->in = PackedMatrix(context_, tile_kernel(), up, Order::kInterleaved, cancel);
+    slot->out = PackedMatrix(context_, tile_kernel(), {&t.wo}, Order::kStacked, cancel);
+  }
+  slots_[size_t(sub_block)] = std::move(slot);
+}
+
+void CpuBackend::unload(int sub_block) { slots_[size_t(sub_block)].reset(); }
+
+// --- the forward pass ---
+
+std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const float* embeddings) {
+  auto states = std::make_unique<CpuStates>();
+  states->width = geometry_.width;
+  states->hidden.assign(embeddings, embeddings + size_t(batch.tokens) * size_t(geometry_.width));
+  states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
+  states->positions.assign(batch.positions, batch.positions + batch.tokens);
+  states->visible.assign(batch.visible, batch.visible + batch.tokens);
+  for (int32_t position : states->positions) states->longest = std::max(states->longest, position + 1);
+  return states;
+}
+
+void CpuBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
+  CpuStates& s = static_cast<CpuStates&>(states);
+  for (int position = from; position < to; position++) {
+    const TableEntry& entry = table[size_t(position)];
+    if (entry.slot == kSkipped) continue;
+    const SubBlock& weights = *slots_[size_t(entry.slot)];
+    if (is_attention(position)) {
+      attention(weights, entry.scale, s, cancel);
+    } else {
+      feed_forward(weights, entry.scale, s, cancel);
+    }
+  }
+}
+
+void CpuBackend::finish(const States& states, float* out) {
+  const CpuStates& s = static_cast<const CpuStates&>(states);
+  const size_t width = size_t(geometry_.width);
+  for (size_t t = 0; t < size_t(s.tokens()); t++) {
+    rms_norm(&s.hidden[t * width], final_norm_.data(), out + t * width);
+  }
+}
+
+// h += scale * wo(act(wi_0 x) * (wi_1 x)), x = norm(h); ungated: h += scale * wo(act(wi x))
+void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
+  const Kernels& kernels = context_.kernels;
+  const auto activate = geometry_.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
+  const int columns = tile_kernel().columns;
+  const int64_t tile_floats = int64_t(tile_kernel().rows) * columns;
+  const int64_t stride = ceil_div(geometry_.ff, columns) * columns;  // of one row of activations, whole panels
+  wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
+  float* activations = wide_.as<float>();
+
+  pack_normed(weights, s, cancel);
+  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* tiles) {
+    activate(tiles, geometry_.gated ? tiles + tile_floats : nullptr, rows * columns);
+    for (int r = 0; r < rows; r++) {
+      std::memcpy(activations + (first_row + r) * stride + panel * columns, tiles + r * columns,
+                  size_t(columns) * sizeof(float));
+    }
+  };
+  if (geometry_.gated) {
+    multiply<2>(context_, rows_, weights.in, cancel, finish_tile);
+  } else {
+    multiply<1>(context_, rows_, weights.in, cancel, finish_tile);
+  }
+
+  const size_t ff_bytes = size_t(geometry_.ff) * sizeof(float);
+  rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.ff, cancel,
+             [&](int64_t r, float* out) { std::memcpy(out, activations + r * stride, ff_bytes); });
+  add_product(weights.out, scale, s, cancel);
+}
+
+// rows_ = norm(h), packed
+void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
+  rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
+    rms_norm(&s.hidden[size_t(r) * size_t(geometry_.width)], weights.norm.data(), out);
+  });
+}
+
+// h += scale * rows_ W^T
+void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, const CancelFlag& cancel) {
+  const int columns = w.kernel().columns;
+  multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+    const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
+    for (int r = 0; r < rows; r++) {
+      float* h = &s.hidden[size_t(first_row + r) * size_t(geometry_.width) + size_t(panel * columns)];
+      for (int c = 0; c < valid; c++) h[c] += scale * tile[r * columns + c];
+    }
+  });
+}
+
+// T5LayerNorm: x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias.
+void CpuBackend::rms_norm(const float* x, const float* weight, float* out) const {
+  const int width = geometry_.width;
+  const float mean_square = context_.kernels.sum_of_squares(x, width) / float(width);
+  const float factor = 1.0f / std::sqrt(mean_square + geometry_.epsilon);
+  for (int i = 0; i < width; i++) out[i] = x[i] * factor * weight[i];
+}
+
+// --- memory ---
+
+size_t CpuBackend::weight_bytes() const {
+  size_t bytes = (final_norm_.size() + bias_.size()) * sizeof(float);
+  for (const auto& slot : slots_) bytes += slot ? slot->bytes() : 0;
+  return bytes;
+}
+
+size_t CpuBackend::workspace_bytes() const {
+  size_t bytes = rows_.bytes() + wide_.bytes() + mixed_.bytes();
+  for (const Buffer& buffer : context_.scratch) bytes += buffer.bytes();
+  return bytes;
+}
+
+}  // namespace skrr::cpu

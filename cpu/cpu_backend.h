@@ -1,0 +1,81 @@
+// The CPU backend: the encoder on the processor's own cores, in float32 or with bf16 weights.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cpu/matrix.h"
+#include "cpu/position_bias.h"
+#include "engine/backend.h"
+
+namespace skrr::cpu {
+
+struct Options {
+  Precision precision = Precision::kF32;
+  int threads = 0;  // 0: all this process may use
+};
+
+// A filled slot.
+struct SubBlock {
+  std::vector<float> norm;  // [width]
+  PackedMatrix in;          // attention: q over k over v; feed-forward: wi, or wi_0 and wi_1 panel by panel
+  PackedMatrix out;         // attention: o; feed-forward: wo
+  std::vector<float> bias;  // [buckets, heads], UMT5's attention only
+
+  size_t bytes() const { return (norm.size() + bias.size()) * sizeof(float) + in.bytes() + out.bytes(); }
+};
+
+// The residual stream and the row structure it was made with.
+struct CpuStates final : States {
+  int width = 0;
+  int longest = 0;                 // 1 + the largest position: bounds every distance
+  std::vector<float> hidden;       // [tokens, width]
+  std::vector<int32_t> starts;     // [sequences + 1]
+  std::vector<int32_t> positions;  // [tokens]
+  std::vector<uint8_t> visible;    // [tokens]
+
+  std::unique_ptr<States> clone() const override { return std::make_unique<CpuStates>(*this); }
+  int tokens() const override { return int(positions.size()); }
+  size_t bytes() const override { return hidden.size() * sizeof(float) + positions.size() * 5 + starts.size() * 4; }
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);
+
+  void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void unload(int sub_block) override;
+  std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
+  void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
+  void finish(const States& states, float* out) override;
+  size_t weight_bytes() const override;
+  size_t workspace_bytes() const override;
+
+ private:
+  void attention(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);    // attention.cpp
+  void feed_forward(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);
+  void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
+  void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
+  void rms_norm(const float* x, const float* weight, float* out) const;
+  const TileKernel& tile_kernel() const;
+
+  const Geometry geometry_;
+  const Precision precision_;
+  Context context_;
+  std::vector<float> final_norm_;                  // [width]
+  std::vector<float> bias_;                        // [buckets, heads], T5's shared table; empty for UMT5
+  std::vector<std::unique_ptr<SubBlock>> slots_;   // [2 * blocks]
+  PackedRows rows_;                                // the left operand of the product that runs
+  Buffer wide_;                                    // q|k|v, or the feed-forward's activations: [tokens, wide]
+  Buffer mixed_;                                   // attention's result before o: [tokens, inner]
+};
+
+// Bytes a model will take under a plan, before anything is loaded (estimate.cpp).
+struct Estimate {
+  size_t weights;
+  size_t workspace;  // for one batch of `tokens` packed tokens whose longest sequence has `longest`
+};
+Estimate estimate(const Geometry& geometry, const std::vector<int>& sub_blocks, const Options& options, int tokens,
+                  int longest);
+
+}  // namespace skrr::cpu

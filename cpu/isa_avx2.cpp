@@ -1,0 +1,32 @@
+// AVX2 + FMA, sixteen 8-lane registers: 6 x 2 sums, 2 of B, 1 of A.
+#if defined(__x86_64__)
+#include <cstdint>
+#include <cstring>
+
+#include "cpu/kernels.h"
+#include "engine/numeric.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+namespace skrr::cpu {
+namespace {
+#define SKRR_LANES 8
+#define SKRR_ROWS 6
+#include "cpu/vector_kernels.inl"
+}  // namespace
+
+const Kernels avx2_kernels = make_kernels("avx2");
+
+}  // namespace skrr::cpu
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,32 @@
+// AVX-512, thirty-two 16-lane registers: 12 x 2 sums, 2 of B, A broadcast from memory.
+#if defined(__x86_64__)
+#include <cstdint>
+#include <cstring>
+
+#include "cpu/kernels.h"
+#include "engine/numeric.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#endif
+
+namespace skrr::cpu {
+namespace {
+#define SKRR_LANES 16
+#define SKRR_ROWS 12
+#include "cpu/vector_kernels.inl"
+}  // namespace
+
+const Kernels avx512_kernels = make_kernels("avx512");
+
+}  // namespace skrr::cpu
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,42 @@
+#include "cpu/kernels.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "engine/error.h"
+
+namespace skrr::cpu {
+namespace {
+
+struct Candidate {
+  const Kernels* table;
+  bool runs_here;
+};
+
+const Kernels& choose() {
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const Candidate best_first[] = {{&avx512_kernels, avx512}, {&avx2_kernels, avx2}, {&portable_kernels, true}};
+#else
+  const Candidate best_first[] = {{&portable_kernels, true}};
+#endif
+  const char* forced = std::getenv("SKRR_CPU_ISA");
+  std::string known;
+  for (const Candidate& candidate : best_first) {
+    if (candidate.runs_here && (!forced || candidate.table->isa == std::string(forced))) return *candidate.table;
+    if (candidate.runs_here) known += std::string(known.empty() ? "" : ", ") + candidate.table->isa;
+  }
+  throw Error("ERR_DEVICE", "SKRR_CPU_ISA: found \"" + std::string(forced) + "\", expected one of " + known +
+                                " on this processor");
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = choose();
+  return chosen;
+}
+
+}  // namespace skrr::cpu

@@ -1,0 +1,28 @@
+// T5's relative-position bias: a learned number per head and bucket of the distance key - query.
+#pragma once
+
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace skrr::cpu {
+
+// Bucket of the distance `key - query` for a bidirectional encoder: half the buckets for each sign, of those half exact,
+// the rest logarithmic up to max_distance. (Hugging Face T5Attention._relative_position_bucket.)
+int position_bucket(int distance, int buckets, int max_distance);
+
+// bias(head, distance) for all distances of a batch, looked up in a table [buckets, heads].
+class PositionBias {
+ public:
+  // `longest`: distances run from -(longest - 1) to longest - 1.
+  PositionBias(const std::vector<float>& table, int heads, int buckets, int max_distance, int longest);
+
+  // Pointer p with p[d] the bias at distance d, negative d included.
+  const float* of_head(int head) const { return &values_[size_t(head) * size_t(span_) + size_t(longest_ - 1)]; }
+
+ private:
+  int longest_, span_;
+  std::vector<float> values_;  // [heads][2 * longest - 1]
+};
+
+}  // namespace skrr::cpu

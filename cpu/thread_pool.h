@@ -1,0 +1,54 @@
+// A persistent pool that splits one loop at a time. The calling thread works too, as worker 0.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/cancel.h"
+
+namespace skrr::cpu {
+
+class ThreadPool {
+ public:
+  using Task = std::function<void(int task, int worker)>;
+
+  explicit ThreadPool(int threads);  // 0: as many as this process may run at once
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return int(workers_.size()) + 1; }
+
+  // Calls task(0..count-1, worker), each once, in no particular order, and returns when all are done. The first
+  // exception stops the rest and is thrown here; a raised flag stops the rest and throws Cancelled.
+  void run(int count, const CancelFlag& cancel, const Task& task);
+
+ private:
+  void work(int worker);
+  void take_tasks(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  uint64_t generation_ = 0;  // counts loops; a worker sleeps until it changes
+  int busy_ = 0;             // workers that have not finished the current loop
+  bool stopping_ = false;
+
+  // The current loop.
+  const Task* task_ = nullptr;
+  const CancelFlag* cancel_ = nullptr;
+  int count_ = 0;
+  std::atomic<int> next_{0};
+  std::exception_ptr failure_;
+};
+
+// What this process may use at once: its CPU affinity where the system tells it.
+int available_threads();
+
+}  // namespace skrr::cpu

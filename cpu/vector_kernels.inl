@@ -1,0 +1,174 @@
+// The kernels of kernels.h, written once in GCC's vector types. Each isa_*.cpp includes this with
+//   SKRR_LANES  floats in a vector register
+//   SKRR_ROWS   rows of a tile: as many as leave registers for two vectors of B and a broadcast of A
+// inside an anonymous namespace, after switching the target, so that nothing here is shared between instruction sets.
+
+constexpr int kLanes = SKRR_LANES;
+constexpr int kRows = SKRR_ROWS;
+constexpr int kVectors = 2;  // of B per row of the tile
+constexpr int kColumns = kVectors * kLanes;
+
+typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
+typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
+typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
+typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
+
+inline Vec splat(float x) { return x - Vec{}; }
+inline Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
+
+// --- tile products ---
+
+inline Vec load_b(const float* b) { return load(b); }
+inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
+  VecH half;
+  std::memcpy(&half, b, sizeof(half));
+  return (Vec)(__builtin_convertvector(half, VecU) << 16);
+}
+
+// kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
+template <class B>
+void multiply(const void* packed_a, const void* packed_b, int k, bool accumulate, float* c) {
+  const float* a = static_cast<const float*>(packed_a);
+  const B* b = static_cast<const B*>(packed_b);
+  Vec sum[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; r++) {
+    sum[r][0] = accumulate ? load(c + r * kColumns) : Vec{};
+    sum[r][1] = accumulate ? load(c + r * kColumns + kLanes) : Vec{};
+  }
+  for (int i = 0; i < k; i++, a += kRows, b += kColumns) {
+    const Vec b0 = load_b(b), b1 = load_b(b + kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; r++) {
+      const Vec x = splat(a[r]);
+      sum[r][0] += x * b0;
+      sum[r][1] += x * b1;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; r++) {
+    store(c + r * kColumns, sum[r][0]);
+    store(c + r * kColumns + kLanes, sum[r][1]);
+  }
+}
+
+void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
+  float* out = static_cast<float*>(packed);
+  for (int i = 0; i < k; i++) {
+    for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
+  }
+}
+
+inline void convert(float x, float* out) { *out = x; }
+inline void convert(float x, uint16_t* out) { *out = to_bf16(x); }
+
+template <class B>
+void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
+  B* out = static_cast<B*>(packed);
+  for (int i = 0; i < k; i++) {
+    for (int n = 0; n < kColumns; n++) convert(n < valid ? w[n * n_stride + i * k_stride] : 0.0f, out++);
+  }
+}
+
+// --- element-wise functions ---
+
+// exp, within 2 units in the last place on [-87, 88]; outside the argument is clamped. 2^n * e^r with |r| <= ln2 / 2:
+// n is read off the mantissa after adding 1.5 * 2^23, ln2 is subtracted in two parts, e^r is its Taylor sum to r^7.
+inline Vec exp_vec(Vec x) {
+  const Vec low = splat(-87.0f), high = splat(88.0f);
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  const Vec magic = splat(12582912.0f);
+  const Vec shifted = x * splat(1.44269504f) + magic;
+  const Vec n = shifted - magic;
+  Vec r = x - n * splat(0.693359375f);
+  r = r - n * splat(-2.12194440e-4f);
+  Vec sum = splat(1.0f / 5040);
+  sum = sum * r + splat(1.0f / 720);
+  sum = sum * r + splat(1.0f / 120);
+  sum = sum * r + splat(1.0f / 24);
+  sum = sum * r + splat(1.0f / 6);
+  sum = sum * r + splat(0.5f);
+  sum = sum * r + splat(1.0f);
+  sum = sum * r + splat(1.0f);
+  return (Vec)((VecI)sum + ((VecI)shifted << 23));
+}
+
+inline float horizontal_sum(Vec v) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; i++) sum += v[i];
+  return sum;
+}
+
+// Calls f on every vector of x[0, n); the tail goes through a padded copy.
+template <class F>
+inline void for_each_vector(int n, const float* pad_source, float pad, F f) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) f(i, kLanes, load(pad_source + i));
+  if (i < n) {
+    Vec tail = splat(pad);
+    std::memcpy(&tail, pad_source + i, size_t(n - i) * sizeof(float));
+    f(i, n - i, tail);
+  }
+}
+
+inline void store_part(float* p, Vec v, int count) {
+  if (count == kLanes) store(p, v);
+  else std::memcpy(p, &v, size_t(count) * sizeof(float));
+}
+
+float sum_of_squares(const float* x, int n) {
+  Vec sum{};
+  for_each_vector(n, x, 0, [&](int, int, Vec v) { sum += v * v; });
+  return horizontal_sum(sum);
+}
+
+void softmax(float* x, int n) {
+  const float lowest = -__builtin_inff();
+  Vec top = splat(lowest);
+  for_each_vector(n, x, lowest, [&](int, int, Vec v) { top = v > top ? v : top; });
+  float max = lowest;
+  for (int i = 0; i < kLanes; i++) max = top[i] > max ? top[i] : max;
+
+  Vec sum{};
+  for_each_vector(n, x, lowest, [&](int i, int count, Vec v) {
+    // A masked key is -infinity and must weigh nothing at all, not exp of the clamped argument.
+    const Vec weight = v == splat(lowest) ? Vec{} : exp_vec(v - splat(max));
+    sum += weight;
+    store_part(x + i, weight, count);
+  });
+  const Vec scale = splat(1.0f / horizontal_sum(sum));
+  for_each_vector(n, x, 0, [&](int i, int count, Vec v) { store_part(x + i, v * scale, count); });
+}
+
+// 0.5 x (1 + tanh u) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3): Hugging Face's gelu_new.
+inline Vec gelu(Vec x) {
+  const Vec u = splat(0.7978845608f) * (x + splat(0.044715f) * x * x * x);
+  return x / (splat(1.0f) + exp_vec(splat(-2.0f) * u));
+}
+inline Vec rectify(Vec x) { return x > Vec{} ? x : Vec{}; }
+
+template <Vec (*activation)(Vec)>
+void activate(float* x, const float* gate, int n) {
+  for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
+    Vec y = activation(v);
+    if (gate) {
+      Vec g{};
+      std::memcpy(&g, gate + i, size_t(count) * sizeof(float));
+      y *= g;
+    }
+    store_part(x + i, y, count);
+  });
+}
+
+constexpr Kernels make_kernels(const char* isa) {
+  return {isa,
+          {kRows, kColumns, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
+          {kRows, kColumns, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
+          sum_of_squares,
+          softmax,
+          activate<gelu>,
+          activate<rectify>};
+}

@@ -1,0 +1,49 @@
+// What a device must be able to do to run an encoder. The CPU's is in cpu/; a CUDA library implements the same.
+//
+// A backend holds weight slots and runs the layer table over the residual stream. It is used from one thread.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "engine/batch.h"
+#include "engine/cancel.h"
+#include "engine/geometry.h"
+#include "engine/layer_table.h"
+#include "engine/tensor.h"
+
+namespace skrr {
+
+enum class Precision { kF32, kBF16 };
+
+// The residual stream of one batch on the device: [tokens, width] float32, with the batch's row structure.
+class States {
+ public:
+  virtual ~States() = default;
+  virtual std::unique_ptr<States> clone() const = 0;
+  virtual int tokens() const = 0;
+  virtual size_t bytes() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Fills / empties the slot named after `sub_block`. The tensors are read during the call and not kept.
+  virtual void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) = 0;
+  virtual void unload(int sub_block) = 0;
+
+  // Puts embeddings [batch.tokens, width] on the device.
+  virtual std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) = 0;
+
+  // Runs positions [from, to) of the table in place. Every slot the range names must be loaded.
+  virtual void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) = 0;
+
+  // Final norm: out [tokens, width] on the host.
+  virtual void finish(const States& states, float* out) = 0;
+
+  virtual size_t weight_bytes() const = 0;     // of the loaded slots, as packed
+  virtual size_t workspace_bytes() const = 0;  // everything else it holds now
+};
+
+}  // namespace skrr

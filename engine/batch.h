@@ -1,0 +1,40 @@
+// Packed sequences: prompts of unequal length one after the other, without padding.
+//
+//   starts     0        3     5            9      [sequences + 1] offsets into the packed tokens
+//   token      a  b  c  d  e  f  g  h  i          [tokens]
+//   position   0  1  2  0  1  0  1  2  3          index of the token in its own row: relative positions come from it
+//   visible    1  1  1  1  1  1  1  1  0          0: the token attends but is not attended to (a masked pad)
+//
+// A sequence in which nothing is visible attends uniformly to all of itself, as Hugging Face does (finfo.min, not -inf).
+#pragma once
+
+#include <cstdint>
+
+namespace skrr {
+
+// Views: the arrays belong to the caller and outlive the call.
+struct Batch {
+  int sequences = 0;
+  int tokens = 0;
+  const int32_t* starts = nullptr;
+  const int32_t* positions = nullptr;
+  const uint8_t* visible = nullptr;
+};
+
+// What goes in: token ids, or rows [tokens, width] that stand in for their embeddings.
+struct Input {
+  Batch batch;
+  const int32_t* ids = nullptr;
+  const float* embeds = nullptr;
+};
+
+enum class OutputType { kF32, kBF16, kF16 };
+
+// Where it goes: packed token t to row rows[t] of data [*, width].
+struct Output {
+  OutputType type = OutputType::kF32;
+  void* data = nullptr;
+  const int32_t* rows = nullptr;
+};
+
+}  // namespace skrr

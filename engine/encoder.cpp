@@ -1,0 +1,151 @@
+#include "engine/encoder.h"
+
+
+#include "engine/numeric.h"
+
+namespace skrr {
+
+Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
+    : spec_(spec), loaded_(spec.sub_blocks.size(), false) {
+  for (const std::string& path : spec_.files) files_.push_back(std::make_unique<MappedFile>(path));
+  fixed_ = {view(spec_.embedding), view(spec_.final_norm), view(spec_.bias)};
+  backend_ = make_backend(spec_.geometry, fixed_);
+  update_memory();
+}
+
+// --- weights ---
+
+Tensor Encoder::view(const TensorSource& source) const {
+  if (source.name.empty()) return {};
+  const MappedFile& file = *files_.at(size_t(source.file));
+  Tensor tensor{source.name, nullptr, source.dtype, source.rows, source.columns, source.scale};
+  // Checked when the header was parsed; checked again because the file may have changed since.
+  if (source.offset > file.size() || tensor.bytes() > file.size() - source.offset) {
+    throw Error("ERR_CHECKPOINT", spec_.files[size_t(source.file)] + ": " + source.name +
+                                      ": found a file that became shorter while it was opened");
+  }
+  tensor.data = file.data() + source.offset;
+  return tensor;
+}
+
+SubBlockTensors Encoder::view(const SubBlockSource& s) const {
+  return {view(s.norm), view(s.q),    view(s.k),    view(s.v), view(s.o),
+          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo)};
+}
+
+static void drop_pages(const SubBlockTensors& t) {
+  for (const Tensor* tensor : {&t.q, &t.k, &t.v, &t.o, &t.wi_0, &t.wi_1, &t.wo}) {
+    if (*tensor) MappedFile::drop(tensor->data, tensor->bytes());
+  }
+}
+
+static uint64_t bytes_of(const SubBlockTensors& t) {
+  return t.norm.bytes() + t.q.bytes() + t.k.bytes() + t.v.bytes() + t.o.bytes() + t.bias.bytes() + t.wi_0.bytes() +
+         t.wi_1.bytes() + t.wo.bytes();
+}
+
+void Encoder::load(const std::vector<int>& sub_blocks, const Progress& progress, const CancelFlag& cancel) {
+  std::vector<int> missing;
+  uint64_t total = 0, done = 0;
+  for (int s : sub_blocks) {
+    if (loaded_.at(size_t(s))) continue;
+    missing.push_back(s);
+    total += bytes_of(view(spec_.sub_blocks[size_t(s)]));
+  }
+  progress(0, total);
+  for (int s : missing) {
+    const SubBlockTensors tensors = view(spec_.sub_blocks[size_t(s)]);
+    if (!tensors.norm) throw Error("ERR_PLAN", "sub-block " + std::to_string(s) + ": not in this checkpoint");
+    backend_->load(s, tensors, cancel);
+    drop_pages(tensors);
+    loaded_[size_t(s)] = true;
+    update_memory();
+    done += bytes_of(tensors);
+    progress(done, total);
+  }
+}
+
+void Encoder::keep_only(const std::vector<int>& keep) {
+  std::vector<bool> kept(loaded_.size(), false);
+  for (int s : keep) kept.at(size_t(s)) = true;
+  for (size_t s = 0; s < loaded_.size(); s++) {
+    if (!loaded_[s] || kept[s]) continue;
+    backend_->unload(int(s));
+    loaded_[s] = false;
+  }
+  update_memory();
+}
+
+// --- the forward pass ---
+
+void Encoder::encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel) {
+  cancel.check();
+  for (const TableEntry& entry : table) {
+    if (entry.slot != kSkipped && !loaded_.at(size_t(entry.slot))) {
+      throw Error("ERR_ENGINE", "sub-block " + std::to_string(entry.slot) + " is in the layer table but not loaded");
+    }
+  }
+  const std::unique_ptr<States> states = backend_->begin(input.batch, embed(input).data());
+  backend_->run(table, 0, int(table.size()), *states, cancel);
+  std::vector<float> hidden(size_t(input.batch.tokens) * size_t(spec_.geometry.width));
+  backend_->finish(*states, hidden.data());
+  update_memory();
+  write(hidden, input, output);
+}
+
+// Token rows as float32 [tokens, width]: gathered from the mapped file, so the table itself is never loaded.
+std::vector<float> Encoder::embed(const Input& input) const {
+  const size_t width = size_t(spec_.geometry.width);
+  const size_t tokens = size_t(input.batch.tokens);
+  if (input.embeds) return std::vector<float>(input.embeds, input.embeds + tokens * width);
+  std::vector<float> rows(tokens * width);
+  for (size_t t = 0; t < tokens; t++) {
+    const int64_t id = input.ids[t];
+    if (id < 0 || id >= fixed_.embedding.rows) {
+      throw Error("ERR_INPUT", "token id: found " + std::to_string(id) + ", expected 0 to " +
+                                   std::to_string(fixed_.embedding.rows - 1));
+    }
+    read_floats(fixed_.embedding, id * int64_t(width), int64_t(width), &rows[t * width]);
+  }
+  return rows;
+}
+
+// Scatters packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
+void Encoder::write(const std::vector<float>& hidden, const Input& input, const Output& output) const {
+  const size_t width = size_t(spec_.geometry.width);
+  for (size_t t = 0; t < size_t(input.batch.tokens); t++) {
+    const float* row = &hidden[t * width];
+    const size_t first = size_t(output.rows[t]) * width;
+    uint32_t all_finite = 1;
+    for (size_t c = 0; c < width; c++) all_finite &= uint32_t(is_finite_bits(bits_of(row[c])));
+    if (!all_finite) {
+      throw Error("ERR_ENGINE", "the embedding of token " + std::to_string(t) +
+                                    " is NaN or infinite: the weights or inputs overflow float32");
+    }
+    switch (output.type) {
+      case OutputType::kF32:
+        std::memcpy(static_cast<float*>(output.data) + first, row, width * sizeof(float));
+        break;
+      case OutputType::kBF16:
+        for (size_t c = 0; c < width; c++) static_cast<uint16_t*>(output.data)[first + c] = to_bf16(row[c]);
+        break;
+      case OutputType::kF16:
+        for (size_t c = 0; c < width; c++) static_cast<uint16_t*>(output.data)[first + c] = to_f16(row[c]);
+        break;
+    }
+  }
+}
+
+// --- memory ---
+
+void Encoder::update_memory() {
+  weights_.store(backend_->weight_bytes(), std::memory_order_relaxed);
+  workspace_.store(backend_->workspace_bytes(), std::memory_order_relaxed);
+}
+
+Memory Encoder::memory() const {
+  return {weights_.load(std::memory_order_relaxed), fixed_.embedding.bytes(),
+          workspace_.load(std::memory_order_relaxed)};
+}
+
+}  // namespace skrr

@@ -1,0 +1,76 @@
+// An encoder: a checkpoint's tensors, the slots of a backend that hold some of them, and the forward pass.
+// Used from the engine thread; memory() may be read from any.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/mapped_file.h"
+
+namespace skrr {
+
+// Where a checked tensor lies; file is an index into EncoderSpec::files. An empty name: the tensor is absent.
+struct TensorSource {
+  std::string name;
+  int file = 0;
+  uint64_t offset = 0;
+  DType dtype = DType::kF32;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  float scale = 1;
+};
+
+struct SubBlockSource {
+  TensorSource norm, q, k, v, o, bias, wi_0, wi_1, wo;
+};
+
+struct EncoderSpec {
+  Geometry geometry;
+  std::vector<std::string> files;
+  TensorSource embedding, final_norm, bias;
+  std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
+};
+
+struct Memory {
+  size_t weights = 0;    // packed weights of the loaded slots
+  size_t embedding = 0;  // bytes of the token embedding, mapped from the file: resident as far as rows were used
+  size_t workspace = 0;  // activations and scratch, as large as the largest batch so far
+};
+
+class Encoder {
+ public:
+  using MakeBackend = std::function<std::unique_ptr<Backend>(const Geometry&, const FixedTensors&)>;
+  using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+
+  Encoder(const EncoderSpec& spec, const MakeBackend& make_backend);
+
+  // Loads the sub-blocks that are not loaded yet. Cancelled or failed, it keeps those that are complete.
+  void load(const std::vector<int>& sub_blocks, const Progress& progress, const CancelFlag& cancel);
+  // Frees every slot that is not in `keep`.
+  void keep_only(const std::vector<int>& keep);
+
+  // The whole path: rows of the embedding table -> layer table -> final norm -> output rows.
+  void encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel);
+
+  Memory memory() const;
+
+ private:
+  Tensor view(const TensorSource& source) const;
+  SubBlockTensors view(const SubBlockSource& source) const;
+  std::vector<float> embed(const Input& input) const;
+  void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;
+  void update_memory();
+
+  const EncoderSpec spec_;
+  std::vector<std::unique_ptr<MappedFile>> files_;
+  FixedTensors fixed_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<bool> loaded_;
+  std::atomic<size_t> weights_{0}, workspace_{0};
+};
+
+}  // namespace skrr

@@ -1,0 +1,45 @@
+// One thread that does all the engine's work, in the order it was asked for. Callers never wait.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "engine/cancel.h"
+
+namespace skrr {
+
+class JobQueue {
+ public:
+  using Work = std::function<void()>;
+
+  JobQueue();
+  // Cancels what runs, forgets what waits, and returns when the thread has ended.
+  ~JobQueue();
+  JobQueue(const JobQueue&) = delete;
+  JobQueue& operator=(const JobQueue&) = delete;
+
+  // `work` reports its own result and must not throw. It polls `cancel`, which may be raised at any time; a job whose
+  // flag is raised while it waits still runs, and is expected to notice at once.
+  void submit(std::shared_ptr<CancelFlag> cancel, Work work);
+
+ private:
+  struct Job {
+    std::shared_ptr<CancelFlag> cancel;
+    Work work;
+  };
+
+  void loop();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> waiting_;
+  std::shared_ptr<CancelFlag> running_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace skrr

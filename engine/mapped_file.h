@@ -1,0 +1,29 @@
+// A checkpoint file, mapped read-only. Only pages that are touched are read from disk.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace skrr {
+
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);  // throws ERR_CHECKPOINT
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+  // Gives the pages of a range that was read back to the system: weights are copied once, packed, and the file's
+  // pages must not count as ours any longer. They stay in the page cache.
+  static void drop(const std::byte* begin, size_t bytes);
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace skrr
