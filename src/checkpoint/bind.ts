@@ -1,0 +1,99 @@
+import { CheckpointError } from '../errors.js'
+import { fixedTensors, subBlockCount, subBlockTensors, type Geometry, type TensorSpec } from '../geometry.js'
+import { isWeightDType, WEIGHT_DTYPES } from './dtype.js'
+import { readExactly, withFile } from './files.js'
+import { isCompanion, scaleNames } from './names.js'
+import type { HeaderTensor } from './safetensors.js'
+import type { TensorRef } from './types.js'
+
+/** A tensor of a header, with the file it lies in. */
+export interface Located extends HeaderTensor {
+  readonly file: string
+}
+
+export interface BindOptions {
+  /** The file or folder that errors about absent tensors name. */
+  readonly source: string
+  /** Whole sub-blocks may be absent: the checkpoint was exported under a plan. */
+  readonly sparse: boolean
+}
+
+/**
+ * Checks every tensor the geometry asks for and gives it its canonical name. An encoder tensor the geometry does not know
+ * is an error too: computing without it would give wrong embeddings in silence.
+ */
+export async function bindTensors(
+  geometry: Geometry,
+  located: ReadonlyMap<string, Located>,
+  { source, sparse }: BindOptions,
+): Promise<Map<string, TensorRef>> {
+  const bound = new Map<string, TensorRef>()
+  const bind = async (specs: readonly TensorSpec[], maybeAbsent: boolean): Promise<void> => {
+    if (maybeAbsent && !specs.some(({ name }) => located.has(name))) return
+    for (const spec of specs) bound.set(spec.name, await bindOne(spec, located, source))
+  }
+  await bind(fixedTensors(geometry), false)
+  for (let s = 0; s < subBlockCount(geometry); s++) await bind(subBlockTensors(geometry, s), sparse)
+  for (const [name, { file }] of located) {
+    if (bound.has(name) || isCompanion(name)) continue
+    throw new CheckpointError({
+      file,
+      field: name,
+      message: `is not a tensor of ${geometry.family === 'umt5' ? 'a UMT5' : 'a T5'} encoder with ${geometry.blocks} blocks`,
+      hint: 'The config.json belongs to another model, or the encoder is of a kind that is not supported.',
+    })
+  }
+  return bound
+}
+
+async function bindOne(
+  spec: TensorSpec,
+  located: ReadonlyMap<string, Located>,
+  source: string,
+): Promise<TensorRef> {
+  const tensor = located.get(spec.name)
+  if (tensor === undefined) {
+    throw new CheckpointError({
+      file: source,
+      field: spec.name,
+      found: 'no such tensor',
+      expected: `one of shape [${spec.shape.join(', ')}]`,
+      hint: /-\d{5}-of-\d{5}\./.test(source) ? 'This is one shard of several: name its folder.' : undefined,
+    })
+  }
+  const { file, name, dtype, shape, offset, bytes } = tensor
+  if (shape.length !== spec.shape.length || shape.some((n, i) => n !== spec.shape[i])) {
+    const [found, expected] = [shape, spec.shape].map((list) => `shape [${list.join(', ')}]`)
+    throw new CheckpointError({ file, field: name, found, expected })
+  }
+  if (!isWeightDType(dtype)) {
+    throw new CheckpointError({
+      file,
+      field: name,
+      found: dtype,
+      expected: `one of ${WEIGHT_DTYPES.join(', ')}`,
+    })
+  }
+  const ref = { name, file, offset, bytes, dtype, shape }
+  const scale = await scaleOf(spec.name, located)
+  return scale === 1 ? ref : { ...ref, scale }
+}
+
+async function scaleOf(name: string, located: ReadonlyMap<string, Located>): Promise<number> {
+  const tensor = scaleNames(name)
+    .map((scale) => located.get(scale))
+    .find((found) => found !== undefined)
+  if (tensor === undefined) return 1
+  const fail = (found: string, expected: string): never => {
+    throw new CheckpointError({ file: tensor.file, field: tensor.name, found, expected })
+  }
+  if (tensor.dtype !== 'F32' || tensor.bytes !== 4) {
+    return fail(`${tensor.dtype} [${tensor.shape.join(', ')}]`, 'one F32 factor for the whole matrix')
+  }
+  const value = new Float32Array(1)
+  await withFile(tensor.file, (handle) =>
+    readExactly(handle, new Uint8Array(value.buffer), tensor.offset, tensor.file),
+  )
+  const [scale] = value
+  return scale! > 0 && Number.isFinite(scale) ? scale! : fail(String(scale), 'a finite factor above 0')
+}

@@ -1,0 +1,181 @@
+import { stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { CheckpointError } from '../errors.js'
+import type { Geometry } from '../geometry.js'
+import { bindTensors, type Located } from './bind.js'
+import { declaredModelType, geometryFromConfig, T5_MODEL_TYPES } from './config.js'
+import { ioReason, namesIn, readJson } from './files.js'
+import { identifyTensors } from './identify.js'
+import { inferGeometry } from './infer.js'
+import { CONFIG_BYTES, locateTokenizer, locateWeights, textEncoders, type WeightFiles } from './locate.js'
+import { encoderNames, encoderPrefixes } from './names.js'
+import { readHeader } from './safetensors.js'
+import type { Checkpoint } from './types.js'
+
+export interface OpenOptions {
+  /** Which text encoder of a diffusers pipeline, by its folder: `text_encoder_2`. Without it, the only T5 there is. */
+  readonly textEncoder?: string | undefined
+}
+
+export const PLAN_FILE = 'skrr-plan.json'
+
+/**
+ * Finds the encoder at `path`: a Hugging Face folder, a diffusers pipeline folder, or one safetensors file (with its
+ * config.json beside it, else its geometry inferred from shapes). Reads configs and headers, no weights.
+ * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead.
+ */
+export async function openCheckpoint(path: string, { textEncoder }: OpenOptions = {}): Promise<Checkpoint> {
+  const entry = await stat(path).catch((error: unknown) => {
+    throw new CheckpointError(
+      { file: path, message: `cannot be opened: ${ioReason(error)}` },
+      { cause: error },
+    )
+  })
+  const names = entry.isDirectory() ? await namesIn(path) : []
+  const encoders = names.includes('config.json') ? [] : await textEncoders(path)
+  if (encoders.length > 0 || names.includes('model_index.json')) {
+    const folder = join(path, await chooseEncoder(path, encoders, textEncoder))
+    return openFolder(path, folder, await namesIn(folder))
+  }
+  if (textEncoder !== undefined) {
+    throw new CheckpointError({
+      file: path,
+      found: `no text encoders to choose ${JSON.stringify(textEncoder)} from`,
+      expected: 'a diffusers pipeline folder (text_encoder*/)',
+    })
+  }
+  return entry.isDirectory() ? openFolder(path, path, names) : openFile(path)
+}
+
+async function openFolder(path: string, folder: string, names: readonly string[]): Promise<Checkpoint> {
+  if (!names.includes('config.json')) {
+    const files = names.filter((name) => name.endsWith('.safetensors'))
+    throw new CheckpointError({
+      file: folder,
+      found: 'no config.json',
+      expected: 'a Hugging Face or diffusers folder',
+      hint: files.length > 0 ? `To open a single file, name it: ${files.slice(0, 5).join(', ')}` : undefined,
+    })
+  }
+  const config = join(folder, 'config.json')
+  const geometry = geometryFromConfig(config, await readJson(config, CONFIG_BYTES))
+  const tensors = await readHeaders(await locateWeights(folder))
+  return assemble(path, folder, tensors, folder, geometry)
+}
+
+async function openFile(path: string): Promise<Checkpoint> {
+  const tensors = await readHeaders({ files: [path] })
+  const folder = dirname(resolve(path))
+  return assemble(path, path, tensors, folder, await geometryBeside(folder))
+}
+
+/** The geometry of a T5's config.json beside a single file; other models' configs in a folder of files mean nothing. */
+async function geometryBeside(folder: string): Promise<Geometry | undefined> {
+  if (!(await namesIn(folder)).includes('config.json')) return undefined
+  const file = join(folder, 'config.json')
+  const json = await readJson(file, CONFIG_BYTES)
+  const type = declaredModelType(json) ?? ''
+  return (T5_MODEL_TYPES as readonly string[]).includes(type) ? geometryFromConfig(file, json) : undefined
+}
+
+/** What the parts of a checkpoint make: `source` is named when something is absent, `folder` holds what lies beside. */
+async function assemble(
+  path: string,
+  source: string,
+  all: ReadonlyMap<string, Located>,
+  folder: string,
+  declared: Geometry | undefined,
+): Promise<Checkpoint> {
+  const located = encoderTensors(source, all)
+  const full = declared ?? inferGeometry(source, located)
+  // an encoder of something else than tokens has no embedding, whatever its config says
+  const geometry = located.has('shared.weight') ? full : { ...full, vocab: 0 }
+  const beside = await namesIn(folder)
+  const planPath = declared !== undefined && beside.includes(PLAN_FILE) ? join(folder, PLAN_FILE) : undefined
+  const tensors = await bindTensors(geometry, located, { source, sparse: planPath !== undefined })
+  const tokenizerPath = await locateTokenizer(folder)
+  return {
+    path,
+    geometry,
+    tensors,
+    ...(tokenizerPath === undefined ? {} : { tokenizerPath }),
+    ...(planPath === undefined ? {} : { planPath }),
+  }
+}
+
+/** Every tensor of the files; where there is an index, exactly those it names, where it says. */
+async function readHeaders({ files, index }: WeightFiles): Promise<Map<string, Located>> {
+  const byFile = await Promise.all(files.map(readHeader))
+  const all = new Map<string, Located>()
+  if (index === undefined) {
+    for (const { file, tensors } of byFile) for (const [name, t] of tensors) all.set(name, { ...t, file })
+    return all
+  }
+  for (const [name, shard] of index.weightMap) {
+    const header = byFile.find(({ file }) => file === join(dirname(index.file), shard))
+    const tensor = header?.tensors.get(name)
+    if (header === undefined || tensor === undefined) {
+      throw new CheckpointError({
+        file: index.file,
+        field: `weight_map.${name}`,
+        found: `no such tensor in ${shard}`,
+        expected: 'the index and its shards to agree',
+      })
+    }
+    all.set(name, { ...tensor, file: header.file })
+  }
+  return all
+}
+
+/** The tensors of the one T5 encoder among `all`, by canonical names. */
+function encoderTensors(source: string, all: ReadonlyMap<string, Located>): Map<string, Located> {
+  const prefixes = encoderPrefixes(all.keys())
+  const [prefix] = prefixes
+  if (prefix === undefined) {
+    throw new CheckpointError({
+      file: source,
+      found: identifyTensors([...all.keys()]),
+      expected: 'a T5-family encoder (tensors named encoder.block.*)',
+    })
+  }
+  if (prefixes.length > 1) {
+    const found = `${prefixes.length} encoders, under ${prefixes.map((each) => JSON.stringify(each)).join(', ')}`
+    throw new CheckpointError({ file: source, found, expected: 'one T5-family encoder' })
+  }
+  const located = new Map<string, Located>()
+  for (const [canonical, name] of encoderNames(all.keys(), prefix)) located.set(canonical, all.get(name)!)
+  return located
+}
+
+async function chooseEncoder(
+  path: string,
+  encoders: readonly string[],
+  wanted: string | undefined,
+): Promise<string> {
+  const types = new Map<string, string>()
+  for (const name of encoders) {
+    const config = join(path, name, 'config.json')
+    types.set(name, declaredModelType(await readJson(config, CONFIG_BYTES)) ?? 'unknown')
+  }
+  const listed =
+    encoders.length === 0 ? 'none' : [...types].map(([name, type]) => `${name} (${type})`).join(', ')
+  if (wanted !== undefined) {
+    if (types.has(wanted)) return wanted
+    throw new CheckpointError({
+      file: path,
+      field: 'text encoder',
+      found: `no ${wanted}`,
+      expected: `one of ${listed}`,
+    })
+  }
+  const usable = encoders.filter((name) => (T5_MODEL_TYPES as readonly string[]).includes(types.get(name)!))
+  const [only] = usable
+  if (only !== undefined && usable.length === 1) return only
+  throw new CheckpointError({
+    file: path,
+    field: 'text encoder',
+    found: listed,
+    expected: 'one T5-family encoder among them',
+    hint: usable.length > 1 ? `Choose one with the textEncoder option: ${usable.join(', ')}` : undefined,
+  })
+}

@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { configFromGeometry, geometryFromConfig } from '../../src/checkpoint/config.js'
+import { CheckpointError } from '../../src/errors.js'
+import type { Geometry } from '../../src/geometry.js'
+import { GOLDEN } from './helpers.js'
+
+const golden = async (name: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await readFile(join(GOLDEN, name, 'config.json'), 'utf8')) as Record<string, unknown>
+const parse = (json: unknown) => geometryFromConfig('config.json', json)
+
+describe('the geometry in a config.json', () => {
+  it('of T5 v1.0: ReLU, not gated, distance 128 where nothing is said', async () => {
+    expect(parse(await golden('t5-tiny-v10'))).toEqual({
+      family: 't5',
+      blocks: 3,
+      width: 32,
+      heads: 4,
+      headDim: 8,
+      ff: 96,
+      vocab: 256,
+      buckets: 32,
+      maxDistance: 128,
+      epsilon: 1e-6,
+      activation: 'relu',
+      gated: false,
+      biasPerBlock: false,
+    })
+  })
+  it('of T5 v1.1: gated GELU in its tanh form; odd sizes as they are', async () => {
+    expect(parse(await golden('t5-odd'))).toMatchObject({
+      heads: 5,
+      headDim: 24,
+      width: 96,
+      buckets: 20,
+      maxDistance: 50,
+      epsilon: 1e-5,
+      activation: 'gelu_tanh',
+      gated: true,
+    })
+  })
+  it('of UMT5: a bias per block', async () => {
+    expect(parse(await golden('umt5-tiny'))).toMatchObject({ family: 'umt5', biasPerBlock: true })
+  })
+  it('of mT5: gated GELU is its default', async () => {
+    const silent = { feed_forward_proj: undefined, dense_act_fn: undefined, is_gated_act: undefined }
+    const rest = { ...(await golden('t5-odd')), ...silent }
+    expect(parse({ ...rest, model_type: 'mt5' })).toMatchObject({ family: 't5', gated: true })
+    expect(parse({ ...rest, model_type: 't5' })).toMatchObject({ activation: 'relu', gated: false })
+  })
+  it('knows a T5 by its class where model_type is missing', async () => {
+    const rest = { ...(await golden('umt5-tiny')), model_type: undefined }
+    expect(parse(rest).family).toBe('umt5')
+  })
+})
+
+describe('a config.json that cannot be used says which field', () => {
+  const cases: [string, Record<string, unknown>, string][] = [
+    [
+      'another model',
+      { model_type: 'clip_text_model' },
+      'model_type: found "clip_text_model", a CLIP text encoder',
+    ],
+    [
+      'an unknown model',
+      { model_type: '__proto__' },
+      'model_type: found "__proto__", expected a T5-family encoder',
+    ],
+    ['no blocks', { num_layers: 0 }, 'num_layers: found 0, expected an integer from 1 to 1024'],
+    ['a billion blocks', { num_layers: 1e9 }, 'num_layers: found 1000000000'],
+    ['half a head', { num_heads: 2.5 }, 'num_heads: found 2.5'],
+    ['a width in words', { d_model: '64' }, 'd_model: found "64", expected an integer from 1 to 65536'],
+    ['no width', { d_model: undefined }, 'd_model: found nothing'],
+    ['a negative vocabulary', { vocab_size: -1 }, 'vocab_size: found -1'],
+    ['epsilon 0', { layer_norm_epsilon: 0 }, 'layer_norm_epsilon: found 0'],
+    ['two buckets', { relative_attention_num_buckets: 2 }, 'relative_attention_num_buckets: found 2'],
+    [
+      'distances no bucket is for',
+      { relative_attention_max_distance: 8 },
+      'relative_attention_max_distance: found 8',
+    ],
+    [
+      'gated SiLU',
+      { dense_act_fn: undefined, feed_forward_proj: 'gated-silu' },
+      'feed_forward_proj: found "gated-silu"',
+    ],
+    [
+      'exact GELU',
+      { dense_act_fn: 'gelu' },
+      'dense_act_fn: found "gelu", expected relu, or GELU in its tanh form',
+    ],
+  ]
+  it.each(cases)('%s', async (_, change, message) => {
+    const json = { ...(await golden('t5-tiny-v11')), ...change }
+    expect(() => parse(json)).toThrow(CheckpointError)
+    expect(() => parse(json)).toThrow(`config.json: ${message}`)
+  })
+  it.each([[null], [[]], [3], ['t5']])('%j instead of an object', (json) => {
+    expect(() => parse(json)).toThrow(CheckpointError)
+  })
+})
+
+it('a geometry survives the way to a config.json and back', () => {
+  const geometry: fc.Arbitrary<Geometry> = fc
+    .record({
+      family: fc.constantFrom('t5' as const, 'umt5' as const),
+      blocks: fc.integer({ min: 1, max: 1024 }),
+      width: fc.integer({ min: 1, max: 65536 }),
+      heads: fc.integer({ min: 1, max: 1024 }),
+      headDim: fc.integer({ min: 1, max: 1024 }),
+      ff: fc.integer({ min: 1, max: 1 << 20 }),
+      vocab: fc.nat(1 << 24),
+      buckets: fc.integer({ min: 4, max: 128 }),
+      maxDistance: fc.integer({ min: 33, max: 1000 }),
+      epsilon: fc.constantFrom(1e-6, 1e-5),
+      activation: fc.constantFrom('relu' as const, 'gelu_tanh' as const),
+      gated: fc.boolean(),
+    })
+    .map((g) => ({ ...g, biasPerBlock: g.family === 'umt5' }))
+  fc.assert(
+    fc.property(geometry, (g) => {
+      const json: unknown = JSON.parse(JSON.stringify(configFromGeometry(g, 'BF16')))
+      expect(parse(json)).toEqual(g)
+    }),
+  )
+})
