@@ -1,0 +1,70 @@
+import { readFile, stat } from 'node:fs/promises'
+import { writeFileAtomically } from '../checkpoint/atomic.js'
+import { ioReason } from '../checkpoint/files.js'
+import { PlanError } from '../errors.js'
+import type { Geometry } from '../geometry.js'
+import { Plan } from './plan.js'
+import { isPreset, listPresets, resolvePreset } from './presets.js'
+
+/** A plan with long provenance is some kilobytes; more is not a plan. */
+const MAX_BYTES = 1 << 20
+
+/** @throws PlanError where the file is missing, too large or not a plan */
+export async function readPlan(path: string): Promise<Plan> {
+  const bytes = await readChecked(path)
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new PlanError(
+      { file: path, found: 'bytes that are not UTF-8', expected: 'a plan in JSON' },
+      { cause },
+    )
+  }
+  return Plan.parse(text, path)
+}
+
+async function readChecked(path: string): Promise<Buffer> {
+  try {
+    const { size, ...is } = await describe(path)
+    if (!is.file) throw new PlanError({ file: path, found: 'no regular file', expected: 'a plan in JSON' })
+    if (size > MAX_BYTES) {
+      throw new PlanError({ file: path, found: `${size} bytes`, expected: `at most ${MAX_BYTES} for a plan` })
+    }
+    return await readFile(path)
+  } catch (cause) {
+    if (cause instanceof PlanError) throw cause
+    throw new PlanError({ file: path, message: `cannot be read: ${ioReason(cause)}` }, { cause })
+  }
+}
+
+const describe = async (path: string): Promise<{ size: number; file: boolean }> => {
+  const found = await stat(path)
+  return { size: found.size, file: found.isFile() }
+}
+
+/** Writes the plan whole or not at all. @throws OutputError */
+export async function writePlan(path: string, plan: Plan): Promise<void> {
+  await writeFileAtomically(path, (handle) => handle.writeFile(plan.stringify()))
+}
+
+/**
+ * The plan a user names, checked against the model: a file where one exists under that name, else a preset.
+ * @throws PlanError where it is neither (the presets are listed), malformed, or made for another model
+ */
+export async function loadPlan(fileOrPreset: string, geometry: Geometry): Promise<Plan> {
+  const exists = await describe(fileOrPreset).catch(() => undefined)
+  if (exists) {
+    const plan = await readPlan(fileOrPreset)
+    plan.validate(geometry, fileOrPreset)
+    return plan
+  }
+  if (isPreset(fileOrPreset)) return resolvePreset(fileOrPreset, geometry)
+  throw new PlanError({
+    file: fileOrPreset,
+    found: 'neither a file nor a preset',
+    expected: `a plan file or one of ${listPresets()
+      .map((preset) => preset.name)
+      .join(', ')}`,
+  })
+}

@@ -1,0 +1,113 @@
+import { z } from 'zod'
+import { PlanError } from '../errors.js'
+
+/** What JSON can hold; a plan's provenance is any object of it. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+export type JsonObject = Readonly<Record<string, Json>>
+
+/** A plan as it stands in a file. Field order here is the order in which it is written. */
+export interface PlanFile {
+  readonly format: 'skrr-plan'
+  readonly version: 1
+  /** [2 x blocks] the sub-block whose weights run at this position, or null where it is skipped. */
+  readonly table: readonly (number | null)[]
+  /** [2 x blocks] factor on each residual; absent where all are 1. */
+  readonly scales?: readonly number[] | undefined
+  readonly geometry?: { readonly fingerprint: string } | undefined
+  readonly provenance?: Readonly<Record<string, unknown>> | undefined
+}
+
+// `error` says what was expected; what was found is read from the input at the issue's path.
+// Strict: a misspelt `scale` that is ignored in silence gives wrong embeddings. Free notes go into `provenance`.
+const schema = z.strictObject(
+  {
+    format: z.literal('skrr-plan', { error: '"skrr-plan"' }),
+    version: z.literal(1, { error: '1, the only version this skrr reads' }),
+    table: z.array(z.int({ error: 'a sub-block index or null' }).nullable(), {
+      error: 'an array with a sub-block index or null for each sub-block',
+    }),
+    scales: z
+      .array(z.number({ error: 'a finite number' }), { error: 'an array of residual scales' })
+      .optional(),
+    geometry: z
+      .strictObject(
+        { fingerprint: z.string({ error: 'a string' }) },
+        { error: 'an object {"fingerprint": "..."}' },
+      )
+      .optional(),
+    // z.record would drop a key named __proto__
+    provenance: z.custom<Record<string, unknown>>(isObject, { error: 'an object' }).optional(),
+  },
+  { error: 'a plan: an object {"format": "skrr-plan", "version": 1, "table": [...]}' },
+)
+
+/** Checks the form of a parsed JSON value; what the numbers mean is checked by Plan. */
+export function checkPlanFile(json: unknown, file: string | undefined): PlanFile {
+  const result = schema.safeParse(json)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]!
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(issue.path.length === 0 ? schema.shape : { fingerprint: true })
+    throw new PlanError({
+      file,
+      field: fieldName(issue.path),
+      found: `unknown field ${issue.keys.map((key) => show(key)).join(', ')}`,
+      expected: `only ${known.join(', ')}`,
+      hint: 'Notes of your own belong into "provenance"',
+    })
+  }
+  throw new PlanError({
+    file,
+    field: fieldName(issue.path),
+    found: show(valueAt(json, issue.path)),
+    expected: issue.message,
+  })
+}
+
+const MAX_DEPTH = 32
+
+/**
+ * A frozen copy of a provenance, or a PlanError where it is not JSON. Bounded in depth, so that neither a cycle nor
+ * ten thousand nested brackets can exhaust the stack here or in a later JSON.stringify.
+ */
+export function frozenProvenance(value: Readonly<Record<string, unknown>>, file?: string): JsonObject {
+  const copy = (part: unknown, field: string, depth: number): Json => {
+    const bad = (found: string) => new PlanError({ file, field, found, expected: 'plain JSON' })
+    if (depth > MAX_DEPTH) throw bad(`more than ${MAX_DEPTH} nested levels`)
+    if (part === null || typeof part === 'string' || typeof part === 'boolean') return part
+    if (typeof part === 'number' && Number.isFinite(part)) return part
+    if (Array.isArray(part)) return Object.freeze(part.map((p, i) => copy(p, `${field}[${i}]`, depth + 1)))
+    if (typeof part !== 'object' || !isPlain(part)) throw bad(show(part))
+    const entries = Object.entries(part).map(([key, p]) => [key, copy(p, `${field}.${key}`, depth + 1)])
+    return Object.freeze(Object.fromEntries(entries) as Record<string, Json>)
+  }
+  return copy(value, 'provenance', 0) as JsonObject
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A value as a message shows it: short, on one line. */
+export function show(value: unknown): string {
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (value === null || value === undefined) return value === null ? 'null' : 'nothing'
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return value instanceof Object && !isPlain(value)
+    ? `a ${value.constructor.name || typeof value}`
+    : `a ${typeof value}`
+}
+
+const fieldName = (path: readonly PropertyKey[]): string | undefined =>
+  path.length === 0
+    ? undefined
+    : path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i ? '.' : ''}${String(key)}`)).join('')
+
+const valueAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], json)
