@@ -1,0 +1,105 @@
+#include "test/engine/reference.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace reference {
+namespace {
+
+// y [m, n] = x [m, k] w[n, k]^T
+Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
+  const size_t m = x.size() / k, n = w.size() / k;
+  Matrix y(m * n);
+  for (size_t r = 0; r < m; r++) {
+    for (size_t c = 0; c < n; c++) {
+      for (size_t i = 0; i < k; i++) y[r * n + c] += x[r * k + i] * w[c * k + i];
+    }
+  }
+  return y;
+}
+
+Matrix rms_norm(const Matrix& x, const Matrix& weight, double epsilon) {
+  const size_t width = weight.size();
+  Matrix y(x.size());
+  for (size_t first = 0; first < x.size(); first += width) {
+    double squares = 0;
+    for (size_t i = 0; i < width; i++) squares += x[first + i] * x[first + i];
+    const double factor = 1 / std::sqrt(squares / double(width) + epsilon);
+    for (size_t i = 0; i < width; i++) y[first + i] = x[first + i] * factor * weight[i];
+  }
+  return y;
+}
+
+int bucket(int distance, int buckets, int max_distance) {
+  const int half = buckets / 2, exact = half / 2, length = std::abs(distance);
+  const int side = distance > 0 ? half : 0;
+  if (length < exact) return side + length;
+  const float ratio = std::log(float(length) / float(exact)) / float(std::log(double(max_distance) / exact));
+  return side + std::min(half - 1, exact + int(ratio * float(half - exact)));
+}
+
+Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
+  const skrr::Geometry& g = model.geometry;
+  const size_t heads = size_t(g.heads), d = size_t(g.head_dim), inner = heads * d;
+  const Matrix q = multiply(x, w.q, size_t(g.width)), k = multiply(x, w.k, size_t(g.width)),
+               v = multiply(x, w.v, size_t(g.width));
+  const Matrix& bias = w.bias.empty() ? model.bias : w.bias;
+  Matrix mixed(size_t(batch.tokens) * inner);
+  for (int s = 0; s < batch.sequences; s++) {
+    const int first = batch.starts[s], last = batch.starts[s + 1];
+    const bool any = std::any_of(batch.visible + first, batch.visible + last, [](uint8_t b) { return b != 0; });
+    for (size_t h = 0; h < heads; h++) {
+      for (int i = first; i < last; i++) {
+        Matrix weight;
+        double sum = 0, top = -1e300;
+        for (int j = first; j < last; j++) {
+          double score = 0;
+          for (size_t e = 0; e < d; e++) score += q[size_t(i) * inner + h * d + e] * k[size_t(j) * inner + h * d + e];
+          const int b = bucket(batch.positions[j] - batch.positions[i], g.buckets, g.max_distance);
+          score += bias[size_t(b) * heads + h];
+          weight.push_back(!any ? 0 : batch.visible[j] ? score : -INFINITY);
+          top = std::max(top, weight.back());
+        }
+        for (double& value : weight) value = std::exp(value - top), sum += value;
+        for (int j = first; j < last; j++) {
+          for (size_t e = 0; e < d; e++) {
+            mixed[size_t(i) * inner + h * d + e] +=
+                weight[size_t(j - first)] / sum * v[size_t(j) * inner + h * d + e];
+          }
+        }
+      }
+    }
+  }
+  return multiply(mixed, w.o, inner);
+}
+
+double activate(const skrr::Geometry& g, double x) {
+  if (g.activation == skrr::Activation::kRelu) return std::max(x, 0.0);
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
+  const skrr::Geometry& g = model.geometry;
+  Matrix up = multiply(x, w.wi_0, size_t(g.width));
+  for (double& value : up) value = activate(g, value);
+  if (g.gated) {
+    const Matrix gate = multiply(x, w.wi_1, size_t(g.width));
+    for (size_t i = 0; i < up.size(); i++) up[i] *= gate[i];
+  }
+  return multiply(up, w.wo, size_t(g.ff));
+}
+
+}  // namespace
+
+Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {
+  for (size_t p = 0; p < table.size(); p++) {
+    if (table[p].slot == skrr::kSkipped) continue;
+    const SubBlock& w = model.sub_blocks[size_t(table[p].slot)];
+    const Matrix x = rms_norm(h, w.norm, double(model.geometry.epsilon));
+    const Matrix f = p % 2 == 0 ? attention(model, w, batch, x) : feed_forward(model, w, x);
+    for (size_t i = 0; i < h.size(); i++) h[i] += double(table[p].scale) * f[i];
+  }
+  return rms_norm(h, model.final_norm, double(model.geometry.epsilon));
+}
+
+}  // namespace reference

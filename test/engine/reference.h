@@ -1,0 +1,26 @@
+// The encoder by the book, in double and without any of the engine's tricks: what every backend is compared with.
+// Source: Hugging Face modeling_t5.py, T5Stack as encoder.
+#pragma once
+
+#include <vector>
+
+#include "engine/backend.h"
+
+namespace reference {
+
+using Matrix = std::vector<double>;  // row-major
+
+struct SubBlock {
+  Matrix norm, q, k, v, o, bias, wi_0, wi_1, wo;
+};
+
+struct Model {
+  skrr::Geometry geometry;
+  std::vector<SubBlock> sub_blocks;
+  Matrix final_norm, bias;
+};
+
+// embeddings [tokens, width] -> last hidden state [tokens, width]
+Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix embeddings);
+
+}  // namespace reference

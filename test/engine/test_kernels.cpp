@@ -1,0 +1,117 @@
+// Each kernel of the chosen instruction set against the same sum in double.
+#include "cpu/kernels.h"
+
+#include <algorithm>
+
+#include "engine/numeric.h"
+#include "test/engine/check.h"
+
+using namespace skrr;
+using cpu::Kernels;
+using cpu::TileKernel;
+
+namespace {
+
+// C = A B^T through packing and one tile product, in slices as the backend does it.
+void tile_product(const TileKernel& kernel, bool bf16_weights) {
+  for (int k : {1, 7, 64, 300}) {
+    for (int valid_rows : {1, kernel.rows}) {
+      for (int valid_columns : {1, kernel.columns - 1, kernel.columns}) {
+        const std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
+        const std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
+        std::vector<char> a(size_t(kernel.rows * k) * kernel.a_size), b(size_t(kernel.columns * k) * kernel.b_size);
+        kernel.pack_a(x.data(), valid_rows, k, k, a.data());
+        kernel.pack_b(w.data(), valid_columns, k, k, 1, b.data());
+        std::vector<float> c(size_t(kernel.rows * kernel.columns), 777.0f);
+        const int half = k / 2;
+        kernel.multiply(a.data(), b.data(), half, false, c.data());
+        kernel.multiply(a.data() + size_t(half * kernel.rows) * kernel.a_size,
+                        b.data() + size_t(half * kernel.columns) * kernel.b_size, k - half, true, c.data());
+
+        std::vector<double> expected(c.size(), 0.0);  // rows and columns past the valid ones are zero
+        for (int r = 0; r < valid_rows; r++) {
+          for (int n = 0; n < valid_columns; n++) {
+            for (int i = 0; i < k; i++) {
+              const float weight = w[size_t(n * k + i)];
+              expected[size_t(r * kernel.columns + n)] +=
+                  double(x[size_t(r * k + i)]) * double(bf16_weights ? from_bf16(to_bf16(weight)) : weight);
+            }
+          }
+        }
+        CHECK_AT_MOST(relative_error(c, expected), 4e-6);  // k float32 roundings, at worst of one number
+      }
+    }
+  }
+}
+
+void packing_a_transposed_matrix(const TileKernel& kernel) {
+  const int k = 5, n = 3;
+  const std::vector<float> w = random_floats(size_t(n * k), 3);
+  std::vector<float> transposed(w.size());
+  for (int i = 0; i < n; i++) {
+    for (int j = 0; j < k; j++) transposed[size_t(j * n + i)] = w[size_t(i * k + j)];
+  }
+  std::vector<char> straight(size_t(kernel.columns * k) * kernel.b_size), other(straight.size());
+  kernel.pack_b(w.data(), n, k, k, 1, straight.data());
+  kernel.pack_b(transposed.data(), n, k, 1, n, other.data());
+  CHECK(straight == other);
+}
+
+void softmax(const Kernels& kernels) {
+  for (int n : {1, 3, 16, 77, 1000}) {
+    std::vector<float> x = random_floats(size_t(n), unsigned(n), 20);
+    if (n > 2) x[1] = -INFINITY;  // a masked key
+    double top = -INFINITY, sum = 0;
+    for (float v : x) top = std::max(top, double(v));
+    std::vector<double> expected;
+    for (float v : x) expected.push_back(std::exp(double(v) - top)), sum += expected.back();
+    for (double& v : expected) v /= sum;
+    kernels.softmax(x.data(), n);
+    CHECK_AT_MOST(relative_error(x, expected), 1e-6);
+    if (n > 2) CHECK(x[1] == 0);
+  }
+}
+
+void activations(const Kernels& kernels) {
+  for (int n : {1, 15, 64, 1001}) {
+    const std::vector<float> x = random_floats(size_t(n), 5, 4), gate = random_floats(size_t(n), 6);
+    std::vector<double> gelu, relu;
+    for (size_t i = 0; i < x.size(); i++) {
+      const double v = x[i];
+      gelu.push_back(0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))) * double(gate[i]));
+      relu.push_back(std::max(v, 0.0));
+    }
+    std::vector<float> y = x;
+    kernels.gelu_tanh(y.data(), gate.data(), n);
+    CHECK_AT_MOST(relative_error(y, gelu), 1e-6);
+    y = x;
+    kernels.relu(y.data(), nullptr, n);
+    CHECK_AT_MOST(relative_error(y, relu), 0);
+  }
+  std::vector<float> extremes{-1e30f, -100, 0, 100, 1e30f};
+  kernels.gelu_tanh(extremes.data(), nullptr, 5);
+  CHECK(std::abs(extremes[0]) < 1e-6 && std::abs(extremes[1]) < 1e-6 && extremes[2] == 0 && extremes[3] == 100);
+}
+
+void sum_of_squares(const Kernels& kernels) {
+  for (int n : {1, 17, 4096}) {
+    const std::vector<float> x = random_floats(size_t(n), 9);
+    double sum = 0;
+    for (float v : x) sum += double(v) * double(v);
+    CHECK_AT_MOST(std::abs(double(kernels.sum_of_squares(x.data(), n)) - sum) / sum, 1e-6);
+  }
+}
+
+}  // namespace
+
+int main() {
+  skip_unless_isa_runs();
+  const Kernels& kernels = cpu::kernels();
+  tile_product(kernels.f32, false);
+  tile_product(kernels.bf16, true);
+  packing_a_transposed_matrix(kernels.f32);
+  softmax(kernels);
+  activations(kernels);
+  sum_of_squares(kernels);
+  return finish("kernels");
+}
