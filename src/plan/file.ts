@@ -53,8 +53,8 @@ export async function writePlan(path: string, plan: Plan): Promise<void> {
  * @throws PlanError where it is neither (the presets are listed), malformed, or made for another model
  */
 export async function loadPlan(fileOrPreset: string, geometry: Geometry): Promise<Plan> {
-  const exists = await describe(fileOrPreset).catch(() => undefined)
-  if (exists) {
+  const found = await describe(fileOrPreset).catch(() => undefined)
+  if (found?.file) {
     const plan = await readPlan(fileOrPreset)
     plan.validate(geometry, fileOrPreset)
     return plan
