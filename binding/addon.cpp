@@ -3,6 +3,7 @@
 
 #include "binding/encoder.h"
 #include "binding/jobs.h"
+#include "binding/measure.h"
 #include "binding/parse.h"
 
 namespace skrr::binding {
@@ -37,6 +38,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   EngineThread::install(env);
   exports.Set("CancelToken", CancelToken::define(env));
   exports.Set("Encoder", EncoderObject::define(env));
+  EngineThread& engine = EngineThread::of(env);
+  engine.states_class = Napi::Persistent(StatesHandle::define(env, "States"));
+  engine.features_class = Napi::Persistent(FeaturesHandle::define(env, "Features"));
+  engine.projection_class = Napi::Persistent(ProjectionHandle::define(env, "Projection"));
   exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
   exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
   exports.Set("describe", Napi::Function::New<describe>(env, "describe"));

@@ -14,36 +14,7 @@ struct Opened {
   size_t positions;
 };
 
-std::shared_ptr<CancelFlag> flag_of(const Napi::Value& value) {
-  return CancelToken::Unwrap(value.As<Napi::Object>())->flag();
-}
-
 Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
-
-// Holds an array until the promise settles and returns its data.
-template <class T>
-T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
-  T* data = array_of<T>(value, type, count, name);
-  pending.kept.push_back(Napi::Persistent(value));
-  return data;
-}
-
-Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
-  const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();
-  const size_t sequences = batch.Get("starts").As<Napi::TypedArray>().ElementLength() - 1;
-  Input input;
-  input.batch.sequences = int(sequences);
-  input.batch.tokens = int(tokens);
-  input.batch.starts = keep<int32_t>(pending, batch.Get("starts"), napi_int32_array, sequences + 1, "starts");
-  input.batch.positions = keep<int32_t>(pending, batch.Get("positions"), napi_int32_array, tokens, "positions");
-  input.batch.visible = keep<uint8_t>(pending, batch.Get("visible"), napi_uint8_array, tokens, "visible");
-  if (batch.Get("embeds").IsTypedArray()) {
-    input.embeds = keep<float>(pending, batch.Get("embeds"), napi_float32_array, tokens * width, "embeds");
-  } else {
-    input.ids = keep<int32_t>(pending, batch.Get("ids"), napi_int32_array, tokens, "ids");
-  }
-  return input;
-}
 
 Output parse_output(Pending& pending, const Napi::Value& array, const std::string& type, const Napi::Value& rows,
                     size_t tokens, size_t width) {
@@ -71,6 +42,13 @@ Napi::Function EncoderObject::define(Napi::Env env) {
                                               {InstanceMethod<&EncoderObject::load>("load"),
                                                InstanceMethod<&EncoderObject::keep_only>("keepOnly"),
                                                InstanceMethod<&EncoderObject::encode>("encode"),
+                                               InstanceMethod<&EncoderObject::begin>("begin"),
+                                               InstanceMethod<&EncoderObject::advance>("advance"),
+                                               InstanceMethod<&EncoderObject::load_projection>("loadProjection"),
+                                               InstanceMethod<&EncoderObject::features>("features"),
+                                               InstanceMethod<&EncoderObject::measure>("measure"),
+                                               InstanceMethod<&EncoderObject::compare_states>("compareStates"),
+                                               InstanceMethod<&EncoderObject::compare_features>("compareFeatures"),
                                                InstanceMethod<&EncoderObject::memory>("memory"),
                                                InstanceMethod<&EncoderObject::dispose>("dispose")});
   EngineThread::of(env).encoder_class = Napi::Persistent(function);

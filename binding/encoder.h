@@ -27,6 +27,23 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   Napi::Value keep_only(const Napi::CallbackInfo& info);
   // encode(batch, slots: Int32Array, scales: Float32Array, output: Float32Array | Uint16Array, type, cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);
+
+  // For the search of plans (measure.cpp). States are never changed: advance() makes new ones.
+  // begin(batch, cancel): Promise<States>
+  Napi::Value begin(const Napi::CallbackInfo& info);
+  // advance(states, slots, scales, from, to, cancel): Promise<States>
+  Napi::Value advance(const Napi::CallbackInfo& info);
+  // loadProjection(layers): Promise<Projection>
+  Napi::Value load_projection(const Napi::CallbackInfo& info);
+  // features(states, projection | undefined, cancel): Promise<Features>
+  Napi::Value features(const Napi::CallbackInfo& info);
+  // measure(states, slots, scales, from, projection | undefined, reference, cancel): Promise<Float64Array>
+  // runs positions [from, end) on a copy and compares its features with the reference's; [sequences, 4] sums
+  Napi::Value measure(const Napi::CallbackInfo& info);
+  // compareStates(a, b), compareFeatures(a, b): Promise<Float64Array>
+  Napi::Value compare_states(const Napi::CallbackInfo& info);
+  Napi::Value compare_features(const Napi::CallbackInfo& info);
+
   // memory(): { weights, embedding, workspace } in bytes
   Napi::Value memory(const Napi::CallbackInfo& info);
   // dispose(): Promise<number>, the bytes freed. The object is unusable from the call on.

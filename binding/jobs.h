@@ -51,7 +51,8 @@ class EngineThread {
   // Runs `work` with nobody waiting for it (to free memory off the JavaScript thread).
   void submit_detached(std::function<void()> work);
 
-  Napi::FunctionReference encoder_class;  // the JavaScript class open() makes objects of
+  // The JavaScript classes the engine makes objects of.
+  Napi::FunctionReference encoder_class, states_class, features_class, projection_class;
 
  private:
   struct Message {
@@ -80,5 +81,9 @@ class CancelToken : public Napi::ObjectWrap<CancelToken> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   std::shared_ptr<CancelFlag> flag_ = std::make_shared<CancelFlag>();
 };
+
+inline std::shared_ptr<CancelFlag> flag_of(const Napi::Value& value) {
+  return CancelToken::Unwrap(value.As<Napi::Object>())->flag();
+}
 
 }  // namespace skrr::binding

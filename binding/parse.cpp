@@ -135,4 +135,22 @@ LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size
   return table;
 }
 
+// A packed batch (src/batch.ts); its arrays stay alive and in place until the promise settles.
+Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
+  const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();
+  const size_t sequences = batch.Get("starts").As<Napi::TypedArray>().ElementLength() - 1;
+  Input input;
+  input.batch.sequences = int(sequences);
+  input.batch.tokens = int(tokens);
+  input.batch.starts = keep<int32_t>(pending, batch.Get("starts"), napi_int32_array, sequences + 1, "starts");
+  input.batch.positions = keep<int32_t>(pending, batch.Get("positions"), napi_int32_array, tokens, "positions");
+  input.batch.visible = keep<uint8_t>(pending, batch.Get("visible"), napi_uint8_array, tokens, "visible");
+  if (batch.Get("embeds").IsTypedArray()) {
+    input.embeds = keep<float>(pending, batch.Get("embeds"), napi_float32_array, tokens * width, "embeds");
+  } else {
+    input.ids = keep<int32_t>(pending, batch.Get("ids"), napi_int32_array, tokens, "ids");
+  }
+  return input;
+}
+
 }  // namespace skrr::binding

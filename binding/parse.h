@@ -4,8 +4,10 @@
 
 #include <napi.h>
 
+#include <string>
 #include <vector>
 
+#include "binding/jobs.h"
 #include "cpu/cpu_backend.h"
 #include "engine/encoder.h"
 
@@ -28,5 +30,15 @@ T* array_of(const Napi::Value& value, napi_typedarray_type type, size_t count, c
   }
   throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected a typed array of " + std::to_string(count));
 }
+
+// Holds an array until the promise settles and returns its data.
+template <class T>
+T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
+  T* data = array_of<T>(value, type, count, name);
+  pending.kept.push_back(Napi::Persistent(value));
+  return data;
+}
+
+Input parse_input(Pending& pending, const Napi::Object& batch, size_t width);
 
 }  // namespace skrr::binding

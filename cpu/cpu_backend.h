@@ -48,6 +48,11 @@ class CpuBackend final : public Backend {
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   void finish(const States& states, float* out) override;
+  std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // measure.cpp
+  std::unique_ptr<Features> features(const States& states, const Projection* projection,
+                                     const CancelFlag& cancel) override;
+  std::vector<Comparison> compare(const Features& a, const Features& b) override;
+  std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
   size_t workspace_bytes() const override;
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "engine/batch.h"
 #include "engine/cancel.h"
@@ -25,6 +26,34 @@ class States {
   virtual size_t bytes() const = 0;
 };
 
+// The module of a denoiser that consumes the embedding: y = W x + b, with GELU(tanh) between two layers.
+// One layer: SD3's and FLUX's context embedder. Two: PixArt's caption projection.
+struct ProjectionLayer {
+  Tensor weight;  // [out, in]
+  Tensor bias;    // [1, out], may be absent
+};
+
+// A projection on the device. Always float32: it is part of the measure, not of the model.
+class Projection {
+ public:
+  virtual ~Projection() = default;
+};
+
+// Projected embeddings of one batch on the device, [tokens, features] float32.
+class Features {
+ public:
+  virtual ~Features() = default;
+  virtual size_t bytes() const = 0;
+};
+
+// Sums over the tokens of one sequence, in double, in a fixed order.
+struct Comparison {
+  double squared_error = 0;  // sum of (a - b)^2 over tokens and features
+  double cosine = 0;         // sum over tokens of cos(a, b)
+  double squares_a = 0;      // sum of a^2
+  double squares_b = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -41,6 +70,14 @@ class Backend {
 
   // Final norm: out [tokens, width] on the host.
   virtual void finish(const States& states, float* out) = 0;
+
+  // Measuring: final norm and projection of a state; without a projection the embedding itself.
+  virtual std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) = 0;
+  virtual std::unique_ptr<Features> features(const States& states, const Projection* projection,
+                                             const CancelFlag& cancel) = 0;
+  // One Comparison per sequence, of features or of the residual streams themselves.
+  virtual std::vector<Comparison> compare(const Features& a, const Features& b) = 0;
+  virtual std::vector<Comparison> compare(const States& a, const States& b) = 0;
 
   virtual size_t weight_bytes() const = 0;     // of the loaded slots, as packed
   virtual size_t workspace_bytes() const = 0;  // everything else it holds now

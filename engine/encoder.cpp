@@ -80,17 +80,28 @@ void Encoder::keep_only(const std::vector<int>& keep) {
 
 void Encoder::encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel) {
   cancel.check();
-  for (const TableEntry& entry : table) {
-    if (entry.slot != kSkipped && !loaded_.at(size_t(entry.slot))) {
-      throw Error("ERR_ENGINE", "sub-block " + std::to_string(entry.slot) + " is in the layer table but not loaded");
-    }
-  }
-  const std::unique_ptr<States> states = backend_->begin(input.batch, embed(input).data());
-  backend_->run(table, 0, int(table.size()), *states, cancel);
+  const std::unique_ptr<States> states = begin(input);
+  advance(*states, table, 0, int(table.size()), cancel);
   std::vector<float> hidden(size_t(input.batch.tokens) * size_t(spec_.geometry.width));
   backend_->finish(*states, hidden.data());
-  update_memory();
   write(hidden, input, output);
+}
+
+std::unique_ptr<States> Encoder::begin(const Input& input) { return backend_->begin(input.batch, embed(input).data()); }
+
+void Encoder::advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel) {
+  require_loaded(table, from, to);
+  backend_->run(table, from, to, states, cancel);
+  update_memory();
+}
+
+void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
+  for (int p = from; p < to; p++) {
+    const int slot = table.at(size_t(p)).slot;
+    if (slot != kSkipped && !loaded_.at(size_t(slot))) {
+      throw Error("ERR_ENGINE", "sub-block " + std::to_string(slot) + " is in the layer table but not loaded");
+    }
+  }
 }
 
 // Token rows as float32 [tokens, width]: gathered from the mapped file, so the table itself is never loaded.

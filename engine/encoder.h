@@ -56,6 +56,11 @@ class Encoder {
   // The whole path: rows of the embedding table -> layer table -> final norm -> output rows.
   void encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel);
 
+  // The pieces of encode(), for the search of plans: states are kept at sub-block boundaries and compared.
+  std::unique_ptr<States> begin(const Input& input);
+  void advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel);
+  Backend& backend() { return *backend_; }
+
   Memory memory() const;
 
  private:
@@ -63,6 +68,7 @@ class Encoder {
   SubBlockTensors view(const SubBlockSource& source) const;
   std::vector<float> embed(const Input& input) const;
   void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;
+  void require_loaded(const LayerTable& table, int from, int to) const;
   void update_memory();
 
   const EncoderSpec spec_;

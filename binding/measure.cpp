@@ -1,0 +1,214 @@
+#include "binding/measure.h"
+
+#include <vector>
+
+#include "binding/encoder.h"
+#include "binding/parse.h"
+
+namespace skrr::binding {
+
+// --- handles ---
+
+template <class T>
+Napi::Function Handle<T>::define(Napi::Env env, const char* name) {
+  return Napi::ObjectWrap<Handle<T>>::DefineClass(
+      env, name,
+      {Napi::ObjectWrap<Handle<T>>::template InstanceAccessor<&Handle<T>::bytes>("bytes"),
+       Napi::ObjectWrap<Handle<T>>::template InstanceMethod<&Handle<T>::dispose>("dispose")});
+}
+
+template <class T>
+Napi::Value Handle<T>::make(Napi::Env env, const Napi::FunctionReference& constructor, Held held) {
+  return constructor.New({Napi::External<Held>::New(env, &held)});
+}
+
+template <class T>
+Handle<T>::Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle<T>>(info) {
+  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "made by an Encoder only");
+  held_ = std::move(*info[0].As<Napi::External<Held>>().Data());
+}
+
+template <class T>
+Handle<T>::~Handle() {
+  release(this->Env());
+}
+
+template <class T>
+std::shared_ptr<T> Handle<T>::unwrap(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
+  const Held& held = Handle<T>::Unwrap(value.As<Napi::Object>())->held_;
+  if (held.value && held.encoder == encoder) return held.value;
+  throw Napi::TypeError::New(value.Env(), held.value ? "a handle of another encoder" : "a handle that was disposed");
+}
+
+template <class T>
+Napi::Value Handle<T>::bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(held_.bytes));
+}
+
+template <class T>
+Napi::Value Handle<T>::dispose(const Napi::CallbackInfo& info) {
+  release(info.Env());
+  return info.Env().Undefined();
+}
+
+// Freed on the engine thread: a job that still reads it comes before.
+template <class T>
+void Handle<T>::release(Napi::Env env) {
+  EngineThread* engine = env.GetInstanceData<EngineThread>();
+  if (held_.value && engine) engine->submit_detached([held = std::move(held_)] {});
+  held_ = {};
+}
+
+template class Handle<States>;
+template class Handle<Features>;
+template class Handle<Projection>;
+
+// --- the encoder's methods for a search ---
+
+namespace {
+
+using Comparisons = std::shared_ptr<std::vector<Comparison>>;
+
+// [sequences, 4] as Float64Array: squared error, sum of cosines, squares of a, squares of b
+Napi::Value to_array(Napi::Env env, const std::vector<Comparison>& comparisons) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, comparisons.size() * 4);
+  for (size_t s = 0; s < comparisons.size(); s++) {
+    const Comparison& c = comparisons[s];
+    const double row[4] = {c.squared_error, c.cosine, c.squares_a, c.squares_b};
+    for (size_t i = 0; i < 4; i++) array[s * 4 + i] = row[i];
+  }
+  return array;
+}
+
+// Submits work that makes a T, and resolves with a handle of it.
+template <class T, class Make>
+Napi::Value submit_handle(Napi::Env env, std::unique_ptr<Pending> pending, std::shared_ptr<CancelFlag> cancel,
+                          std::shared_ptr<Encoder> encoder, Napi::FunctionReference EngineThread::*constructor,
+                          Make make) {
+  auto held = std::make_shared<typename Handle<T>::Held>();
+  held->encoder = std::move(encoder);
+  pending->result = [held, constructor](Napi::Env env) {
+    return Handle<T>::make(env, EngineThread::of(env).*constructor, std::move(*held));
+  };
+  return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
+                                      [held, make](Pending&) { make(*held); });
+}
+
+Napi::Value submit_comparison(Napi::Env env, std::shared_ptr<CancelFlag> cancel,
+                              std::function<std::vector<Comparison>()> compare) {
+  auto pending = std::make_unique<Pending>(env);
+  const Comparisons result = std::make_shared<std::vector<Comparison>>();
+  pending->result = [result](Napi::Env env) { return to_array(env, *result); };
+  return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
+                                      [result, compare](Pending&) { *result = compare(); });
+}
+
+struct Range {
+  int from, to;
+};
+
+Range parse_range(const Napi::Value& from, const Napi::Value& to, size_t positions) {
+  const Range range{from.ToNumber().Int32Value(), to.ToNumber().Int32Value()};
+  if (range.from < 0 || range.from > range.to || size_t(range.to) > positions) {
+    throw Napi::RangeError::New(from.Env(), "from, to: expected 0 <= from <= to <= positions");
+  }
+  return range;
+}
+
+}  // namespace
+
+Napi::Value EncoderObject::begin(const Napi::CallbackInfo& info) {
+  auto pending = std::make_unique<Pending>(info.Env());
+  const Input input = parse_input(*pending, info[0].As<Napi::Object>(), size_t(width_));
+  return submit_handle<States>(info.Env(), std::move(pending), flag_of(info[1]), encoder(info.Env()),
+                               &EngineThread::states_class, [input](StatesHandle::Held& held) {
+                                 held.value = held.encoder->begin(input);
+                                 held.bytes = held.value->bytes();
+                               });
+}
+
+Napi::Value EncoderObject::advance(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<Encoder> owner = encoder(info.Env());
+  const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
+  const LayerTable table = parse_table(info[1], info[2], positions_);
+  const Range range = parse_range(info[3], info[4], positions_);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[5]);
+  return submit_handle<States>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
+                               &EngineThread::states_class, [=](StatesHandle::Held& held) {
+                                 std::shared_ptr<States> copy = states->clone();
+                                 held.encoder->advance(*copy, table, range.from, range.to, *cancel);
+                                 held.value = std::move(copy);
+                                 held.bytes = held.value->bytes();
+                               });
+}
+
+Napi::Value EncoderObject::load_projection(const Napi::CallbackInfo& info) {
+  // Each layer: { weight: Float32Array, bias: Float32Array | undefined, rows, columns }, read during the job.
+  auto pending = std::make_unique<Pending>(info.Env());
+  std::vector<ProjectionLayer> layers;
+  const Napi::Array list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    const Napi::Object object = list.Get(i).ToObject();
+    const int64_t rows = object.Get("rows").ToNumber(), columns = object.Get("columns").ToNumber();
+    const auto tensor = [&](const char* name, int64_t n, int64_t k) {
+      const float* data = keep<float>(*pending, object.Get(name), napi_float32_array, size_t(n * k), name);
+      return Tensor{std::string("projection layer ") + std::to_string(i) + " " + name,
+                    reinterpret_cast<const std::byte*>(data), DType::kF32, n, k, 1};
+    };
+    ProjectionLayer& layer = layers.emplace_back();
+    layer.weight = tensor("weight", rows, columns);
+    if (object.Get("bias").IsTypedArray()) layer.bias = tensor("bias", 1, rows);
+  }
+  return submit_handle<Projection>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(),
+                                   encoder(info.Env()), &EngineThread::projection_class,
+                                   [layers](ProjectionHandle::Held& held) {
+                                     held.value = held.encoder->backend().load_projection(layers);
+                                   });
+}
+
+static std::shared_ptr<Projection> optional_projection(const Napi::Value& value, const std::shared_ptr<Encoder>& owner) {
+  return value.IsObject() ? ProjectionHandle::unwrap(value, owner) : nullptr;
+}
+
+Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<Encoder> owner = encoder(info.Env());
+  const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
+  const std::shared_ptr<Projection> projection = optional_projection(info[1], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[2]);
+  return submit_handle<Features>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
+                                 &EngineThread::features_class, [=](FeaturesHandle::Held& held) {
+                                   held.value = held.encoder->backend().features(*states, projection.get(), *cancel);
+                                   held.bytes = held.value->bytes();
+                                 });
+}
+
+Napi::Value EncoderObject::measure(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<Encoder> owner = encoder(info.Env());
+  const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
+  const LayerTable table = parse_table(info[1], info[2], positions_);
+  const Range range = parse_range(info[3], Napi::Number::New(info.Env(), double(positions_)), positions_);
+  const std::shared_ptr<Projection> projection = optional_projection(info[4], owner);
+  const std::shared_ptr<Features> reference = FeaturesHandle::unwrap(info[5], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
+  return submit_comparison(info.Env(), cancel, [=] {
+    const std::unique_ptr<States> end = states->clone();
+    owner->advance(*end, table, range.from, range.to, *cancel);
+    return owner->backend().compare(*owner->backend().features(*end, projection.get(), *cancel), *reference);
+  });
+}
+
+Napi::Value EncoderObject::compare_states(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<Encoder> owner = encoder(info.Env());
+  const std::shared_ptr<States> a = StatesHandle::unwrap(info[0], owner), b = StatesHandle::unwrap(info[1], owner);
+  return submit_comparison(info.Env(), std::make_shared<CancelFlag>(),
+                           [=] { return owner->backend().compare(*a, *b); });
+}
+
+Napi::Value EncoderObject::compare_features(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<Encoder> owner = encoder(info.Env());
+  const std::shared_ptr<Features> a = FeaturesHandle::unwrap(info[0], owner), b = FeaturesHandle::unwrap(info[1], owner);
+  return submit_comparison(info.Env(), std::make_shared<CancelFlag>(),
+                           [=] { return owner->backend().compare(*a, *b); });
+}
+
+}  // namespace skrr::binding

@@ -1,0 +1,43 @@
+// JavaScript handles of what lives on the device during a search: states, features, projections.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "binding/jobs.h"
+#include "engine/encoder.h"
+
+namespace skrr::binding {
+
+// A JavaScript object that holds one T on the device. It keeps the encoder alive, whose backend the T belongs to.
+// The property `bytes` tells its size; dispose() frees it (so does the garbage collector, later).
+template <class T>
+class Handle : public Napi::ObjectWrap<Handle<T>> {
+ public:
+  struct Held {
+    std::shared_ptr<Encoder> encoder;
+    std::shared_ptr<T> value;
+    size_t bytes = 0;
+  };
+
+  static Napi::Function define(Napi::Env env, const char* name);
+  static Napi::Value make(Napi::Env env, const Napi::FunctionReference& constructor, Held held);
+  // Throws a TypeError for a handle that was disposed or belongs to another encoder.
+  static std::shared_ptr<T> unwrap(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder);
+
+  explicit Handle(const Napi::CallbackInfo& info);
+  ~Handle() override;
+
+ private:
+  Napi::Value bytes(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  void release(Napi::Env env);
+  Held held_;
+};
+
+using StatesHandle = Handle<States>;
+using FeaturesHandle = Handle<Features>;
+using ProjectionHandle = Handle<Projection>;
+
+}  // namespace skrr::binding
