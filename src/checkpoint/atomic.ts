@@ -47,7 +47,7 @@ export async function writeFolderAtomically(
     await rename(temporary, folder)
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
-    throw asOutputError(folder, error, signal)
+    throw asOutputError(folder, underFinalName(error, temporary, folder), signal)
   }
 }
 
@@ -74,6 +74,13 @@ async function isEmptyFolder(folder: string): Promise<boolean> {
 // dot first: whoever lists the folder meanwhile passes over it
 const temporaryName = (path: string): string =>
   join(dirname(resolve(path)), `.${basename(resolve(path))}.${randomBytes(6).toString('hex')}.tmp`)
+
+/** The user never chose the temporary name, and it is gone by now. */
+function underFinalName(error: unknown, temporary: string, folder: string): unknown {
+  if (!(error instanceof OutputError) || error.detail.file?.startsWith(temporary) !== true) return error
+  const file = join(folder, error.detail.file.slice(temporary.length))
+  return new OutputError({ ...error.detail, file }, { cause: error.cause })
+}
 
 function asOutputError(file: string, error: unknown, signal: AbortSignal | undefined): unknown {
   if (error instanceof SkrrError || (signal?.aborted === true && error === signal.reason)) return error

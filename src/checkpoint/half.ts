@@ -56,7 +56,8 @@ export function floatToF8(value: number): number {
 /** A whole tensor's little-endian bytes as float32; `bytes` may start anywhere in its buffer. */
 export function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
   if (dtype === 'F8_E4M3') return Float32Array.from(bytes, (byte) => f8Table()[byte]!)
-  const aligned = bytes.slice()
+  // not slice(): a Buffer's does not copy
+  const aligned = new Uint8Array(bytes)
   if (dtype === 'F32') return new Float32Array(aligned.buffer)
   const halves = new Uint16Array(aligned.buffer)
   const out = new Float32Array(halves.length)

@@ -1,0 +1,266 @@
+import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { exportCheckpoint } from '../../src/checkpoint/export.js'
+import { floatToF8, toFloat32 } from '../../src/checkpoint/half.js'
+import { openCheckpoint } from '../../src/checkpoint/open.js'
+import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
+import type { Checkpoint, TensorRef } from '../../src/checkpoint/types.js'
+import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
+import { CheckpointError, OutputError, PlanError } from '../../src/errors.js'
+import { subBlockCount, subBlockTensors } from '../../src/geometry.js'
+import { DATA, GOLDEN, rejection, temporaryFolder } from './helpers.js'
+
+const V11 = join(GOLDEN, 't5-tiny-v11')
+const planJson = '{"format":"skrr-plan"}'
+const identity = ({ geometry }: Checkpoint): number[] =>
+  Array.from({ length: subBlockCount(geometry) }, (_, i) => i)
+const bytesOf = async ({ file, offset, bytes }: TensorRef): Promise<Buffer> =>
+  (await readFile(file)).subarray(offset, offset + bytes)
+const sameBytes = async (a: TensorRef, b: TensorRef): Promise<boolean> =>
+  (await bytesOf(a)).equals(await bytesOf(b))
+const valuesOf = async (ref: TensorRef): Promise<Float32Array> =>
+  toFloat32(ref.dtype, await bytesOf(ref)).map((x) => x * (ref.scale ?? 1))
+
+/** Exports, opens what came out, and hands both over. */
+async function exported(
+  path: string,
+  change: (table: (number | null)[]) => void,
+  { materialize = false, scales }: { materialize?: boolean; scales?: Record<number, number> } = {},
+) {
+  const before = await openCheckpoint(path)
+  const table: (number | null)[] = identity(before)
+  change(table)
+  const out = join(await temporaryFolder(), 'out')
+  const factors = scales && table.map((_, p) => scales[p] ?? 1)
+  const written = await exportCheckpoint(before, table, factors, out, { materialize, planJson })
+  const after = await openCheckpoint(out)
+  const names = (subBlock: number) => subBlockTensors(before.geometry, subBlock).map((spec) => spec.name)
+  return { before, after, out, written, names }
+}
+
+describe('an export with its plan beside it', () => {
+  it('holds the sub-blocks that run, byte for byte, and nothing of the others', async () => {
+    const { before, after, out, written, names } = await exported(V11, (table) => {
+      table[2] = null
+      table[5] = 7
+      table[0] = null
+    })
+    expect(after.geometry).toEqual(before.geometry)
+    expect(after.planPath).toBe(join(out, 'skrr-plan.json'))
+    expect(await readFile(after.planPath!, 'utf8')).toBe(planJson)
+    const gone = [0, 2, 5].flatMap(names)
+    expect([...after.tensors.keys()].sort()).toEqual(
+      [...before.tensors.keys()].filter((name) => !gone.includes(name)).sort(),
+    )
+    for (const [name, ref] of after.tensors)
+      expect(await sameBytes(ref, before.tensors.get(name)!)).toBe(true)
+    expect(after.tensors.has('encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight')).toBe(
+      true,
+    )
+    const bytes = [...after.tensors.values()].reduce((sum, t) => sum + t.bytes, 0)
+    expect(written).toBe(bytes)
+    expect((await stat(join(out, 'model.safetensors'))).size).toBeLessThan(bytes + 10000)
+  })
+  it('keeps the element type and names it in config.json', async () => {
+    const { after, out } = await exported(join(V11, 'bf16'), (table) => (table[3] = null))
+    expect(after.tensors.get('shared.weight')?.dtype).toBe('BF16')
+    const config = JSON.parse(await readFile(join(out, 'config.json'), 'utf8')) as Record<string, unknown>
+    expect(config).toMatchObject({
+      model_type: 't5',
+      architectures: ['T5EncoderModel'],
+      torch_dtype: 'bfloat16',
+    })
+  })
+  it('brings the tokenizer along, and nothing else that lies there', async () => {
+    const folder = await temporaryFolder()
+    await cp(V11, folder, { recursive: true })
+    await cp(join(DATA, 'tokenizers/t5'), folder, { recursive: true })
+    const { after, out } = await exported(folder, () => undefined)
+    expect(after.tokenizerPath).toBe(join(out, 'tokenizer.json'))
+    expect(await readdir(out)).toEqual([
+      'config.json',
+      'model.safetensors',
+      'skrr-plan.json',
+      'special_tokens_map.json',
+      'spiece.model',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
+  })
+  it('can be exported again as far as its weights go', async () => {
+    const { after, out } = await exported(V11, (table) => (table[5] = null))
+    const table: (number | null)[] = identity(after)
+    const again = join(out, '../again')
+    const error = await rejection(exportCheckpoint(after, table, undefined, again, { planJson }))
+    expect(error).toBeInstanceOf(PlanError)
+    expect(error.message).toContain(`table[5]: found sub-block 5, expected one of those that ${out} holds`)
+    table[5] = 7
+    await exportCheckpoint(after, table, undefined, again, { planJson, materialize: true })
+    expect((await openCheckpoint(again)).tensors.size).toBe(57)
+  })
+})
+
+describe('a materialised export is an ordinary checkpoint', () => {
+  it('the identity is the original, bit for bit', async () => {
+    for (const name of ['t5-tiny-v10', 't5-odd/bf16', 'umt5-tiny']) {
+      const { before, after } = await exported(join(GOLDEN, name), () => undefined, { materialize: true })
+      expect(after.planPath).toBeUndefined()
+      expect([...after.tensors.keys()]).toEqual([...before.tensors.keys()])
+      for (const [key, ref] of after.tensors)
+        expect(await sameBytes(ref, before.tensors.get(key)!)).toBe(true)
+    }
+  })
+  it('a skipped position has a zero output matrix and its own other weights', async () => {
+    const { before, after, names } = await exported(V11, (table) => (table[4] = table[7] = null), {
+      materialize: true,
+    })
+    for (const name of [...names(4), ...names(7)]) {
+      const values = await valuesOf(after.tensors.get(name)!)
+      if (/\.w?o\.weight$/.test(name)) expect(values.every((x) => Object.is(x, 0))).toBe(true)
+      else expect(values).toEqual(await valuesOf(before.tensors.get(name)!))
+    }
+  })
+  it('a skipped position whose weights are gone has norms of one and zeros', async () => {
+    const sparse = await exported(V11, (table) => (table[4] = null))
+    const { after, names } = await exported(sparse.out, (table) => (table[4] = null), { materialize: true })
+    for (const name of names(4)) {
+      const wanted = name.includes('norm') ? 1 : 0
+      expect((await valuesOf(after.tensors.get(name)!)).every((x) => x === wanted)).toBe(true)
+    }
+  })
+  it('a re-used sub-block is a copy; UMT5’s bias goes along, T5’s stays', async () => {
+    for (const name of ['t5-odd', 'umt5-tiny']) {
+      const { before, after, names } = await exported(
+        join(GOLDEN, name),
+        (table) => {
+          table[0] = 4
+          table[3] = 1
+        },
+        { materialize: true },
+      )
+      for (const [to, from] of [
+        [0, 4],
+        [3, 1],
+        [4, 4],
+      ] as const) {
+        for (const [i, key] of names(to).entries()) {
+          expect(await sameBytes(after.tensors.get(key)!, before.tensors.get(names(from)[i]!)!)).toBe(true)
+        }
+      }
+    }
+  })
+  it('a residual scale is in the output matrix: exact for powers of two, else rounded', async () => {
+    for (const path of [V11, join(V11, 'bf16')]) {
+      const scales = { 2: 0.5, 5: 0.3, 6: 0, 7: -2 }
+      const { before, after, names } = await exported(path, (table) => (table[5] = 7), {
+        materialize: true,
+        scales,
+      })
+      for (const [position, factor] of Object.entries(scales)) {
+        const from = position === '5' ? 7 : Number(position)
+        const [to, source] = [names(Number(position)).at(-1)!, names(from).at(-1)!]
+        const got = await valuesOf(after.tensors.get(to)!)
+        const plain = await valuesOf(before.tensors.get(source)!)
+        const relative = factor === 0.3 ? (path === V11 ? 2 ** -24 : 2 ** -8) : 0
+        got.forEach((x, i) =>
+          expect(Math.abs(x - plain[i]! * factor)).toBeLessThanOrEqual(relative * Math.abs(x) * 1.01),
+        )
+      }
+    }
+  })
+  it('fp8 becomes bf16, or float32 where a factor needs the digits', async () => {
+    const folder = await temporaryFolder()
+    const tensors: TensorSource[] = []
+    for (const [name, tensor] of await readTensors(join(V11, 'model.safetensors'))) {
+      const data = Uint8Array.from(floatsOf(tensor)!, floatToF8)
+      tensors.push({ name, dtype: 'F8_E4M3', shape: tensor.shape, data })
+    }
+    const factor = (block: number, value: number): TensorSource => ({
+      name: `encoder.block.${block}.layer.0.SelfAttention.q.scale_weight`,
+      dtype: 'F32',
+      shape: [],
+      data: new Uint8Array(Float32Array.of(value).buffer),
+    })
+    await cp(join(V11, 'config.json'), join(folder, 'config.json'))
+    await writeSafetensors(join(folder, 'model.safetensors'), [...tensors, factor(0, 0.5), factor(1, 0.7)])
+    for (const materialize of [false, true]) {
+      const { before, after } = await exported(folder, () => undefined, { materialize })
+      for (const [name, ref] of before.tensors) {
+        const copy = after.tensors.get(name)!
+        expect(await valuesOf(copy)).toEqual(await valuesOf(ref))
+        const ordinary = ref.scale === undefined || ref.scale === 0.5 ? 'BF16' : 'F32'
+        expect(copy.dtype).toBe(materialize ? ordinary : 'F8_E4M3')
+        if (materialize) expect(copy).not.toHaveProperty('scale')
+      }
+    }
+  })
+})
+
+describe('an export that fails leaves nothing behind', () => {
+  it('into a folder that is not empty, or a file', async () => {
+    const checkpoint = await openCheckpoint(V11)
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, 'mine'), 'x')
+    const attempt = (out: string) =>
+      rejection(exportCheckpoint(checkpoint, identity(checkpoint), undefined, out, { planJson }))
+    const error = await attempt(folder)
+    expect(error).toBeInstanceOf(OutputError)
+    expect(error.message).toContain('found a folder with 1 entries, expected a new or empty folder')
+    expect((await attempt(join(folder, 'mine'))).message).toContain('found a file')
+    expect((await attempt(join(folder, 'a/b'))).message).toContain(
+      'a/b: cannot be written: there is no such file or folder',
+    )
+    expect(await readdir(folder)).toEqual(['mine'])
+  })
+  it('but an empty folder is used', async () => {
+    const checkpoint = await openCheckpoint(V11)
+    const out = join(await temporaryFolder(), 'out')
+    await mkdir(out)
+    await exportCheckpoint(checkpoint, identity(checkpoint), undefined, out, { planJson })
+    expect(await readdir(out)).toContain('model.safetensors')
+  })
+  it('when aborted, when a scale overflows, when the source shrank', async () => {
+    const folder = await temporaryFolder()
+    const source = join(folder, 'source')
+    await cp(V11, source, { recursive: true })
+    const checkpoint = await openCheckpoint(source)
+    const attempt = (scale: number, signal?: AbortSignal, onProgress?: () => void) =>
+      rejection(
+        exportCheckpoint(
+          checkpoint,
+          identity(checkpoint),
+          identity(checkpoint).map(() => scale),
+          join(folder, 'out'),
+          {
+            planJson,
+            materialize: true,
+            signal,
+            onProgress,
+          },
+        ),
+      )
+    const abort = new AbortController()
+    expect((await attempt(1, abort.signal, () => abort.abort())).name).toBe('AbortError')
+    const overflow = await attempt(1e39)
+    expect(overflow).toBeInstanceOf(CheckpointError)
+    expect(overflow.message).toContain('times 1e+39 does not fit in F32')
+    await writeFile(join(source, 'model.safetensors'), 'short')
+    expect((await attempt(1)).message).toContain('The file is truncated, or it changed while it was read')
+    expect(await readdir(folder)).toEqual(['source'])
+  })
+  it('for a table that is not one of this model', async () => {
+    const checkpoint = await openCheckpoint(V11)
+    const attempt = async (table: (number | null)[], scales?: number[]) => {
+      const error = await rejection(exportCheckpoint(checkpoint, table, scales, '/nowhere', { planJson }))
+      expect(error).toBeInstanceOf(PlanError)
+      return error.message
+    }
+    expect(await attempt([0, 1])).toContain('table: found 2 entries, expected 12')
+    expect(await attempt(identity(checkpoint), [1])).toContain('scales: found 1 entries, expected 12')
+    expect(await attempt([1, ...identity(checkpoint).slice(1)])).toContain(
+      'table[0]: found 1, expected an attention',
+    )
+    expect(await attempt([99, ...identity(checkpoint).slice(1)])).toContain('table[0]: found 99')
+  })
+})
