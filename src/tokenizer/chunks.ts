@@ -1,0 +1,68 @@
+import { toUSVString } from 'node:util'
+
+/**
+ * Texts up to this length (UTF-16 units) go to the engine whole. Longer ones go in pieces: Hugging Face's engine takes
+ * quadratic time for a run of unknown characters (11 ms for 2,048 of them) and overflows the stack below a million
+ * characters of any kind; and of a megabyte prompt nobody wants more than the first few hundred tokens.
+ */
+export const CHUNK = 2048
+
+/**
+ * Ids of a text by an engine that appends no eos, then eos; in steps of a chunk, between which a caller can let others
+ * run. With `maxTokens`, it ends as soon as there are more ids than that.
+ *
+ * Cutting at a space changes no id: SentencePiece tokens begin at a space and never run across one, and either engine
+ * puts a space before a text that has none. Only a word of more than CHUNK characters without a space is cut inside,
+ * where it is then tokenised as two words.
+ */
+export function* encodeInChunks(
+  text: string,
+  engine: (chunk: string) => readonly number[],
+  eosId: number,
+  maxTokens = Infinity,
+): Generator<undefined, Int32Array> {
+  // WebAssembly's UTF-8 and Hugging Face's char map disagree on halves of a surrogate pair
+  const wellFormed = toUSVString(text)
+  const ids: number[] = []
+  for (const chunk of chunks(wellFormed)) {
+    for (const id of engine(chunk)) ids.push(id)
+    if (ids.length >= maxTokens) break // with eos there are more than maxTokens
+    yield
+  }
+  ids.push(eosId)
+  return Int32Array.from(ids)
+}
+
+/** Runs steps to their end and gives their result. */
+export function finish<T>(steps: Generator<undefined, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+function* chunks(text: string): Generator<string> {
+  let from = 0
+  while (text.length - from > CHUNK) {
+    const space = lastSpace(text, from)
+    if (space > from) {
+      yield text.slice(from, space)
+      from = space + 1
+    } else {
+      const inPair = text.codePointAt(from + CHUNK - 1)! > 0xffff
+      const to = from + CHUNK - (inPair ? 1 : 0)
+      yield text.slice(from, to)
+      from = to
+    }
+  }
+  yield text.slice(from)
+}
+
+/** The last space to cut at within a chunk; not one that a combining mark follows, for it belongs to the space. */
+function lastSpace(text: string, from: number): number {
+  for (let i = from + CHUNK; i > from; i--) {
+    if ((text[i] === ' ' || text[i] === '\n') && /^[\p{L}\p{N}\p{P}]/u.test(text.slice(i + 1, i + 3)))
+      return i
+  }
+  return -1
+}
