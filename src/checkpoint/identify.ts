@@ -14,7 +14,7 @@ export function identifyBytes(start: Uint8Array): string | undefined {
     return 'a Git LFS pointer, a stand-in of a few lines for the real file (run `git lfs pull`)'
   }
   if (/^\s*<(!doctype|html|\?xml)/i.test(text)) return 'a web page, as a failed download leaves'
-  if (/^\s*\{\s*"(?!__)/.test(text)) return 'a JSON text'
+  if (/^\s*\{\s*"/.test(text)) return 'a JSON text'
   return undefined
 }
 

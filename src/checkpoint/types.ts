@@ -3,7 +3,10 @@ import type { Geometry } from '../geometry.js'
 /** Weight formats the engine reads, by their safetensors names. */
 export type WeightDType = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
 
-/** A tensor that has been checked: it lies inside its file, aligned to its element, at the size its shape says. */
+/**
+ * A tensor that has been checked: it lies inside its file and has the size its shape says. It is aligned to its element
+ * within the file's data section; where that section starts old files leave to chance, so read elements by copying.
+ */
 export interface TensorRef {
   /** Name in the file, which may differ from the canonical one. */
   readonly name: string
