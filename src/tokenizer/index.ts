@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { ioReason } from '../checkpoint/files.js'
 import { identifyBytes } from '../checkpoint/identify.js'
-import { TokenizerError } from '../errors.js'
+import { InputError, TokenizerError } from '../errors.js'
 import { openTokenizerJson } from './huggingface.js'
 import { openSentencePiece } from './sentencepiece.js'
 import type { Tokenizer } from './types.js'
@@ -85,8 +85,8 @@ const SLICE_MS = 8
  * Tokenises on the calling thread: 780 dense prompts a second at worst, 1.3 ms each, so a thread of its own would cost
  * more than it saves. A thousand of them would hold up a service for a second, though, and a hostile megabyte for
  * several; so the event loop gets its turn whenever a slice of 8 ms is used up, also within a long prompt.
- * @param maxTokens at least 1: eos
- * @throws the signal's reason once it is aborted
+ * @throws InputError for prompts that are no strings or `maxTokens` below 1 (eos);
+ *   the signal's reason once it is aborted
  */
 export async function tokenizeAll(
   tokenizer: Tokenizer,
@@ -97,6 +97,7 @@ export async function tokenizeAll(
   const ids: Int32Array[] = []
   const truncated: boolean[] = []
   signal?.throwIfAborted()
+  checkPrompts(prompts, maxTokens)
   let start = performance.now()
   for (const prompt of prompts) {
     const steps = tokenizer.encodeSteps(prompt, maxTokens)
@@ -114,6 +115,21 @@ export async function tokenizeAll(
     truncated.push(step.value.length > maxTokens)
   }
   return { ids, truncated }
+}
+
+/** TypeScript callers cannot get here with anything else; JavaScript callers and parsed JSON can. */
+function checkPrompts(prompts: readonly unknown[], maxTokens: number): void {
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new InputError({
+      field: 'maxTokens',
+      found: String(maxTokens),
+      expected: 'a whole number from 1 up',
+    })
+  }
+  const bad = prompts.findIndex((prompt) => typeof prompt !== 'string')
+  if (bad >= 0) {
+    throw new InputError({ field: `prompts[${bad}]`, found: typeof prompts[bad], expected: 'a string' })
+  }
 }
 
 function cut(ids: Int32Array, maxTokens: number, eosId: number): Int32Array {
