@@ -1,0 +1,86 @@
+// The thread block that runs: its fibers, shared memory and meetings. Blocks run one after the other.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "test/simt/fiber.h"
+#include "test/simt/machine.h"
+#include "test/simt/place.h"
+#include "test/simt/race_detector.h"
+
+namespace simt {
+
+// One cp.async: 16 bytes to shared memory, from global memory or zeros.
+struct AsyncCopy {
+  uint32_t destination;
+  const void* source;  // null: zeros
+};
+
+struct Thread {
+  Fiber fiber;
+  int index = 0;
+  Dim3 id;
+  bool done = false;
+  const char* waits_in = nullptr;  // the operation it is parked in
+  Place waits_at;
+  std::vector<AsyncCopy> open_group;
+  std::deque<std::vector<AsyncCopy>> groups;  // committed, not waited for
+
+  int lane() const { return index % 32; }
+  int warp() const { return index / 32; }
+};
+
+// An operation some lanes of a warp execute together. The last to arrive does it for all.
+struct Meeting {
+  const char* operation;
+  Place place;
+  uint32_t mask;
+  int arrived = 0;
+  void* arguments[32] = {};  // by lane
+};
+
+struct Launch {
+  Dim3 grid, block;
+  size_t shared_bytes;
+  std::vector<std::byte> arguments;
+  void (*kernel)(const void* arguments);
+};
+
+struct Block {
+  const Launch* launched = nullptr;
+  uint32_t launch = 0;  // number of the launch
+  uint32_t index = 0;
+  Dim3 id;
+  int alive = 0;
+  bool ended = false;
+  unsigned char* shared = nullptr;
+  std::unique_ptr<RaceDetector> races;
+  std::vector<Thread*> threads, runnable;
+  std::vector<std::vector<Meeting>> meetings;  // by warp
+  std::vector<Thread*> at_barrier;
+  Place barrier_place;
+};
+
+Block& running_block();
+Thread& running_thread();
+bool in_kernel();
+
+// Parks the running thread until another calls wake().
+void park(const char* operation, const Place& place);
+void wake(Thread& thread);
+
+void sync_threads(const Place& place);
+
+// The running lane takes part in `operation` with the lanes of `mask`; `execute` is called once, by the last of them.
+void meet(const char* operation, uint32_t mask, const Place& place, void* argument,
+          void (*execute)(Meeting&));
+
+// One access of the running thread to memory of any kind: bounds, alignment, races.
+void check_access(uintptr_t address, uint32_t bytes, uint32_t alignment, bool write, const Place& place);
+// The same for an offset into shared memory.
+void check_shared_range(uint32_t offset, uint32_t bytes, uint32_t alignment, const Place& place);
+
+}  // namespace simt

@@ -1,0 +1,46 @@
+// A CUDA device made of host code, to prove kernels right where there is no GPU.
+//
+// Kernel sources are compiled by the host's compiler: a CUDA thread is a fiber, a thread block runs on the scheduler in
+// block.cpp, warp-wide and block-wide operations are meetings of fibers, and plain memory accesses are seen through the
+// callbacks of -fsanitize=thread (hooks.cpp), which are ours. It knows what hardware does not tell: races that did not
+// strike, reads of what was never written, asynchronous copies that were not waited for, bank conflicts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace simt {
+
+struct Dim3 {
+  unsigned x, y, z;
+  constexpr Dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+// In which order the threads of a block get to run between their meetings.
+struct Schedule {
+  enum Order { kInTurn, kBackwards, kRandom } order = kInTurn;
+  uint64_t seed = 1;  // of kRandom
+};
+void set_schedule(const Schedule& schedule);
+
+// What a test may count; since the last call of take_counters().
+struct Counters {
+  uint64_t launches, mma, ldmatrix_phases, ldmatrix_conflicts;
+};
+Counters take_counters();
+
+// Runs all blocks, or, between start_recording() and stop_recording(), only notes the launch. Each thread calls `kernel`
+// with a copy of the argument bytes made now.
+void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const void* arguments, size_t argument_bytes,
+            void (*kernel)(const void* arguments));
+
+using Recording = std::function<void()>;  // what is called later launches what was noted, with the arguments of then
+void start_recording();
+Recording stop_recording();
+bool recording();
+
+// From a thread of the running block: ends the block. What its threads still had to do is lost.
+[[noreturn]] void end_block();
+
+}  // namespace simt
