@@ -10,6 +10,7 @@
 
 #include <cuda_runtime.h>
 
+#include "cuda/check.cuh"
 #include "cuda/types.h"
 
 #define SKRR_DEVICE __device__ __forceinline__

@@ -1,0 +1,125 @@
+// The kernels of the CUDA backend, as host code launches them. Each .cu file has its maths, dtypes and launch shape on top.
+//
+// Matrices are row-major. Widths of bf16 rows are padded to multiples of 8 elements (16 bytes, what cp.async copies) with
+// zeros, in weights and activations alike; so products need no tail in K and every row is aligned.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/types.h"
+#include "engine/geometry.h"
+
+namespace skrr::cuda {
+
+// --- the layer table, in device memory ---
+
+// One position of the plan.
+struct Step {
+  int slot;     // whose weights run here; negative: the position is skipped, and its kernels return at once
+  float scale;  // of what is added to the residual stream
+};
+
+enum class WeightFormat : int { kBF16 };
+
+// A loaded sub-block.
+struct Slot {
+  const float* norm;  // [width padded]
+  const bf16* in;     // attention: q over k over v [3 heads head_dim, width]; feed-forward: wi, or rows of wi_0 and wi_1
+                      // in turns of 8 [2 ff, width]
+  const bf16* out;    // attention: o [width, heads head_dim]; feed-forward: wo [width, ff]
+  const float* bias;  // [buckets, heads]; attention only
+  WeightFormat format;
+};
+
+// Where a kernel finds its weights: the table says which slot runs at `step`, the slot where its weights are.
+struct StepRef {
+  const Step* table;
+  const Slot* slots;
+  int step;
+};
+
+// --- rms_norm.cu ---
+
+void rms_norm(Stream stream, StepRef at, const float* h, bf16* x, int rows, int width, int padded, float epsilon);
+// The final norm: float32 results, weights given directly.
+void final_norm(Stream stream, const float* weight, const float* h, float* y, int rows, int width, int padded,
+                float epsilon);
+
+// --- gemm.cu ---
+
+enum class Finish : int {
+  kStore,     // y = x W^T
+  kActivate,  // y = act(x W^T)
+  kGate,      // y = act(x W0^T) * (x W1^T), rows of W0 and W1 in turns of 8; y has n / 2 columns
+  kAdd,       // h += scale * x W^T
+};
+
+enum class GemmTile : int { kSmall, kMedium, kWide };
+
+// How a product is cut: found by plan_gemm, the same for the same shape and device.
+struct GemmPlan {
+  GemmTile tile;
+  int splits;  // of K, kAdd only: each split writes its part to `partials`, add_partials() sums them in order
+};
+
+struct Gemm {
+  StepRef at;
+  bool out_weights;  // the slot's `out`, else its `in`
+  const bf16* x;     // [m, k]
+  int m, n, k;       // n, k multiples of 8
+  Finish finish;
+  Activation activation;
+  bf16* y;          // all but kAdd: [m, n or n / 2]
+  float* h;         // kAdd: [m, n]
+  float* partials;  // kAdd with splits > 1: [splits, m, n]
+};
+
+GemmPlan plan_gemm(int m, int n, int k, bool may_split, int processors, size_t shared_memory);
+void gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);
+
+// --- residual.cu ---
+
+// h += scale * sum over splits of partials [splits, rows, padded]
+void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, int rows, int padded);
+
+// --- attention.cu ---
+
+// The batch's rows in device memory.
+struct Rows {
+  const int* starts;         // [sequences + 1]
+  const int* positions;      // [tokens]
+  const int* key_positions;  // [tokens]: the same, negative where the token is not attended to
+  const int* uniform;        // [sequences]: 1 where nothing is visible, so that all weights are equal
+  const int* buckets;        // [2 span + 1]: bucket of the distance d - span
+  int sequences, tokens;
+  int longest;  // tokens of the longest sequence
+  int span;     // distances are clamped to [-span, span]; buckets do not change further out
+};
+
+struct Attention {
+  StepRef at;
+  const bf16* qkv;  // [tokens, 3 heads head_dim]
+  bf16* out;        // [tokens, heads head_dim]
+  Rows rows;
+  int heads;
+  int head_dim;  // as padded by padded_head_dim()
+};
+
+constexpr int kMostHeadDim = 128;
+// Head dimensions kernels exist for: the least that holds `head_dim`; 0 when none does.
+constexpr int padded_head_dim(int head_dim) {
+  return head_dim <= 32 ? 32 : head_dim <= 64 ? 64 : head_dim <= kMostHeadDim ? kMostHeadDim : 0;
+}
+size_t attention_shared_memory(int head_dim, int span);
+void attention(Stream stream, const Attention& attention);
+
+// --- measure.cu ---
+
+// y [rows, out] = x [rows, in] W^T + bias, then GELU(tanh) where asked; all float32.
+void project(Stream stream, const float* x, const float* weight, const float* bias, float* y, int rows, int in, int out,
+             bool gelu);
+// sums [rows, 4]: of (a - b)^2, a b, a^2, b^2 over each row of a, b [rows, width], in double.
+void compare_rows(Stream stream, const float* a, const float* b, double* sums, int rows, int width, int stride);
+
+}  // namespace skrr::cuda

@@ -1,0 +1,87 @@
+// The sliver of a GPU runtime the backend needs. Two implementations: the CUDA runtime (runtime.cu), and the machine of
+// test/simt, on which the whole backend is tested where there is no GPU.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cuda/types.h"
+
+namespace skrr::cuda {
+
+// Work that was recorded once and is launched as a whole. It keeps the addresses and numbers it was recorded with.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  virtual void launch() = 0;
+};
+
+// One GPU and one queue of work on it. Everything queued runs in order; use() makes the device current on this thread.
+class Device {
+ public:
+  explicit Device(int index);  // throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  void use() const;
+  const std::string& name() const;
+  int processors() const;             // streaming multiprocessors
+  size_t shared_memory() const;       // bytes a block may have
+  Stream stream() const;
+
+  // Throws ERR_ENGINE with the bytes needed for `what` and the bytes free.
+  void* allocate(size_t bytes, const std::string& what);
+  void release(void* memory) noexcept;
+
+  void upload(void* device, const void* host, size_t bytes);     // `host` may be reused at once
+  void download(void* host, const void* device, size_t bytes);   // waits for the result
+  void copy(void* to, const void* from, size_t bytes);           // on the device
+  void clear(void* device, size_t bytes);                        // to zeros
+  void wait();  // until all that is queued is over; throws ERR_ENGINE when some of it failed
+
+  std::unique_ptr<Graph> record(const std::function<void()>& work);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Both implementations say it in the same words.
+inline std::string out_of_memory_message(const std::string& what, size_t needed, size_t free) {
+  return "out of device memory: " + what + " needs " + std::to_string(needed) + " bytes, " + std::to_string(free) +
+         " are free. Use a plan with fewer sub-blocks, or free memory other programs hold on this device";
+}
+
+// Device memory that is freed with the object.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device& device, size_t bytes, const std::string& what)
+      : device_(&device), data_(bytes > 0 ? device.allocate(bytes, what) : nullptr), bytes_(bytes) {}
+  ~Buffer() {
+    if (data_) device_->release(data_);
+  }
+  Buffer(Buffer&& other) noexcept
+      : device_(other.device_), data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(device_, other.device_), std::swap(data_, other.data_), std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+
+  size_t bytes() const { return bytes_; }
+  template <class T>
+  T* as(size_t offset_bytes = 0) const {
+    return reinterpret_cast<T*>(static_cast<char*>(data_) + offset_bytes);
+  }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace skrr::cuda

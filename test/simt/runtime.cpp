@@ -1,0 +1,87 @@
+// cuda/runtime.h on the emulated machine. Copies and launches run at once; a graph notes its launches and repeats them with
+// the arguments they had, as CUDA does, so that what may not change between replays shows.
+#include "cuda/runtime.h"
+
+#include <cstring>
+
+#include "engine/error.h"
+#include "test/simt/device_memory.h"
+#include "test/simt/machine.h"
+#include "test/simt/report.h"
+
+namespace skrr::cuda {
+namespace {
+
+class RecordedGraph final : public Graph {
+ public:
+  explicit RecordedGraph(simt::Recording recording) : recording_(std::move(recording)) {}
+  void launch() override { recording_(); }
+
+ private:
+  const simt::Recording recording_;
+};
+
+void require_not_recording(const char* what) {
+  if (simt::recording()) throw Error("ERR_ENGINE", std::string("CUDA: ") + what + " while a graph is recorded");
+}
+
+}  // namespace
+
+struct Device::State {
+  std::string name = "emulated";
+};
+
+Device::Device(int index) : state_(std::make_unique<State>()) {
+  if (index != 0) {
+    throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": found 1 device, expected an index from 0 to 0");
+  }
+}
+Device::~Device() = default;
+
+void Device::use() const {}
+const std::string& Device::name() const { return state_->name; }
+int Device::processors() const { return 4; }
+size_t Device::shared_memory() const { return 99 * 1024; }  // of consumer cards: the least kernels must do with
+Stream Device::stream() const { return nullptr; }
+
+void* Device::allocate(size_t bytes, const std::string& what) {
+  require_not_recording("an allocation");
+  if (void* memory = simt::allocate_device(bytes)) return memory;
+  const size_t free = simt::device_memory_limit() - simt::device_bytes_in_use();
+  throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free));
+}
+
+void Device::release(void* memory) noexcept { simt::free_device(memory); }
+
+void Device::upload(void* device, const void* host, size_t bytes) {
+  require_not_recording("a copy");
+  simt::mark_initialised(device, bytes);
+  std::memcpy(device, host, bytes);
+}
+
+void Device::download(void* host, const void* device, size_t bytes) {
+  require_not_recording("a copy");
+  simt::check_host_read(device, bytes, simt::Place::here());
+  std::memcpy(host, device, bytes);
+}
+
+void Device::copy(void* to, const void* from, size_t bytes) {
+  simt::check_host_read(from, bytes, simt::Place::here());
+  upload(to, from, bytes);
+}
+
+void Device::clear(void* device, size_t bytes) {
+  require_not_recording("a copy");
+  simt::mark_initialised(device, bytes);
+  std::memset(device, 0, bytes);
+}
+
+void Device::wait() {}
+
+std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
+  simt::start_recording();
+  work();
+  return std::make_unique<RecordedGraph>(simt::stop_recording());
+}
+
+}  // namespace skrr::cuda
