@@ -3,8 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/numeric.h"
+
 namespace reference {
 namespace {
+
+Matrix operand(const Model& model, Matrix x) {
+  if (model.bf16_operands) {
+    for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
+  }
+  return x;
+}
 
 // y [m, n] = x [m, k] w[n, k]^T
 Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
@@ -41,8 +50,9 @@ int bucket(int distance, int buckets, int max_distance) {
 Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
   const skrr::Geometry& g = model.geometry;
   const size_t heads = size_t(g.heads), d = size_t(g.head_dim), inner = heads * d;
-  const Matrix q = multiply(x, w.q, size_t(g.width)), k = multiply(x, w.k, size_t(g.width)),
-               v = multiply(x, w.v, size_t(g.width));
+  const Matrix q = operand(model, multiply(x, w.q, size_t(g.width))),
+               k = operand(model, multiply(x, w.k, size_t(g.width))),
+               v = operand(model, multiply(x, w.v, size_t(g.width)));
   const Matrix& bias = w.bias.empty() ? model.bias : w.bias;
   Matrix mixed(size_t(batch.tokens) * inner);
   for (int s = 0; s < batch.sequences; s++) {
@@ -61,6 +71,7 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
           top = std::max(top, weight.back());
         }
         for (double& value : weight) value = std::exp(value - top), sum += value;
+        weight = operand(model, weight);  // after the sum, as flash attention does
         for (int j = first; j < last; j++) {
           for (size_t e = 0; e < d; e++) {
             mixed[size_t(i) * inner + h * d + e] +=
@@ -70,7 +81,7 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
       }
     }
   }
-  return multiply(mixed, w.o, inner);
+  return multiply(operand(model, mixed), w.o, inner);
 }
 
 double activate(const skrr::Geometry& g, double x) {
@@ -86,7 +97,7 @@ Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
     const Matrix gate = multiply(x, w.wi_1, size_t(g.width));
     for (size_t i = 0; i < up.size(); i++) up[i] *= gate[i];
   }
-  return multiply(up, w.wo, size_t(g.ff));
+  return multiply(operand(model, up), w.wo, size_t(g.ff));
 }
 
 }  // namespace
@@ -95,7 +106,7 @@ Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Bat
   for (size_t p = 0; p < table.size(); p++) {
     if (table[p].slot == skrr::kSkipped) continue;
     const SubBlock& w = model.sub_blocks[size_t(table[p].slot)];
-    const Matrix x = rms_norm(h, w.norm, double(model.geometry.epsilon));
+    const Matrix x = operand(model, rms_norm(h, w.norm, double(model.geometry.epsilon)));
     const Matrix f = p % 2 == 0 ? attention(model, w, batch, x) : feed_forward(model, w, x);
     for (size_t i = 0; i < h.size(); i++) h[i] += double(table[p].scale) * f[i];
   }

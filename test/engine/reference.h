@@ -16,6 +16,7 @@ struct SubBlock {
 
 struct Model {
   skrr::Geometry geometry;
+  bool bf16_operands = false;  // round what enters a matrix product, as tensor cores take it; sums stay double
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm, bias;
 };

@@ -1,0 +1,172 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace skrr::cuda {
+namespace {
+
+constexpr size_t kMostRecordedPasses = 16;
+
+Geometry with_kernels(const Geometry& g) {
+  if (padded_head_dim(g.head_dim) == 0) {
+    throw Error("ERR_ENGINE", "head dimension: found " + std::to_string(g.head_dim) + ", expected at most " +
+                                  std::to_string(kMostHeadDim) + " on device cuda");
+  }
+  return g;
+}
+
+Buffer upload(Device& device, const std::vector<float>& values, const char* what) {
+  Buffer buffer(device, values.size() * sizeof(float), what);
+  if (!values.empty()) device.upload(buffer.as<float>(), values.data(), buffer.bytes());
+  return buffer;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
+    : geometry_(with_kernels(geometry)),
+      shape_(geometry),
+      device_(std::make_shared<Device>(options.device)),
+      forward_(*device_, geometry),
+      final_norm_(upload(*device_, read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
+      bias_(upload(*device_, read_padded(fixed.bias, size_t(fixed.bias.rows * fixed.bias.columns)), "the position bias")),
+      table_(*device_, size_t(geometry.sub_blocks()) * sizeof(Step), "the layer table"),
+      slots_(*device_, size_t(geometry.sub_blocks()) * sizeof(Slot), "the weight slots"),
+      loaded_(size_t(geometry.sub_blocks())) {
+  device_->clear(slots_.as<Slot>(), slots_.bytes());
+}
+
+// --- slots ---
+
+void CudaBackend::load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) {
+  device_->use();
+  LoadedSlot loaded = load_slot(*device_, geometry_, sub_block, tensors, bias_.as<float>(), cancel);
+  device_->upload(slots_.as<Slot>() + sub_block, &loaded.slot, sizeof(Slot));
+  loaded_[size_t(sub_block)] = std::move(loaded);
+}
+
+void CudaBackend::unload(int sub_block) {
+  device_->use();
+  device_->clear(slots_.as<Slot>() + sub_block, sizeof(Slot));
+  loaded_[size_t(sub_block)] = LoadedSlot();
+}
+
+// --- the forward pass ---
+
+std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const float* embeddings) {
+  device_->use();
+  auto states = std::make_unique<CudaStates>();
+  states->device = device_;
+  states->rows = std::make_shared<BatchRows>(*device_, geometry_, batch);
+  const size_t needed = attention_shared_memory(shape_.head_dim, states->rows->extent().span);
+  if (needed > device_->shared_memory()) {
+    throw Error("ERR_INPUT", "sequence length: found " + std::to_string(states->rows->extent().longest) +
+                                 " tokens with a position bias too wide for the shared memory of " + device_->name());
+  }
+  const size_t tokens = size_t(batch.tokens), width = size_t(geometry_.width), padded = size_t(shape_.width);
+  states->hidden = Buffer(*device_, tokens * padded * sizeof(float), "the residual stream");
+  if (width == padded) {
+    device_->upload(states->hidden.as<float>(), embeddings, states->hidden.bytes());
+  } else {
+    std::vector<float> rows(tokens * padded);
+    for (size_t t = 0; t < tokens; t++) std::copy_n(embeddings + t * width, width, &rows[t * padded]);
+    device_->upload(states->hidden.as<float>(), rows.data(), states->hidden.bytes());
+  }
+  return states;
+}
+
+// The whole table runs as a recorded pass. A part of it, as the search of plans asks for, is queued step by step: a pass
+// would launch the kernels of all the other positions too.
+void CudaBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
+  CudaStates& s = static_cast<CudaStates&>(states);
+  const BatchRows::Extent& extent = s.rows->extent();
+  cancel.check();
+  device_->use();
+  reserve(extent);
+  write_table(table, from, to);
+  if (from == 0 && to == geometry_.sub_blocks()) {
+    Graph& pass = recorded_pass(extent);
+    device_->copy(pass_rows_.as<int>(), s.rows->data(), s.rows->bytes());
+    device_->copy(pass_hidden_.as<float>(), s.hidden.as<float>(), s.hidden.bytes());
+    pass.launch();
+    device_->copy(s.hidden.as<float>(), pass_hidden_.as<float>(), s.hidden.bytes());
+  } else {
+    for (int position = from; position < to; position++) {
+      if (table[size_t(position)].slot == kSkipped) continue;
+      cancel.check();
+      forward_.step(step_at(position), BatchRows::view(extent, s.rows->data()), s.hidden.as<float>(), workspace_);
+    }
+  }
+  device_->wait();
+}
+
+StepRef CudaBackend::step_at(int position) const { return {table_.as<Step>(), slots_.as<Slot>(), position}; }
+
+// Positions outside [from, to) are skipped.
+void CudaBackend::write_table(const LayerTable& table, int from, int to) {
+  std::vector<Step> steps(table.size(), Step{kSkipped, 0});
+  for (int p = from; p < to; p++) steps[size_t(p)] = {table[size_t(p)].slot, table[size_t(p)].scale};
+  device_->upload(table_.as<Step>(), steps.data(), steps.size() * sizeof(Step));
+}
+
+// Makes room for a batch. What grows moves, and passes recorded on the old addresses are forgotten.
+void CudaBackend::reserve(const BatchRows::Extent& extent) {
+  const auto grow = [&](Buffer& buffer, size_t bytes, const char* what) {
+    if (bytes <= buffer.bytes()) return;
+    passes_.clear();
+    buffer = Buffer();  // freed first: both need not fit
+    buffer = Buffer(*device_, bytes, what);
+  };
+  if (extent.tokens > workspace_.tokens()) {
+    passes_.clear();
+    workspace_ = Workspace();
+    workspace_ = Workspace(*device_, geometry_, extent.tokens);
+  }
+  grow(pass_hidden_, size_t(extent.tokens) * size_t(shape_.width) * sizeof(float), "the stream of recorded passes");
+  grow(pass_rows_, extent.ints() * sizeof(int), "the rows of recorded passes");
+}
+
+Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
+  const auto known =
+      std::find_if(passes_.begin(), passes_.end(), [&](const RecordedPass& p) { return p.extent == extent; });
+  if (known != passes_.end()) {
+    passes_.splice(passes_.begin(), passes_, known);
+    return *passes_.front().graph;
+  }
+  const Rows rows = BatchRows::view(extent, pass_rows_.as<int>());
+  auto graph = device_->record([&] {
+    for (int p = 0; p < geometry_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
+  });
+  if (passes_.size() == kMostRecordedPasses) passes_.pop_back();
+  passes_.push_front({extent, std::move(graph)});
+  return *passes_.front().graph;
+}
+
+void CudaBackend::finish(const States& states, float* out) {
+  const CudaStates& s = static_cast<const CudaStates&>(states);
+  device_->use();
+  reserve(s.rows->extent());
+  normed(s, workspace_.result());
+  device_->download(out, workspace_.result(), size_t(s.tokens()) * size_t(geometry_.width) * sizeof(float));
+}
+
+// The final norm of a state, [tokens, width] float32.
+void CudaBackend::normed(const CudaStates& s, float* on_device) const {
+  final_norm(device_->stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), geometry_.width,
+             shape_.width, geometry_.epsilon);
+}
+
+// --- memory ---
+
+size_t CudaBackend::weight_bytes() const {
+  size_t bytes = final_norm_.bytes() + bias_.bytes();
+  for (const LoadedSlot& loaded : loaded_) bytes += loaded.memory.bytes();
+  return bytes;
+}
+
+size_t CudaBackend::workspace_bytes() const {
+  return workspace_.bytes() + pass_hidden_.bytes() + pass_rows_.bytes() + table_.bytes() + slots_.bytes();
+}
+
+}  // namespace skrr::cuda

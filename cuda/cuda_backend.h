@@ -1,0 +1,71 @@
+// The CUDA backend: the encoder on one GPU, weights and operands bf16, residual stream and sums float32.
+//
+// The layer table lies in device memory. A whole forward pass is one recorded graph per extent of a batch; it stays valid
+// when the plan changes, because kernels find their weights through the table and return at once where it skips.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "cuda/forward.h"
+#include "cuda/runtime.h"
+#include "cuda/states.h"
+#include "cuda/weights.h"
+#include "engine/backend.h"
+
+namespace skrr::cuda {
+
+struct Options {
+  int device = 0;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  // Throws ERR_DEVICE when there is no such device that works, ERR_ENGINE when the model's shape has no kernel.
+  CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);
+
+  void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void unload(int sub_block) override;
+  std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
+  void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
+  void finish(const States& states, float* out) override;
+  std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // features.cpp
+  std::unique_ptr<Features> features(const States& states, const Projection* projection,
+                                     const CancelFlag& cancel) override;
+  std::vector<Comparison> compare(const Features& a, const Features& b) override;
+  std::vector<Comparison> compare(const States& a, const States& b) override;
+  size_t weight_bytes() const override;
+  size_t workspace_bytes() const override;
+
+ private:
+  // A whole forward pass on addresses of its own: batches are copied there and back.
+  struct RecordedPass {
+    BatchRows::Extent extent;
+    std::unique_ptr<Graph> graph;
+  };
+
+  StepRef step_at(int position) const;
+  void write_table(const LayerTable& table, int from, int to);
+  void reserve(const BatchRows::Extent& extent);
+  Graph& recorded_pass(const BatchRows::Extent& extent);
+  void normed(const CudaStates& states, float* on_device) const;
+  std::vector<Comparison> compare_on_device(const float* a, const float* b, const std::vector<int>& starts, int width,
+                                            int stride);
+
+  const Geometry geometry_;
+  const Shape shape_;
+  const std::shared_ptr<Device> device_;  // states and features hold it too: they may outlive the backend
+  const Forward forward_;
+  Buffer final_norm_;   // [width padded]
+  Buffer bias_;         // [buckets, heads], T5's shared table; empty for UMT5
+  Buffer table_;        // [2 * blocks] Step
+  Buffer slots_;        // [2 * blocks] Slot
+  std::vector<LoadedSlot> loaded_;  // [2 * blocks], empty where nothing is loaded
+  Workspace workspace_;
+  Buffer pass_hidden_;  // [tokens, width padded]: the residual stream of recorded passes
+  Buffer pass_rows_;    // their BatchRows
+  std::list<RecordedPass> passes_;  // the last used first
+};
+
+}  // namespace skrr::cuda

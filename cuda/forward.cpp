@@ -1,0 +1,86 @@
+#include "cuda/forward.h"
+
+namespace skrr::cuda {
+namespace {
+
+constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+GemmPlan plan_out(const Device& device, const Shape& shape, int tokens, int k) {
+  return plan_gemm(tokens, shape.width, k, true, device.processors(), device.shared_memory());
+}
+
+}  // namespace
+
+Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tokens_(tokens) {
+  const Shape shape(geometry);
+  const size_t m = size_t(tokens);
+  const size_t operand = m * size_t(std::max(shape.width, shape.inner)) * sizeof(bf16);
+  const size_t wide = m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
+                                   size_t(shape.width) * sizeof(float));
+  const size_t partials = Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
+  wide_at_ = aligned(operand);
+  partials_at_ = wide_at_ + aligned(wide);
+  memory_ = Buffer(device, partials_at_ + partials, "activations of " + std::to_string(tokens) + " tokens");
+}
+
+size_t Forward::most_partial_rows(const Device& device, const Shape& shape, int tokens) {
+  size_t most = 0;
+  for (int m = 1; m <= tokens; m++) {
+    const int splits = std::max(plan_out(device, shape, m, shape.inner).splits, plan_out(device, shape, m, shape.ff).splits);
+    if (splits > 1) most = std::max(most, size_t(splits) * size_t(m));
+  }
+  return most;
+}
+
+void Forward::step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
+  rms_norm(device_.stream(), at, h, workspace.operand(), rows.tokens, geometry_.width, shape_.width, geometry_.epsilon);
+  if (is_attention(at.step)) {
+    attention_step(at, rows, h, workspace);
+  } else {
+    feed_forward_step(at, rows.tokens, h, workspace);
+  }
+}
+
+// h += scale * o(softmax(q k^T + bias) v), q|k|v = W x
+void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
+  Gemm in{};
+  in.at = at;
+  in.x = workspace.operand();
+  in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
+  in.finish = Finish::kStore;
+  in.y = workspace.wide();
+  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.processors(), device_.shared_memory()));
+
+  attention(device_.stream(), {at, workspace.wide(), workspace.operand(), rows, geometry_.heads, shape_.head_dim});
+  add_product(at, workspace.operand(), rows.tokens, shape_.inner, h, workspace);
+}
+
+// h += scale * wo(act(wi_0 x) * (wi_1 x)); ungated: h += scale * wo(act(wi x))
+void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const {
+  Gemm in{};
+  in.at = at;
+  in.x = workspace.operand();
+  in.m = tokens, in.n = shape_.up, in.k = shape_.width;
+  in.finish = geometry_.gated ? Finish::kGate : Finish::kActivate;
+  in.activation = geometry_.activation;
+  in.y = workspace.wide();
+  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.processors(), device_.shared_memory()));
+
+  add_product(at, workspace.wide(), tokens, shape_.ff, h, workspace);
+}
+
+void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const {
+  const GemmPlan plan = plan_out(device_, shape_, tokens, k);
+  Gemm out{};
+  out.at = at;
+  out.out_weights = true;
+  out.x = x;
+  out.m = tokens, out.n = shape_.width, out.k = k;
+  out.finish = Finish::kAdd;
+  out.h = h;
+  out.partials = workspace.partials();
+  gemm(device_.stream(), out, plan);
+  if (plan.splits > 1) add_partials(device_.stream(), at, out.partials, plan.splits, h, tokens, shape_.width);
+}
+
+}  // namespace skrr::cuda

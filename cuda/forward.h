@@ -1,0 +1,52 @@
+// One sub-block after the other: which kernels run, with which operands.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "cuda/shape.h"
+#include "engine/geometry.h"
+
+namespace skrr::cuda {
+
+// Activations between the kernels of a sub-block, for batches of up to `tokens` tokens.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(Device& device, const Geometry& geometry, int tokens);
+
+  bf16* operand() const { return memory_.as<bf16>(); }  // normed stream or attention's result: [tokens, width or inner]
+  bf16* wide() const { return memory_.as<bf16>(wide_at_); }            // q|k|v or activations: [tokens, 3 inner or ff]
+  float* result() const { return memory_.as<float>(wide_at_); }        // [tokens, width], when nothing else runs
+  float* partials() const { return memory_.as<float>(partials_at_); }  // [splits, tokens, width]
+  int tokens() const { return tokens_; }
+  size_t bytes() const { return memory_.bytes(); }
+
+ private:
+  int tokens_ = 0;
+  size_t wide_at_ = 0, partials_at_ = 0;
+  Buffer memory_;
+};
+
+class Forward {
+ public:
+  Forward(Device& device, const Geometry& geometry) : device_(device), geometry_(geometry), shape_(geometry) {}
+
+  // Queues position `at.step`: h += scale * F(norm(h)), h [tokens, width padded].
+  void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
+
+  // Rows of partial products there must be room for: the most splits x tokens of any batch of up to `tokens`.
+  static size_t most_partial_rows(const Device& device, const Shape& shape, int tokens);
+
+ private:
+  void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
+  void feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const;
+  void add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const;
+
+  Device& device_;
+  const Geometry geometry_;
+  const Shape shape_;
+};
+
+}  // namespace skrr::cuda

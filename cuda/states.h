@@ -1,0 +1,51 @@
+// A batch on the device: its rows' structure, and the residual stream.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "engine/backend.h"
+
+namespace skrr::cuda {
+
+// The integers kernels need about a batch, in one allocation. Batches of the same extent have the same layout, so that
+// the contents of one can replace another's under a recorded graph.
+class BatchRows {
+ public:
+  // What a recorded graph depends on.
+  struct Extent {
+    int sequences, tokens, longest, span;
+    bool operator==(const Extent& o) const {
+      return sequences == o.sequences && tokens == o.tokens && longest == o.longest && span == o.span;
+    }
+    size_t ints() const;
+  };
+
+  BatchRows(Device& device, const Geometry& geometry, const Batch& batch);
+
+  const Extent& extent() const { return extent_; }
+  const std::vector<int>& starts() const { return starts_; }  // on the host
+  const int* data() const { return ints_.as<int>(); }
+  size_t bytes() const { return ints_.bytes(); }
+  // The view of a copy of these integers at `data`.
+  static Rows view(const Extent& extent, const int* data);
+
+ private:
+  Extent extent_;
+  std::vector<int> starts_;
+  Buffer ints_;
+};
+
+struct CudaStates final : States {
+  std::shared_ptr<Device> device;
+  std::shared_ptr<const BatchRows> rows;  // never changes: clones share it
+  Buffer hidden;                          // [tokens, width padded] float32
+
+  std::unique_ptr<States> clone() const override;
+  int tokens() const override { return rows->extent().tokens; }
+  size_t bytes() const override { return hidden.bytes() + rows->bytes(); }
+};
+
+}  // namespace skrr::cuda

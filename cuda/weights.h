@@ -1,0 +1,27 @@
+// Weights on their way from the file to the device: converted to bf16, padded, and in the order the products read them.
+#pragma once
+
+#include <vector>
+
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "cuda/shape.h"
+#include "engine/cancel.h"
+#include "engine/tensor.h"
+
+namespace skrr::cuda {
+
+// A sub-block's weights in one allocation of device memory.
+struct LoadedSlot {
+  Buffer memory;
+  Slot slot;  // pointers into it
+};
+
+// `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
+LoadedSlot load_slot(Device& device, const Geometry& geometry, int sub_block, const SubBlockTensors& tensors,
+                     const float* shared_bias, const CancelFlag& cancel);
+
+// All elements as float32, followed by zeros up to `padded` elements. An absent tensor is all zeros.
+std::vector<float> read_padded(const Tensor& tensor, size_t padded);
+
+}  // namespace skrr::cuda
