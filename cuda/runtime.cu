@@ -1,0 +1,141 @@
+// cuda/runtime.h on the CUDA runtime, which is linked statically: a machine needs the driver and nothing else.
+#include "cuda/runtime.h"
+
+#include <cuda_runtime.h>
+
+#include "cuda/check.cuh"
+#include "engine/error.h"
+
+namespace skrr::cuda {
+namespace {
+
+[[noreturn]] void no_device(int index, const std::string& why) {
+  throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": " + why);
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+// Every way in which there may be no device to work with, each with what to do about it.
+cudaDeviceProp find_device(int index) {
+  int driver = 0;
+  // Without a driver this succeeds with 0, where cudaGetDeviceCount would call the driver too old.
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    no_device(index, "no NVIDIA driver was found. Install one, or use device 'cpu'");
+  }
+  constexpr int kNeeded = CUDART_VERSION / 1000 * 1000;  // drivers run all minor versions of their CUDA
+  if (driver < kNeeded) {
+    no_device(index, "the NVIDIA driver is too old: found one for CUDA " + version_text(driver) + ", expected " +
+                         version_text(kNeeded) + " or newer. Update it, or use device 'cpu'");
+  }
+  int count = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&count);
+  if (counted == cudaErrorNoDevice || (counted == cudaSuccess && count == 0)) {
+    no_device(index, "the NVIDIA driver sees no device. Check CUDA_VISIBLE_DEVICES and nvidia-smi, or use device 'cpu'");
+  }
+  if (counted != cudaSuccess) no_device(index, std::string("the NVIDIA driver fails: ") + cudaGetErrorString(counted));
+  if (index < 0 || index >= count) {
+    no_device(index, "found " + std::to_string(count) + (count == 1 ? " device" : " devices") +
+                         ", expected an index from 0 to " + std::to_string(count - 1));
+  }
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index));
+  if (properties.major < 8) {
+    no_device(index, std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
+                         std::to_string(properties.minor) + ", expected 8.0 (Ampere) or newer. Use device 'cpu'");
+  }
+  return properties;
+}
+
+class CudaGraph final : public Graph {
+ public:
+  CudaGraph(cudaGraphExec_t executable, cudaStream_t stream) : executable_(executable), stream_(stream) {}
+  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
+  void launch() override { check(cudaGraphLaunch(executable_, stream_)); }
+
+ private:
+  const cudaGraphExec_t executable_;
+  const cudaStream_t stream_;
+};
+
+}  // namespace
+
+struct Device::State {
+  int index;
+  std::string name;
+  int processors;
+  size_t shared_memory;
+  cudaStream_t stream = nullptr;
+};
+
+Device::Device(int index) : state_(std::make_unique<State>()) {
+  const cudaDeviceProp properties = find_device(index);
+  state_->index = index;
+  state_->name = properties.name;
+  state_->processors = properties.multiProcessorCount;
+  state_->shared_memory = properties.sharedMemPerBlockOptin;
+  use();
+  check(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking));
+}
+
+Device::~Device() { cudaStreamDestroy(state_->stream); }
+
+void Device::use() const { check(cudaSetDevice(state_->index)); }
+const std::string& Device::name() const { return state_->name; }
+int Device::processors() const { return state_->processors; }
+size_t Device::shared_memory() const { return state_->shared_memory; }
+Stream Device::stream() const { return state_->stream; }
+
+void* Device::allocate(size_t bytes, const std::string& what) {
+  void* memory = nullptr;
+  const cudaError_t result = cudaMalloc(&memory, bytes);
+  if (result == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free));
+  }
+  check(result);
+  return memory;
+}
+
+void Device::release(void* memory) noexcept { cudaFree(memory); }
+
+// From pageable memory the copy is staged before the call returns, or has been made.
+void Device::upload(void* device, const void* host, size_t bytes) {
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, state_->stream));
+}
+
+void Device::download(void* host, const void* device, size_t bytes) {
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, state_->stream));
+  wait();
+}
+
+void Device::copy(void* to, const void* from, size_t bytes) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, state_->stream));
+}
+
+void Device::clear(void* device, size_t bytes) { check(cudaMemsetAsync(device, 0, bytes, state_->stream)); }
+
+void Device::wait() { check(cudaStreamSynchronize(state_->stream)); }
+
+std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
+  check(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(state_->stream, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  check(cudaStreamEndCapture(state_->stream, &graph));
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t result = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(result);
+  return std::make_unique<CudaGraph>(executable, state_->stream);
+}
+
+}  // namespace skrr::cuda

@@ -1,0 +1,55 @@
+// Finding and opening the shared library: every way it can fail is an ERR_DEVICE that says why and what to do.
+#include <unistd.h>
+
+#include <fstream>
+
+#include "engine/cuda_library.h"
+#include "test/engine/check.h"
+
+using namespace skrr;
+
+namespace {
+
+std::string failure(const std::string& library, int device = 0) {
+  try {
+    Geometry geometry;
+    geometry.head_dim = 64;
+    open_cuda_backend(library, geometry, FixedTensors(), device);
+  } catch (const Error& error) {
+    CHECK(std::string(error.code) == "ERR_DEVICE");
+    return error.what();
+  }
+  return "";
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+void a_missing_library_says_how_to_get_one() {
+  const std::string message = failure("/nowhere/skrr_cuda.so");
+  CHECK(has(message, "/nowhere/skrr_cuda.so was not found") && has(message, "nvcc") && has(message, "device 'cpu'"));
+}
+
+void a_damaged_library_is_named() {
+  const std::string path = "damaged." + std::to_string(getpid()) + ".so";
+  std::ofstream(path) << "this is no library";
+  const std::string message = failure("./" + path);
+  CHECK(has(message, path.c_str()) && has(message, "Reinstall"));
+  std::remove(path.c_str());
+}
+
+// Only where it was built. Without a GPU it must say so; with one, that there are not so many.
+void the_real_library_answers_for_its_devices(const std::string& path) {
+  const std::string message = failure(path, 1000);
+  std::printf("%s\n", message.c_str());
+  CHECK(has(message, "cuda:1000") && (has(message, "driver") || has(message, "expected an index from 0")));
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  a_missing_library_says_how_to_get_one();
+  a_damaged_library_is_named();
+  CHECK(has(cuda_library_path(), "/skrr_cuda.so"));
+  if (count > 1) the_real_library_answers_for_its_devices(arguments[1]);
+  return finish("cuda library");
+}
