@@ -6,6 +6,7 @@ export {
   type EncoderInput,
   type LoadOptions,
   type LoadProgress,
+  type SetPlanOptions,
 } from './encoder.js'
 export { type Masked, type Matrix } from './batch.js'
 export { type EstimateOptions, type MemoryUse } from './memory.js'
