@@ -4,10 +4,11 @@ export function show(value: unknown): string {
   if (value === null || value === undefined) return value === null ? 'null' : 'nothing'
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  return value instanceof Object && !isPlain(value)
-    ? `a ${value.constructor.name || typeof value}`
-    : `a ${typeof value}`
+  const name = value instanceof Object && !isPlain(value) ? value.constructor.name : ''
+  return withArticle(name || typeof value)
 }
+
+const withArticle = (name: string): string => `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name}`
 
 export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
