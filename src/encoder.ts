@@ -115,7 +115,6 @@ export class TextEncoder {
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
     const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
-    if (tokenizer) checkVocabulary(tokenizer, checkpoint)
     const precision = resolvePrecision(checkpoint, options.precision)
 
     const engine = await runJob([signal], (cancel) =>
@@ -279,7 +278,10 @@ export class TextEncoder {
   }
 
   #requireTokenizer(): Tokenizer {
-    if (this.tokenizer) return this.tokenizer
+    if (this.tokenizer) {
+      checkVocabulary(this.tokenizer, this.checkpoint)
+      return this.tokenizer
+    }
     throw new TokenizerError({
       file: this.checkpoint.path,
       found: 'no tokenizer.json or spiece.model beside the weights',
