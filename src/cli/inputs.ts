@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import { ioReason } from '../checkpoint/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
 import type { EncoderInput } from '../encoder.js'
 import { InputError } from '../errors.js'
@@ -29,15 +31,26 @@ export async function readInput(options: InputOptions): Promise<EncoderInput> {
 
 /** One prompt a line; an empty line is the empty prompt, the newline that ends the file is not one. `-` is stdin. */
 export async function readPrompts(file: string): Promise<string[]> {
+  const bytes = await readBytes(file)
   let text: string
   try {
-    text = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8')
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new InputError({ file, message: `cannot be read: ${(cause as Error).message}` }, { cause })
+    throw new InputError(
+      { file, found: 'bytes that are not UTF-8', expected: 'one prompt a line' },
+      { cause },
+    )
   }
-  const lines = text.replaceAll('\r\n', '\n').replace(/^\uFEFF/, '')
-  if (lines === '') throw new InputError({ file, found: 'an empty file', expected: 'one prompt a line' })
-  return lines.replace(/\n$/, '').split('\n')
+  if (text === '') throw new InputError({ file, found: 'an empty file', expected: 'one prompt a line' })
+  return text.replaceAll('\r\n', '\n').replace(/\n$/, '').split('\n')
+}
+
+async function readBytes(file: string): Promise<Uint8Array> {
+  try {
+    return file === '-' ? await buffer(process.stdin) : await readFile(file)
+  } catch (cause) {
+    throw new InputError({ file, message: `cannot be read: ${ioReason(cause)}` }, { cause })
+  }
 }
 
 export async function readIds(file: string): Promise<EncoderInput & object> {

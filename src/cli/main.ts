@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { reportUsageErrors } from './command.js'
 import { encodeCommand } from './encode.js'
 import { exportCommand } from './export.js'
 import { inspectCommand } from './inspect.js'
@@ -17,4 +18,5 @@ const program = new Command('skrr')
   .addCommand(inspectCommand())
   .addCommand(exportCommand())
 
+reportUsageErrors(program)
 await program.parseAsync()
