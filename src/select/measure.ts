@@ -54,6 +54,11 @@ export interface EvaluatorOptions {
   readonly naive?: boolean | undefined
 }
 
+export interface Norms {
+  readonly squares: number
+  readonly dense: number
+}
+
 /** A plan under measurement. */
 export interface Candidate {
   readonly plan: Plan
@@ -207,19 +212,18 @@ export class Evaluator {
     this.#cache.retain(plans.map(programOf))
   }
 
-  /** Squares of the null condition's features over those of the dense encoder's: Fig. 4's warning sign. */
-  async nullNorm(plan: Plan): Promise<number> {
+  /** Mean squares of a plan's features and of the dense encoder's (with metric mse), for the calibration set and the null condition. */
+  async norms(plan: Plan): Promise<{ calibration: Norms; null: Norms }> {
     const candidate = this.candidate(plan)
-    let squares = 0
-    let dense = 0
+    const sums = { calibration: { squares: 0, dense: 0 }, null: { squares: 0, dense: 0 } }
     for (const [chunk, { isNull }] of this.chunks.entries()) {
-      if (!isNull) continue
+      const sum = isNull ? sums.null : sums.calibration
       for (const row of rowsOf(await this.#compare(candidate, chunk))) {
-        squares += row[2]
-        dense += row[3]
+        sum.squares += row[2] * this.#weights[chunk]!
+        sum.dense += row[3] * this.#weights[chunk]!
       }
     }
-    return Math.sqrt(squares / dense)
+    return sums
   }
 
   dispose(): void {
