@@ -64,7 +64,7 @@ Examples:
 }
 
 async function encode(options: Options, { signal }: Run): Promise<void> {
-  const input = await readInput(options)
+  const input = await readInput(options, signal)
   const started = performance.now()
   const bar = new ByteBar('loading')
   const encoder = await TextEncoder.load(options.model, {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { ioReason } from '../checkpoint/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
@@ -13,7 +14,7 @@ export interface InputOptions {
   inputsEmbeds?: string
 }
 
-export async function readInput(options: InputOptions): Promise<EncoderInput> {
+export async function readInput(options: InputOptions, signal?: AbortSignal): Promise<EncoderInput> {
   const { prompt, prompts, inputIds, inputsEmbeds } = options
   const given = [prompt, prompts, inputIds, inputsEmbeds].filter((value) => value !== undefined)
   if (given.length !== 1) {
@@ -24,14 +25,14 @@ export async function readInput(options: InputOptions): Promise<EncoderInput> {
     })
   }
   if (prompt) return prompt
-  if (prompts !== undefined) return await readPrompts(prompts)
+  if (prompts !== undefined) return await readPrompts(prompts, signal)
   if (inputIds !== undefined) return await readIds(inputIds)
   return await readEmbeds(inputsEmbeds!)
 }
 
 /** One prompt a line; an empty line is the empty prompt, the newline that ends the file is not one. `-` is stdin. */
-export async function readPrompts(file: string): Promise<string[]> {
-  const bytes = await readBytes(file)
+export async function readPrompts(file: string, signal?: AbortSignal): Promise<string[]> {
+  const bytes = await readBytes(file, signal)
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -45,9 +46,10 @@ export async function readPrompts(file: string): Promise<string[]> {
   return text.replaceAll('\r\n', '\n').replace(/\n$/, '').split('\n')
 }
 
-async function readBytes(file: string): Promise<Uint8Array> {
+async function readBytes(file: string, signal?: AbortSignal): Promise<Uint8Array> {
   try {
-    return file === '-' ? await buffer(process.stdin) : await readFile(file)
+    if (file !== '-') return await readFile(file)
+    return await buffer(signal ? addAbortSignal(signal, process.stdin) : process.stdin)
   } catch (cause) {
     throw new InputError({ file, message: `cannot be read: ${ioReason(cause)}` }, { cause })
   }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/checkpoint/synthetic.js'
 import type { Geometry } from '../../src/geometry.js'
 import { tiny } from '../plan/models.js'
@@ -14,6 +14,14 @@ export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** A folder for all tests of a describe block, there as soon as they run. */
+export function keptFolder(): () => string {
+  let folder = ''
+  beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))))
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+  return () => folder
 }
 
 /**

@@ -1,5 +1,4 @@
-import { cp, mkdtemp, open, rm, truncate } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, open, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
@@ -16,7 +15,7 @@ import {
 } from '../../src/index.js'
 import { native, runJob } from '../../src/native.js'
 import { nativeSpec } from '../../src/native-spec.js'
-import { DATA, promptModel, rejection, temporaryFolder } from '../checkpoint/helpers.js'
+import { DATA, keptFolder, promptModel, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 
 // Through the front door, as a program would meet it: every failure is one error of ours that says where, what was found and
@@ -166,16 +165,11 @@ describe('a tokenizer', () => {
 
 describe('prompts', () => {
   let encoder: TextEncoder
-  let folder: string
+  const folder = keptFolder()
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))
-    const model = await promptModel(join(folder, 'model'))
-    encoder = await TextEncoder.load(model)
+    encoder = await TextEncoder.load(await promptModel(join(folder(), 'model')))
   })
-  afterAll(async () => {
-    await encoder.dispose()
-    await rm(folder, { recursive: true })
-  })
+  afterAll(() => encoder.dispose())
 
   it('none at all are an error', async () => {
     await expectError(encoder.encode([]), 'ERR_INPUT', 'prompts: found none, expected at least one')
