@@ -13,6 +13,7 @@ import {
 } from '../native.js'
 import { Plan } from '../plan/plan.js'
 import type { Chunk } from './calibration.js'
+import { reduceProjection } from './reduce.js'
 import { programOf, type Program } from './program.js'
 import { StateCache } from './state-cache.js'
 
@@ -118,7 +119,9 @@ export class Evaluator {
     const job = <T>(start: (cancel: CancelToken) => Promise<T>): Promise<T> => runJob([signal], start)
     const roots: NativeStates[] = []
     const reference: NativeFeatures[] = []
-    const layers = options.projection
+    const reducible = options.metric !== 'cosine' && options.naive !== true
+    const layers =
+      options.projection && (reducible ? reduceProjection(options.projection) : options.projection)
     const projection = layers && (await job(() => engine.loadProjection([...layers])))
     for (const { batch } of chunks) roots.push(await job((cancel) => engine.begin(batch, cancel)))
     const evaluator = new Evaluator(options, roots, projection, reference)
