@@ -5,6 +5,7 @@ import { reportUsageErrors } from './command.js'
 import { encodeCommand } from './encode.js'
 import { exportCommand } from './export.js'
 import { inspectCommand } from './inspect.js'
+import { selectCommand } from './select.js'
 
 const { version, description } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -15,6 +16,7 @@ const program = new Command('skrr')
   .version(version)
   .showHelpAfterError('(--help shows the options)')
   .addCommand(encodeCommand())
+  .addCommand(selectCommand())
   .addCommand(inspectCommand())
   .addCommand(exportCommand())
 

@@ -39,6 +39,7 @@ export type { CalibrationInput } from './calibration.js'
 export type { Target } from './target.js'
 export type { Method } from './methods.js'
 export type { Trace } from './trace.js'
+export type { Discrepancy, Work } from './measure.js'
 
 /** What a search works on. */
 interface Subject {
