@@ -7,7 +7,11 @@ import { parseArgs } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values } = parseArgs({ options: { sanitize: { type: 'string', default: '' } } })
-const build = join(root, 'build', values.sanitize === '' ? 'engine' : `engine-${values.sanitize.replace(',', '-')}`)
+const build = join(
+  root,
+  'build',
+  values.sanitize === '' ? 'engine' : `engine-${values.sanitize.replace(',', '-')}`,
+)
 
 for (const [command, ...args] of [
   ['cmake', '-S', root, '-B', build, `-DSKRR_SANITIZE=${values.sanitize}`],

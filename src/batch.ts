@@ -30,6 +30,9 @@ export interface Matrix<T> {
   readonly shape: readonly number[]
 }
 
+/** Tokens of one call, pads included: 8,192 prompts of 512, laid out in a fraction of a second. */
+export const MAX_CALL_TOKENS = 1 << 22
+
 /** Rows of masked tokens: computed, as Hugging Face returns them, or left out and zero. */
 export type Masked = 'compute' | 'zero'
 
@@ -130,6 +133,13 @@ type Layout = Omit<PackedBatch, 'ids' | 'embeds' | 'attentionMask'>
 type Presence = 'visible' | 'hidden' | 'absent'
 
 function layOut(rows: number, tokens: number, presence: (row: number, t: number) => Presence): Layout {
+  if (rows * tokens > MAX_CALL_TOKENS) {
+    throw new InputError({
+      field: 'batch',
+      found: `${rows} x ${tokens} tokens`,
+      expected: `at most ${MAX_CALL_TOKENS} in one call`,
+    })
+  }
   const starts = [0]
   const visible: number[] = []
   const outputRows: number[] = []

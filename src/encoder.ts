@@ -2,10 +2,11 @@ import { setMaxListeners } from 'node:events'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
 import { packEmbeds, packMatrix, packTokens, type Masked, type Matrix, type PackedBatch } from './batch.js'
-import { SkrrError, TokenizerError } from './errors.js'
+import { InputError, SkrrError, TokenizerError } from './errors.js'
 import type { Geometry } from './geometry.js'
 import { estimateMemory, resolvePrecision, type EstimateOptions, type MemoryUse } from './memory.js'
 import { checkPlanFits, layerTable, nativeSpec } from './native-spec.js'
+import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
 import { native, runJob, type NativeEncoder, type OutputType, type Precision } from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
@@ -28,6 +29,11 @@ export interface LoadOptions {
   textEncoder?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface SetPlanOptions extends Pick<LoadOptions, 'signal' | 'onProgress'> {
+  /** Free the weights the new plan does not use, once the calls made before have ended. Default: keep them. */
+  release?: boolean | undefined
 }
 
 /** Bytes of the checkpoint read so far, of those the plan needs. */
@@ -101,9 +107,11 @@ export class TextEncoder {
    * Opens a checkpoint (Hugging Face or diffusers folder, or a single .safetensors) and loads what the plan uses.
    * @throws CheckpointError, PlanError, TokenizerError; the signal's reason when aborted. Nothing stays loaded then.
    */
-  static async load(path: string, options: LoadOptions = {}): Promise<TextEncoder> {
+  static async load(path: string, given: LoadOptions = {}): Promise<TextEncoder> {
+    const options = checkOptions('load', given)
     const { signal, onProgress, threads = 0 } = options
-    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
+    signal?.throwIfAborted()
+    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
     const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
@@ -123,8 +131,9 @@ export class TextEncoder {
   }
 
   /** What load() would take, before anything is loaded. */
-  static async estimate(path: string, options: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
-    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
+  static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
+    const options = checkOptions('estimate', given)
+    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     return estimateMemory(checkpoint, plan, options)
   }
@@ -153,21 +162,17 @@ export class TextEncoder {
    * Runs under another plan from now on; calls made before keep theirs. Immediate where all its weights are loaded; what is
    * missing is loaded. Weights the plan does not use stay for the next switch, unless `release` is set.
    */
-  async setPlan(
-    plan: Plan | string,
-    options: Pick<LoadOptions, 'signal' | 'onProgress'> & { release?: boolean } = {},
-  ): Promise<void> {
+  async setPlan(plan: Plan | string, options: SetPlanOptions = {}): Promise<void> {
+    const checked = checkOptions('setPlan', options)
+    const wanted = checkPlan(plan)
     const turn = this.#switching.then(async () => {
-      await this.#switch(await resolvePlan(plan, this.checkpoint), options)
+      await this.#switch(await resolvePlan(wanted, this.checkpoint), checked)
     })
     this.#switching = turn.catch(() => undefined)
     await turn
   }
 
-  async #switch(
-    plan: Plan,
-    { signal, onProgress, release }: Parameters<TextEncoder['setPlan']>[1] & object,
-  ): Promise<void> {
+  async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
     this.#check()
     await this.#load(plan, signal, onProgress)
     this.#plan = plan
@@ -182,7 +187,7 @@ export class TextEncoder {
    * @throws InputError, TokenizerError; ERR_DISPOSED; the signal's reason when aborted
    */
   async encode(input: EncoderInput, options: EncodeOptions = {}): Promise<Encoded> {
-    const call = this.#encode(input, options, this.#plan)
+    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#plan)
     this.#encoding.add(call)
     try {
       return await call
@@ -196,8 +201,7 @@ export class TextEncoder {
     const { batch, truncated } = await this.#pack(input, options)
     const { width } = this.geometry
     const type = options.output ?? 'f32'
-    const elements = batch.rows * batch.tokens * width
-    const embeddings = type === 'f32' ? new Float32Array(elements) : new Uint16Array(elements)
+    const embeddings = resultArray([batch.rows, batch.tokens, width], type)
     const { slots, scales } = layerTable(plan)
     for (const part of microBatches(batch, width)) {
       await runJob([options.signal, this.#disposing.signal], (cancel) =>
@@ -274,13 +278,38 @@ export class TextEncoder {
   }
 
   #requireTokenizer(): Tokenizer {
-    if (this.tokenizer) return this.tokenizer
+    if (this.tokenizer) {
+      checkVocabulary(this.tokenizer, this.checkpoint)
+      return this.tokenizer
+    }
     throw new TokenizerError({
       file: this.checkpoint.path,
       found: 'no tokenizer.json or spiece.model beside the weights',
       expected: 'one, to encode prompts',
       hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
     })
+  }
+}
+
+/** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
+function checkVocabulary(tokenizer: Tokenizer, { path, geometry }: Checkpoint): void {
+  if (geometry.vocab === 0 || tokenizer.vocab <= geometry.vocab) return
+  throw new TokenizerError({
+    file: tokenizer.file,
+    found: `${tokenizer.vocab} ids`,
+    expected: `at most ${geometry.vocab}, the rows of the token embedding of ${path}`,
+    hint: 'It belongs to another model',
+  })
+}
+
+/** [batch, tokens, width], zeros. */
+function resultArray(shape: readonly number[], type: OutputType): Float32Array | Uint16Array {
+  const elements = shape.reduce((product, n) => product * n, 1)
+  try {
+    return type === 'f32' ? new Float32Array(elements) : new Uint16Array(elements)
+  } catch (cause) {
+    const found = `a result of [${shape.join(', ')}]`
+    throw new InputError({ field: 'batch', found, expected: 'one that fits in memory' }, { cause })
   }
 }
 

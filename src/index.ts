@@ -6,6 +6,7 @@ export {
   type EncoderInput,
   type LoadOptions,
   type LoadProgress,
+  type SetPlanOptions,
 } from './encoder.js'
 export { type Masked, type Matrix } from './batch.js'
 export { type EstimateOptions, type MemoryUse } from './memory.js'
@@ -14,6 +15,18 @@ export { Plan, type PlanOptions } from './plan/plan.js'
 export { readPlan, writePlan } from './plan/file.js'
 export { listPresets, resolvePreset } from './plan/presets.js'
 export { strip } from './plan/strip.js'
+export {
+  selectPlan,
+  type CalibrationInput,
+  type Discrepancy,
+  type Method,
+  type Selection,
+  type SelectOptions,
+  type SelectProgress,
+  type Target,
+  type Trace,
+  type Work,
+} from './select/index.js'
 export { denseParameters, subBlockParameters, type Geometry } from './geometry.js'
 export { pipelines, type Pipeline, type PipelineName } from './pipelines.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'

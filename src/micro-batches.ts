@@ -6,8 +6,12 @@ import type { NativeBatch } from './native.js'
  * The batch in parts of whole sequences, each small enough for the engine's workspace. Parts are views where they can be;
  * all write into the one result through outputRows.
  */
-export function* microBatches(batch: PackedBatch, width: number): Generator<NativeBatch> {
-  for (const { from, to } of splitBatch(batch, MICRO_BATCH_TOKENS)) {
+export function* microBatches(
+  batch: PackedBatch,
+  width: number,
+  maxTokens = MICRO_BATCH_TOKENS,
+): Generator<NativeBatch> {
+  for (const { from, to } of splitBatch(batch, maxTokens)) {
     const first = batch.starts[from]!
     const end = batch.starts[to]!
     yield {

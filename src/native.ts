@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { existsSync, readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from './errors.js'
 import type { Geometry } from './geometry.js'
@@ -152,10 +152,12 @@ export function native(): Binding {
   return binding
 }
 
+/** SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
 function loadBinding(): Binding {
   const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')
   const here = `${process.platform}-${process.arch}`
-  const file = join(prebuilds, here, 'skrr.node')
+  const { SKRR_ADDON } = process.env
+  const file = SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
   if (!existsSync(file)) {
     const others = existsSync(prebuilds) ? readdirSync(prebuilds).join(', ') : ''
     throw new SkrrError('ERR_DEVICE', {

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { SkrrError } from '../errors.js'
+import { SkrrError, type ErrorCode } from '../errors.js'
 import { listPresets } from '../plan/presets.js'
 
 /** What every action is handed beside its options. */
@@ -52,6 +52,20 @@ export function action<O extends { json?: true }>(
     } finally {
       process.off('SIGINT', onInterrupt)
     }
+  }
+}
+
+/** Errors of the command line itself: with --json an object on stdout, as those of an action. */
+export function reportUsageErrors(program: Command): void {
+  const asJson = process.argv.includes('--json')
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({
+      outputError: (text, write) => {
+        const message = text.replace(/^error: /, '').trimEnd()
+        if (asJson) printJson({ error: { code: 'ERR_INPUT' satisfies ErrorCode, message } })
+        else write(text)
+      },
+    })
   }
 }
 

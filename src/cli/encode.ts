@@ -64,17 +64,23 @@ Examples:
 }
 
 async function encode(options: Options, { signal }: Run): Promise<void> {
-  const input = await readInput(options)
+  const input = await readInput(options, signal)
   const started = performance.now()
   const bar = new ByteBar('loading')
   const encoder = await TextEncoder.load(options.model, {
-    ...options,
+    plan: options.plan,
+    device: options.device,
+    precision: options.precision,
+    threads: options.threads,
+    tokenizer: options.tokenizer,
+    textEncoder: options.textEncoder,
     signal,
     onProgress: ({ doneBytes, totalBytes }) => bar.update(doneBytes, totalBytes),
   }).finally(() => bar.stop())
   try {
     const loaded = performance.now()
-    const result = await encoder.encode(input, { ...options, signal })
+    const { pipeline, maxTokens, masked } = options
+    const result = await encoder.encode(input, { pipeline, maxTokens, masked, signal })
     const encoded = performance.now()
     await write(options.out, result, signal)
     report(options, encoder, result, { load: loaded - started, encode: encoded - loaded })

@@ -1,4 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { addAbortSignal } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { ioReason } from '../checkpoint/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
 import type { EncoderInput } from '../encoder.js'
 import { InputError } from '../errors.js'
@@ -11,7 +14,7 @@ export interface InputOptions {
   inputsEmbeds?: string
 }
 
-export async function readInput(options: InputOptions): Promise<EncoderInput> {
+export async function readInput(options: InputOptions, signal?: AbortSignal): Promise<EncoderInput> {
   const { prompt, prompts, inputIds, inputsEmbeds } = options
   const given = [prompt, prompts, inputIds, inputsEmbeds].filter((value) => value !== undefined)
   if (given.length !== 1) {
@@ -22,22 +25,34 @@ export async function readInput(options: InputOptions): Promise<EncoderInput> {
     })
   }
   if (prompt) return prompt
-  if (prompts !== undefined) return await readPrompts(prompts)
+  if (prompts !== undefined) return await readPrompts(prompts, signal)
   if (inputIds !== undefined) return await readIds(inputIds)
   return await readEmbeds(inputsEmbeds!)
 }
 
 /** One prompt a line; an empty line is the empty prompt, the newline that ends the file is not one. `-` is stdin. */
-export async function readPrompts(file: string): Promise<string[]> {
+export async function readPrompts(file: string, signal?: AbortSignal): Promise<string[]> {
+  const bytes = await readBytes(file, signal)
   let text: string
   try {
-    text = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8')
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new InputError({ file, message: `cannot be read: ${(cause as Error).message}` }, { cause })
+    throw new InputError(
+      { file, found: 'bytes that are not UTF-8', expected: 'one prompt a line' },
+      { cause },
+    )
   }
-  const lines = text.replaceAll('\r\n', '\n').replace(/^\uFEFF/, '')
-  if (lines === '') throw new InputError({ file, found: 'an empty file', expected: 'one prompt a line' })
-  return lines.replace(/\n$/, '').split('\n')
+  if (text === '') throw new InputError({ file, found: 'an empty file', expected: 'one prompt a line' })
+  return text.replaceAll('\r\n', '\n').replace(/\n$/, '').split('\n')
+}
+
+async function readBytes(file: string, signal?: AbortSignal): Promise<Uint8Array> {
+  try {
+    if (file !== '-') return await readFile(file)
+    return await buffer(signal ? addAbortSignal(signal, process.stdin) : process.stdin)
+  } catch (cause) {
+    throw new InputError({ file, message: `cannot be read: ${ioReason(cause)}` }, { cause })
+  }
 }
 
 export async function readIds(file: string): Promise<EncoderInput & object> {

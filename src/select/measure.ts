@@ -13,6 +13,7 @@ import {
 } from '../native.js'
 import { Plan } from '../plan/plan.js'
 import type { Chunk } from './calibration.js'
+import { reduceProjection } from './reduce.js'
 import { programOf, type Program } from './program.js'
 import { StateCache } from './state-cache.js'
 
@@ -52,6 +53,11 @@ export interface EvaluatorOptions {
   readonly signal?: AbortSignal | undefined
   /** Every plan in full each time: what the fast way is measured and tested against. */
   readonly naive?: boolean | undefined
+}
+
+export interface Norms {
+  readonly squares: number
+  readonly dense: number
 }
 
 /** A plan under measurement. */
@@ -113,7 +119,9 @@ export class Evaluator {
     const job = <T>(start: (cancel: CancelToken) => Promise<T>): Promise<T> => runJob([signal], start)
     const roots: NativeStates[] = []
     const reference: NativeFeatures[] = []
-    const layers = options.projection
+    const reducible = options.metric !== 'cosine' && options.naive !== true
+    const layers =
+      options.projection && (reducible ? reduceProjection(options.projection) : options.projection)
     const projection = layers && (await job(() => engine.loadProjection([...layers])))
     for (const { batch } of chunks) roots.push(await job((cancel) => engine.begin(batch, cancel)))
     const evaluator = new Evaluator(options, roots, projection, reference)
@@ -207,19 +215,18 @@ export class Evaluator {
     this.#cache.retain(plans.map(programOf))
   }
 
-  /** Squares of the null condition's features over those of the dense encoder's: Fig. 4's warning sign. */
-  async nullNorm(plan: Plan): Promise<number> {
+  /** Mean squares of a plan's features and of the dense encoder's (with metric mse), for the calibration set and the null condition. */
+  async norms(plan: Plan): Promise<{ calibration: Norms; null: Norms }> {
     const candidate = this.candidate(plan)
-    let squares = 0
-    let dense = 0
+    const sums = { calibration: { squares: 0, dense: 0 }, null: { squares: 0, dense: 0 } }
     for (const [chunk, { isNull }] of this.chunks.entries()) {
-      if (!isNull) continue
+      const sum = isNull ? sums.null : sums.calibration
       for (const row of rowsOf(await this.#compare(candidate, chunk))) {
-        squares += row[2]
-        dense += row[3]
+        sum.squares += row[2] * this.#weights[chunk]!
+        sum.dense += row[3] * this.#weights[chunk]!
       }
     }
-    return Math.sqrt(squares / dense)
+    return sums
   }
 
   dispose(): void {

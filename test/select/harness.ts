@@ -5,7 +5,8 @@ import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { subBlockCount } from '../../src/geometry.js'
 import { nativeSpec } from '../../src/native-spec.js'
 import { native, type NativeEncoder } from '../../src/native.js'
-import { chunksOf, maskedSequences, type Chunk } from '../../src/select/calibration.js'
+import { packMatrix } from '../../src/batch.js'
+import { chunksOf, type Chunk } from '../../src/select/calibration.js'
 import { Evaluator, type EvaluatorOptions } from '../../src/select/measure.js'
 import { GOLDEN } from '../checkpoint/helpers.js'
 
@@ -28,15 +29,15 @@ export async function loadEngine(
 /** The golden runs' inputs, a prompt a chunk. */
 export async function goldenChunks(name: 'calibration' | 'ragged' = 'calibration'): Promise<Chunk[]> {
   const tensors = await readTensors(join(SKRR, 'inputs.safetensors'))
-  const int = (key: string) => {
-    const tensor = tensors.get(key)
-    return tensor?.dtype === 'I32' ? { data: tensor.data, shape: tensor.shape } : undefined
+  const packed = (key: string) => {
+    const ids = tensors.get(`${key}.input_ids`)!
+    const mask = tensors.get(`${key}.attention_mask`)?.data as Int32Array | undefined
+    return packMatrix({ data: ids.data as Int32Array, shape: ids.shape }, mask, {
+      masked: 'zero',
+      vocab: 1e5,
+    })
   }
-  const mask = int(`${name}.attention_mask`)?.data
-  return [
-    ...chunksOf(maskedSequences(int(`${name}.input_ids`)!, mask, name), false),
-    ...chunksOf(maskedSequences(int('null.input_ids')!, undefined, 'null'), true),
-  ]
+  return [...chunksOf(packed(name), 64, false), ...chunksOf(packed('null'), 64, true)]
 }
 
 export async function goldenEvaluator(options: Partial<EvaluatorOptions> = {}): Promise<Evaluator> {
