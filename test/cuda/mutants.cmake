@@ -1,0 +1,98 @@
+# Plants one bug after the other in the kernels and runs their tests on the machine: each must be caught. A test that no
+# longer notices a missing barrier is itself broken, and this says so. Run by ctest (cuda_mutants); called with
+#   ROOT: the sources, WORK: a folder to build in, CXX: the compiler, OBJECTS and LIBRARIES: what tests are linked with
+cmake_minimum_required(VERSION 3.18)
+
+set(CHECKED -fsanitize=thread -fsanitize=bounds,alignment,shift) # as skrr_emulated_kernels() in test/simt
+set(survivors "")
+set(count 0)
+
+# In `file` of cuda/, replaces `from` by `to`, compiles `kernel`.cu against it and runs the kernel's test.
+function(mutant name file kernel test from to)
+  file(READ "${ROOT}/cuda/${file}" text)
+  string(FIND "${text}" "${from}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "mutant '${name}': ${file} no longer contains\n${from}")
+  endif()
+  string(REPLACE "${from}" "${to}" text "${text}")
+  file(REMOVE_RECURSE "${WORK}")
+  file(WRITE "${WORK}/cuda/${file}" "${text}")
+  if(NOT EXISTS "${WORK}/cuda/${kernel}.cu")
+    configure_file("${ROOT}/cuda/${kernel}.cu" "${WORK}/cuda/${kernel}.cu" COPYONLY)
+  endif()
+
+  string(REPLACE "|" ";" libraries "${LIBRARIES}")
+  string(REPLACE "|" ";" objects "${OBJECTS}")
+  list(FILTER objects INCLUDE REGEX "test_${test}\\.cpp")
+  execute_process(
+    COMMAND ${CXX} -std=gnu++17 -O1 -g ${CHECKED} -w -I${WORK} -I${ROOT} -x c++ -c ${WORK}/cuda/${kernel}.cu -o ${WORK}/mutant.o
+    COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CXX} ${WORK}/mutant.o ${objects} ${libraries} -o ${WORK}/test -ldl -pthread
+                  COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${WORK}/test TIMEOUT 60 RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  string(REGEX MATCH "\\[[a-z ]+\\] |CHECK\\([^\n]*|is [^\n]*expected at most [^\n]*" evidence "${output}")
+  if(result EQUAL 0)
+    message("SURVIVED  ${name}")
+    set(survivors "${survivors}\n  ${name}" PARENT_SCOPE)
+  else()
+    message("caught    ${name}: ${evidence}")
+  endif()
+  math(EXPR next "${count} + 1")
+  set(count ${next} PARENT_SCOPE)
+endfunction()
+
+# --- the pipeline of a product ---
+mutant("no barrier before a stage is multiplied and refilled" gemm_tile.cuh gemm gemm
+  "    __syncthreads();\n    copy_step(step" "    copy_step(step")
+mutant("waits for one group too few" gemm_tile.cuh gemm gemm
+  "cp_async_wait<Tile::kStages - 2>" "cp_async_wait<Tile::kStages - 1>")
+mutant("refills the stage that is being multiplied" gemm_tile.cuh gemm gemm
+  "copy_step(step + Tile::kStages - 1)" "copy_step(step + Tile::kStages)")
+mutant("rows past the end are copied" gemm_tile.cuh gemm gemm "row < from.rows && k" "k")
+mutant("columns past the end of K are copied" gemm_tile.cuh gemm gemm
+  "row < from.rows && k + chunk * 8 < k_end" "row < from.rows")
+mutant("W's fragments are swapped" gemm_tile.cuh gemm gemm
+  "w[j / 2][j % 2 * 2], w[j / 2][j % 2 * 2 + 1]" "w[j / 2][j % 2], w[j / 2][j % 2 + 2]")
+mutant("written without the swizzle it is read with" gemm_tile.cuh gemm gemm
+  "shared + swizzled<Tile::kRowBytes>(row, chunk)" "shared + uint32_t(row * Tile::kRowBytes + chunk * 16)")
+mutant("no swizzle at all: right, but with bank conflicts" swizzle.cuh gemm gemm
+  "kRowBytes == 64 ? chunk ^ (row >> 1 & 3) : chunk ^ (row & 7)" "chunk")
+mutant("the swizzle of longer rows" swizzle.cuh gemm gemm "chunk ^ (row >> 1 & 3)" "chunk ^ (row & 3)")
+
+# --- the layer table, and what follows a product ---
+mutant("table index past the end" gemm.cu gemm gemm "g.at.table[g.at.step]" "g.at.table[g.at.step + 2]")
+mutant("the slot of the position, not of the table" gemm.cu gemm gemm "g.at.slots[step.slot]" "g.at.slots[g.at.step]")
+mutant("a skipped step runs" gemm.cu gemm gemm "if (step.slot < 0) return;" "")
+mutant("the step's scale is forgotten" gemm.cu gemm gemm "old.x + scale * c.first" "old.x + c.first")
+mutant("rows past the end are stored" gemm.cu gemm gemm "row < g.m && column < g.n" "column < g.n")
+mutant("columns past the end are stored" gemm.cu gemm gemm "row < g.m && column < g.n" "row < g.m")
+mutant("gate and value change places" gemm.cu gemm gemm
+  "activate(g.activation, acc[i][j][e]) * acc[i][j + 1][e]" "activate(g.activation, acc[i][j + 1][e]) * acc[i][j][e]")
+mutant("all splits write to one place" gemm.cu gemm gemm "size_t(blockIdx.z) * size_t(g.m)" "size_t(g.m)")
+mutant("splits overlap" gemm.cu gemm gemm "(int(blockIdx.z) + 1) * depth" "(int(blockIdx.z) + 2) * depth")
+mutant("one partial product is left out" residual.cu residual rms_norm "s < splits" "s + 1 < splits")
+mutant("no barrier in a block's sum" block_sum.cuh rms_norm rms_norm "  __syncthreads();\n" "")
+mutant("epsilon is forgotten" rms_norm.cu rms_norm rms_norm " + epsilon" "")
+
+# --- attention ---
+mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (key == 0)" "    if (key == 0)")
+mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();" "    __syncthreads();")
+mutant("the next keys overwrite these" attention.cu attention attention "buffer ^ 1, key + kKeys" "buffer, key + kKeys")
+mutant("V is not transposed" attention.cu attention attention "ldmatrix_x4_trans(v" "ldmatrix_x4(v")
+mutant("hidden keys are seen" attention.cu attention attention "position >= 0 ?" "true ?")
+mutant("the distance has the wrong sign" attention.cu attention attention "position - queries[r]" "queries[r] - position")
+mutant("the maximum of half the threads" attention.cu attention attention
+  "    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, 2));\n" "")
+mutant("the result is not rescaled" attention.cu attention attention "o[d][2 * r] *= rescale, o[d][2 * r + 1] *= rescale;" "")
+mutant("the farthest distance has no bias" attention.cu attention attention "d < 2 * rows.span + 1" "d < 2 * rows.span")
+mutant("distances are not clamped" attention.cu attention attention
+  "distance < -span ? -span : distance > span ? span : distance" "distance")
+mutant("a sequence without visible keys is not uniform" attention.cu attention attention "if (uniform)" "if (false)")
+mutant("keys past the end weigh where all are equal" attention.cu attention attention
+  "score = key < keys_left ? 0 : kNever" "score = 0")
+mutant("rows past the end are stored" attention.cu attention attention "if (row < length) {" "{")
+
+if(survivors)
+  message(FATAL_ERROR "not caught:${survivors}")
+endif()
+message("all ${count} caught")
