@@ -1,5 +1,11 @@
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  test: { include: ['test/**/*.test.ts'], testTimeout: 60_000, pool: 'forks' },
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 60_000,
+    pool: 'forks',
+    // `auto` means the CPU, also on machines with a GPU; test/encoder/cuda.test.ts names a library where it wants one
+    env: { SKRR_CUDA_LIBRARY: '/left out by vitest.config.ts/skrr_cuda.so' },
+  },
 })

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "binding/parse.h"
+#include "engine/cuda_library.h"
 
 namespace skrr::binding {
 namespace {
@@ -59,6 +60,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
   const cpu::Options options = parse_cpu_options(info[1].As<Napi::Object>());
+  const std::optional<int> cuda = parse_cuda_device(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
       Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks())});
   auto pending = std::make_unique<Pending>(env);
@@ -66,9 +68,11 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
     return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
   };
   return EngineThread::of(env).submit(env, flag_of(info[2]), std::move(pending), [=](Pending&) {
-    opened->encoder = std::make_shared<Encoder>(spec, [&](const Geometry& geometry, const FixedTensors& fixed) {
+    const auto make = [&](const Geometry& geometry, const FixedTensors& fixed) -> std::unique_ptr<Backend> {
+      if (cuda) return open_cuda_backend(cuda_library_path(), geometry, fixed, *cuda);
       return std::make_unique<cpu::CpuBackend>(geometry, fixed, options);
-    });
+    };
+    opened->encoder = std::make_shared<Encoder>(spec, make);
   });
 }
 

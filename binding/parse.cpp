@@ -1,5 +1,6 @@
 #include "binding/parse.h"
 
+#include <cstdlib>
 #include <string>
 
 namespace skrr::binding {
@@ -114,6 +115,15 @@ cpu::Options parse_cpu_options(const Napi::Object& object) {
   options.precision = precision == "bf16" ? Precision::kBF16 : Precision::kF32;
   options.threads = int(number(object, "threads"));
   return options;
+}
+
+std::optional<int> parse_cuda_device(const Napi::Object& object) {
+  if (object.Get("device").IsUndefined()) return std::nullopt;
+  const std::string device = text(object, "device");
+  if (device == "cpu") return std::nullopt;
+  if (device == "cuda") return 0;
+  if (device.rfind("cuda:", 0) == 0 && device.size() <= 8) return std::atoi(device.c_str() + 5);
+  throw Napi::TypeError::New(object.Env(), "device: found " + device);
 }
 
 std::vector<int> parse_sub_blocks(const Napi::Value& value) {

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace skrr::binding {
 Geometry parse_geometry(const Napi::Object& object);
 EncoderSpec parse_spec(const Napi::Object& object);
 cpu::Options parse_cpu_options(const Napi::Object& object);
+// The CUDA device options.device names: cuda or cuda:N. Absent for cpu, the default.
+std::optional<int> parse_cuda_device(const Napi::Object& object);
 std::vector<int> parse_sub_blocks(const Napi::Value& value);
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
 

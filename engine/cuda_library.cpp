@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <cstring>
 
 namespace skrr {
@@ -38,6 +39,7 @@ CudaExports load(const std::string& library) {
 }  // namespace
 
 std::string cuda_library_path() {
+  if (const char* named = std::getenv("SKRR_CUDA_LIBRARY")) return named;
   Dl_info module;
   dladdr(reinterpret_cast<const void*>(&cuda_library_path), &module);
   const std::string path = module.dli_fname;

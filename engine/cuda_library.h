@@ -18,7 +18,7 @@ struct CudaExports {
   Backend* (*skrr_cuda_open)(const Geometry& geometry, const FixedTensors& fixed, int device);
 };
 
-// Where the library is expected: skrr_cuda.so beside this module.
+// Where the library is expected: skrr_cuda.so beside this module, or what SKRR_CUDA_LIBRARY names.
 std::string cuda_library_path();
 
 // Throws ERR_DEVICE: no library, a damaged one or one of another build, or what the library says of the device.

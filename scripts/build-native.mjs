@@ -28,7 +28,7 @@ function buildWithCMake() {
   const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
   const output = run(process.execPath, [cmakeJs, 'build', '--out', 'build/cmake', ...toCMake])
   if (output === undefined) return undefined
-  const cuda = /CUDA.*left out.*|CUDA compiler found.*/.exec(output)
+  const cuda = /CUDA.*left out.*/.exec(output)
   if (cuda) console.log(cuda[0])
   return 'build/cmake/Release/skrr.node'
 }
@@ -53,6 +53,14 @@ function findNodeGyp() {
   return candidates.find((file) => file && existsSync(file))
 }
 
+/** The CUDA backend goes beside the addon, where it is looked for; one of an older build must not stay there. */
+function copyCudaLibrary() {
+  const library = join(root, dirname(built), 'skrr_cuda.so')
+  const target = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'skrr_cuda.so')
+  rmSync(target, { force: true })
+  if (existsSync(library)) copyFileSync(library, target)
+}
+
 console.log('building the addon (about a minute the first time)')
 const built = has('cmake') ? buildWithCMake() : buildWithGyp()
 if (built === undefined) process.exit(1)
@@ -60,4 +68,5 @@ const target = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 's
 mkdirSync(dirname(target), { recursive: true })
 rmSync(target, { force: true }) // a new inode: a running process keeps the file it has mapped
 copyFileSync(join(root, built), target)
+copyCudaLibrary()
 console.log(`addon: ${relative(root, target)}`)

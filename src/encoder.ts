@@ -4,10 +4,11 @@ import type { Checkpoint } from './checkpoint/types.js'
 import { packEmbeds, packMatrix, packTokens, type Masked, type Matrix, type PackedBatch } from './batch.js'
 import { InputError, SkrrError, TokenizerError } from './errors.js'
 import type { Geometry } from './geometry.js'
-import { estimateMemory, resolvePrecision, type EstimateOptions, type MemoryUse } from './memory.js'
-import { checkPlanFits, layerTable, nativeSpec } from './native-spec.js'
+import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.js'
+import { checkPlanFits, layerTable } from './native-spec.js'
 import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
-import { native, runJob, type NativeEncoder, type OutputType, type Precision } from './native.js'
+import { openEngine } from './device.js'
+import { runJob, type Device, type NativeEncoder, type OutputType, type Precision } from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
@@ -17,9 +18,12 @@ import { openTokenizer, tokenizeAll, type Tokenizer } from './tokenizer/index.js
 export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
   plan?: Plan | string | undefined
-  /** `auto` takes the best device that works; only the CPU exists in this version. */
-  device?: 'auto' | 'cpu' | undefined
-  /** Weight format in memory. Default: f32 for float32 checkpoints, bf16 for all others. */
+  /**
+   * Default `auto`: CUDA's first device where it works and the precision is bf16, else the CPU; `device` of the encoder says
+   * which. `cuda` or `cuda:N` is that device or an error.
+   */
+  device?: 'auto' | Device | undefined
+  /** Weight format in memory. Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has. */
   precision?: Precision | undefined
   /** Threads of the CPU backend. Default: all this process may use. */
   threads?: number | undefined
@@ -96,6 +100,7 @@ export class TextEncoder {
     readonly engine: NativeEncoder,
     /** @internal */
     readonly tokenizer: Tokenizer | undefined,
+    readonly device: Device,
     readonly precision: Precision,
     plan: Plan,
   ) {
@@ -109,18 +114,15 @@ export class TextEncoder {
    */
   static async load(path: string, given: LoadOptions = {}): Promise<TextEncoder> {
     const options = checkOptions('load', given)
-    const { signal, onProgress, threads = 0 } = options
+    const { signal, onProgress } = options
     signal?.throwIfAborted()
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
     const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
-    const precision = resolvePrecision(checkpoint, options.precision)
 
-    const engine = await runJob([signal], (cancel) =>
-      native().open(nativeSpec(checkpoint), { precision, threads }, cancel),
-    )
-    const encoder = new TextEncoder(checkpoint, engine, tokenizer, precision, plan)
+    const { engine, device, precision } = await openEngine(checkpoint, options)
+    const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, precision, plan)
     try {
       await encoder.#load(plan, signal, onProgress)
     } catch (error) {
@@ -133,6 +135,10 @@ export class TextEncoder {
   /** What load() would take, before anything is loaded. */
   static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
     const options = checkOptions('estimate', given)
+    if (options.device?.startsWith('cuda')) {
+      const found = JSON.stringify(options.device)
+      throw new InputError({ field: 'device', found, expected: 'cpu: estimates for CUDA do not exist yet' })
+    }
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     return estimateMemory(checkpoint, plan, options)
@@ -144,10 +150,6 @@ export class TextEncoder {
 
   get plan(): Plan {
     return this.#plan
-  }
-
-  get device(): 'cpu' {
-    return 'cpu'
   }
 
   /** Bytes held now, by kind. */

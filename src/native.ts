@@ -29,7 +29,12 @@ export interface NativeSpec {
   subBlocks: Record<string, NativeTensor>[]
 }
 
+/** Where an encoder runs: `cuda` is `cuda:0`. */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}`
+
 export interface NativeOptions {
+  /** Default: cpu. */
+  device?: Device | undefined
   precision: Precision
   /** 0: all this process may use. */
   threads: number

@@ -1,9 +1,11 @@
 import { types } from 'node:util'
 import { z } from 'zod'
 import { MAX_CALL_TOKENS } from './batch.js'
+import { DEVICE_NAMES, isDevice } from './device.js'
 import type { EncodeOptions, EncoderInput, LoadOptions } from './encoder.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './memory.js'
+import type { Device } from './native.js'
 import { pipelines, type PipelineName } from './pipelines.js'
 import { Plan } from './plan/plan.js'
 import { fieldName, show, valueAt } from './show.js'
@@ -47,7 +49,7 @@ const options = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { e
 
 const load = {
   plan,
-  device: oneOf('auto', 'cpu'),
+  device: is<'auto' | Device>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
   precision: oneOf('f32', 'bf16'),
   threads: whole(1, MAX_THREADS),
   tokenizer: text,

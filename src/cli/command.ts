@@ -1,5 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { DEVICE_NAMES, isDevice } from '../device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
+import type { Device } from '../native.js'
 import { listPresets } from '../plan/presets.js'
 
 /** What every action is handed beside its options. */
@@ -74,6 +76,12 @@ export function printJson(value: unknown): void {
 }
 
 /** An option that is a whole number of at least `least`. */
+/** A device by its name; whether there is one shows when it is opened. */
+export function deviceName(text: string): 'auto' | Device {
+  if (isDevice(text)) return text
+  throw new InvalidArgumentError(`Expected ${DEVICE_NAMES}.`)
+}
+
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text)

@@ -1,9 +1,9 @@
 import { Option, type Command } from 'commander'
 import { writeSafetensors } from '../checkpoint/write.js'
 import { TextEncoder, type Encoded } from '../encoder.js'
-import type { Precision } from '../native.js'
+import type { Device, Precision } from '../native.js'
 import { pipelines, type PipelineName } from '../pipelines.js'
-import { action, modelCommand, printJson, wholeNumber, type Run } from './command.js'
+import { action, deviceName, modelCommand, printJson, wholeNumber, type Run } from './command.js'
 import { readInput, type InputOptions } from './inputs.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
@@ -11,7 +11,7 @@ interface Options extends InputOptions {
   model: string
   textEncoder?: string
   plan?: string
-  device?: 'auto' | 'cpu'
+  device?: 'auto' | Device
   precision?: Precision
   threads?: number
   tokenizer?: string
@@ -29,7 +29,7 @@ export function encodeCommand(): Command {
     .option('--input-ids <file>', 'safetensors with input_ids I32 [batch, tokens], optionally attention_mask')
     .option('--inputs-embeds <file>', 'safetensors with inputs_embeds [batch, tokens, width]')
     .requiredOption('--out <file>', 'safetensors to write: last_hidden_state F32, attention_mask I32')
-    .addOption(new Option('--device <name>', 'where to run').choices(['auto', 'cpu']).default('auto'))
+    .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
     .addOption(
       new Option(
         '--precision <name>',

@@ -173,7 +173,7 @@ describe('a command line that cannot be understood', () => {
     [
       'an unknown device',
       'encode --model x --prompt a --out o --device tpu',
-      'Allowed choices are auto, cpu',
+      'Expected auto, cpu, cuda or cuda:N',
     ],
     [
       'no threads',

@@ -302,7 +302,7 @@ describe('options of a load', () => {
     ['a billion threads', { threads: 1e9 }, 'threads: found 1000000000'],
     ['threads that are no number', { threads: NaN }, 'threads: found NaN'],
     ['an unknown precision', { precision: 'int8' }, 'precision: found "int8", expected f32 or bf16'],
-    ['an unknown device', { device: 'tpu' }, 'device: found "tpu", expected auto or cpu'],
+    ['an unknown device', { device: 'tpu' }, 'device: found "tpu", expected auto, cpu, cuda or cuda:N'],
     [
       'a plan of another form',
       { plan: [0, 1] },

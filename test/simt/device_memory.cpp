@@ -9,9 +9,6 @@
 #include "test/simt/block.h"
 #include "test/simt/report.h"
 
-// The executable's own segments: __constant__ tables live there.
-extern "C" const char __executable_start, _end;
-
 namespace simt {
 namespace {
 
@@ -149,8 +146,6 @@ void check_host_read(const void* memory, size_t bytes, const Place& place) {
 void check_global_access(uintptr_t address, uint32_t bytes, bool write, const Place& place) {
   Allocation* a = find(address);
   if (!a || address + bytes > a->begin + a->bytes) {
-    const bool constant = address >= uintptr_t(&__executable_start) && address < uintptr_t(&_end);
-    if (constant && !write) return;
     report_and_end_block("out of bounds", place, std::to_string(bytes) + " bytes are " + (write ? "written" : "read") +
                                                      " outside of device memory: " + nearest(address));
   }

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr size_t kMostFindings = 20;
 std::vector<Finding> findings;
+bool end_on_finding = false;
 
 const char* base_name(const char* path) {
   const char* slash = std::strrchr(path, '/');
@@ -55,6 +57,10 @@ std::string Place::text() const {
 
 void report(const char* kind, const Place& place, const std::string& text) {
   const std::string full = text + " at " + place.text();
+  if (end_on_finding) {
+    std::fprintf(stderr, "[%s] %s\n", kind, full.c_str());
+    std::abort();
+  }
   for (Finding& finding : findings) {
     if (finding.kind == kind && finding.text.substr(finding.text.rfind(" at ")) == full.substr(full.rfind(" at "))) {
       finding.count++;
@@ -68,6 +74,8 @@ void report_and_end_block(const char* kind, const Place& place, const std::strin
   report(kind, place, text);
   end_block();
 }
+
+void end_process_on_finding() { end_on_finding = true; }
 
 std::vector<Finding> take_findings() { return std::exchange(findings, {}); }
 

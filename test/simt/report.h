@@ -22,4 +22,7 @@ void report(const char* kind, const Place& place, const std::string& text);
 // The findings since the last call, which forgets them.
 std::vector<Finding> take_findings();
 
+// From now on the first finding is printed and ends the process: for programs that do not ask for them.
+void end_process_on_finding();
+
 }  // namespace simt

@@ -1,0 +1,56 @@
+import type { Checkpoint } from './checkpoint/types.js'
+import { InputError, SkrrError } from './errors.js'
+import { resolvePrecision } from './memory.js'
+import { native, runJob, type Device, type NativeEncoder, type Precision } from './native.js'
+import { nativeSpec } from './native-spec.js'
+
+export const DEVICE_NAMES = 'auto, cpu, cuda or cuda:N'
+
+export const isDevice = (name: string): name is 'auto' | Device => /^(auto|cpu|cuda(:\d{1,3})?)$/.test(name)
+
+export interface DeviceOptions {
+  device?: 'auto' | Device | undefined
+  precision?: Precision | undefined
+  threads?: number | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** An engine and where it came to run. */
+export interface OpenedEngine {
+  engine: NativeEncoder
+  device: Device
+  precision: Precision
+}
+
+/**
+ * Opens the engine on the device asked for, and on no other. `auto` is not one device: it is CUDA where that works, else the
+ * CPU; only ERR_DEVICE (no library, driver or device) moves it on.
+ */
+export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions): Promise<OpenedEngine> {
+  const { device = 'auto' } = options
+  if (device !== 'auto') return await openOn(device, checkpoint, options)
+  if (resolvePrecision(checkpoint, options.precision) === 'bf16') {
+    try {
+      return await openOn('cuda', checkpoint, options)
+    } catch (error) {
+      if (!(error instanceof SkrrError && error.code === 'ERR_DEVICE')) throw error
+    }
+  }
+  return await openOn('cpu', checkpoint, options)
+}
+
+async function openOn(
+  device: Device,
+  checkpoint: Checkpoint,
+  { precision: asked, threads = 0, signal }: DeviceOptions,
+): Promise<OpenedEngine> {
+  if (device !== 'cpu' && asked === 'f32') {
+    const expected = `bf16 on device ${device}`
+    throw new InputError({ field: 'precision', found: '"f32"', expected, hint: "Or use device 'cpu'" })
+  }
+  const precision = device === 'cpu' ? resolvePrecision(checkpoint, asked) : 'bf16'
+  const engine = await runJob([signal], (cancel) =>
+    native().open(nativeSpec(checkpoint), { device, precision, threads }, cancel),
+  )
+  return { engine, device, precision }
+}

@@ -1,0 +1,111 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Plan, TextEncoder } from '../../src/index.js'
+import { golden, goldenCases } from '../golden.js'
+import { relativeError, TOLERANCE } from '../tolerance.js'
+
+// Device cuda through the whole package, on the emulated machine of test/simt: any race, wild access or read of what was
+// never written ends this process. `npm run test:engine` builds it; SKRR_TEST_CUDA_LIBRARY names another, as on a GPU.
+const root = join(import.meta.dirname, '..', '..')
+const library = process.env.SKRR_TEST_CUDA_LIBRARY ?? join(root, 'build/engine/skrr_cuda_emulated.so')
+const installed = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'skrr_cuda.so')
+
+/** For the tests of a describe block: the library `device: 'cuda'` opens. */
+function useLibrary(path: string): void {
+  const before = process.env.SKRR_CUDA_LIBRARY
+  beforeAll(() => {
+    process.env.SKRR_CUDA_LIBRARY = path
+  })
+  afterAll(() => {
+    process.env.SKRR_CUDA_LIBRARY = before
+  })
+}
+
+describe.skipIf(!existsSync(library))('device cuda', () => {
+  useLibrary(library)
+
+  describe.each(['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny'])('%s', async (model) => {
+    const cases = (await goldenCases(model)).filter(({ expectedBf16 }) => expectedBf16)
+    let encoder: TextEncoder
+    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'), { device: 'cuda' })))
+    afterAll(() => encoder.dispose())
+
+    it('says where it runs', () => expect([encoder.device, encoder.precision]).toEqual(['cuda', 'bf16']))
+    it.each(cases)(
+      'is no worse than Hugging Face in bf16 on $name',
+      async ({ input, expectedBf16, bf16Error }) => {
+        const { embeddings } = await encoder.encode(input)
+        expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(bf16Error ?? TOLERANCE.bf16)
+      },
+    )
+  })
+
+  it('follows a plan and its scales as the CPU does, switched without loading', async () => {
+    const model = golden('t5-tiny-v11', 'bf16')
+    const { input } = (await goldenCases('t5-tiny-v11'))[0]!
+    await using cuda = await TextEncoder.load(model, { device: 'cuda' })
+    await using cpu = await TextEncoder.load(model, { device: 'cpu' })
+    const held = cuda.memory.weights
+    for (const table of [
+      [0, 1, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+      [0, 1, null, null, 4, 5, 6, 5, 8, 9, null, 11],
+    ]) {
+      const plan = new Plan(table, { scales: table.map((_, p) => (p === 7 ? 0.5 : 1)) })
+      await Promise.all([cuda.setPlan(plan), cpu.setPlan(plan)])
+      const [a, b] = await Promise.all([cuda.encode(input), cpu.encode(input)])
+      expect(relativeError(a.embeddings, b.embeddings)).toBeLessThan(TOLERANCE.bf16)
+    }
+    expect(cuda.memory.weights).toBe(held)
+  })
+
+  it('is what auto picks for a bf16 checkpoint, and not for float32', async () => {
+    await using short = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
+    await using long = await TextEncoder.load(golden('t5-tiny-v11'))
+    expect([short.device, long.device]).toEqual(['cuda', 'cpu'])
+  })
+
+  it('has bf16 weights only', async () => {
+    const load = TextEncoder.load(golden('t5-tiny-v11'), { device: 'cuda', precision: 'f32' })
+    await expect(load).rejects.toThrow('precision: found "f32", expected bf16 on device cuda')
+  })
+
+  it('has the devices there are', async () => {
+    const load = TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda:9' })
+    await expect(load).rejects.toMatchObject({
+      code: 'ERR_DEVICE',
+      message: expect.stringContaining('cuda:9') as string,
+    })
+  })
+})
+
+describe('device cuda without its library', () => {
+  useLibrary('/nowhere/skrr_cuda.so')
+
+  it('is an error that says why and what to do, never another device', async () => {
+    const load = TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
+    await expect(load).rejects.toMatchObject({ code: 'ERR_DEVICE' })
+    await expect(load).rejects.toThrow(/skrr_cuda.so was not found.*nvcc.*or use device 'cpu'/)
+  })
+
+  it('makes auto the CPU', async () => {
+    await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
+    expect(encoder.device).toBe('cpu')
+  })
+})
+
+describe.skipIf(!existsSync(installed))('the CUDA library beside the addon', () => {
+  useLibrary(installed)
+
+  it('runs, or says what is missing: a driver, a newer one, or a device', async () => {
+    try {
+      await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
+      expect(encoder.device).toBe('cuda')
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'ERR_DEVICE' })
+      expect((error as Error).message).toMatch(
+        /device cuda:0: .*(driver|device|compute capability).*device 'cpu'/,
+      )
+    }
+  })
+})
