@@ -13,7 +13,7 @@ import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.j
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
 import { microBatches } from './micro-batches.js'
-import { openTokenizer, tokenizeAll, type Tokenizer } from './tokenizer/index.js'
+import { TokenizerThread } from './tokenizer/thread.js'
 
 export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
@@ -99,7 +99,7 @@ export class TextEncoder {
     /** @internal The search of plans works on its states. */
     readonly engine: NativeEncoder,
     /** @internal */
-    readonly tokenizer: Tokenizer | undefined,
+    readonly tokenizer: TokenizerThread | undefined,
     readonly device: Device,
     readonly precision: Precision,
     plan: Plan,
@@ -119,9 +119,12 @@ export class TextEncoder {
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
-    const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
 
     const { engine, device, precision } = await openEngine(checkpoint, options)
+    const tokenizer = await openTokenizer(tokenizerPath, signal).catch(async (error: unknown) => {
+      await engine.dispose()
+      throw error
+    })
     const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, precision, plan)
     try {
       await encoder.#load(plan, signal, onProgress)
@@ -224,7 +227,7 @@ export class TextEncoder {
    */
   dispose(): Promise<number> {
     this.#disposing.abort(new SkrrError('ERR_DISPOSED', { message: 'the encoder was disposed' }))
-    this.#disposed ??= this.engine.dispose()
+    this.#disposed ??= this.engine.dispose().finally(() => this.tokenizer?.close())
     return this.#disposed
   }
 
@@ -275,11 +278,20 @@ export class TextEncoder {
     const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
     const tokenizer = this.#requireTokenizer()
     const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
-    const { ids, truncated } = await tokenizeAll(tokenizer, texts, pipeline.maxTokens, signal)
+    const { ids, truncated } = await this.#orDisposed(tokenizer.tokenize(texts, pipeline.maxTokens, signal))
     return { batch: packTokens(ids, pipeline, tokenizer.padId, this.geometry.vocab), truncated }
   }
 
-  #requireTokenizer(): Tokenizer {
+  /** What dispose() ends rejects with ERR_DISPOSED, whatever ended first. */
+  async #orDisposed<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } finally {
+      this.#check()
+    }
+  }
+
+  #requireTokenizer(): TokenizerThread {
     if (this.tokenizer) {
       checkVocabulary(this.tokenizer, this.checkpoint)
       return this.tokenizer
@@ -293,8 +305,14 @@ export class TextEncoder {
   }
 }
 
+const openTokenizer = async (
+  path: string | undefined,
+  signal?: AbortSignal,
+): Promise<TokenizerThread | undefined> =>
+  path === undefined ? undefined : TokenizerThread.open(path, signal)
+
 /** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
-function checkVocabulary(tokenizer: Tokenizer, { path, geometry }: Checkpoint): void {
+function checkVocabulary(tokenizer: TokenizerThread, { path, geometry }: Checkpoint): void {
   if (geometry.vocab === 0 || tokenizer.vocab <= geometry.vocab) return
   throw new TokenizerError({
     file: tokenizer.file,
