@@ -1,0 +1,117 @@
+// What the compiler made of each kernel, for every architecture: registers, shared-memory tiles, and whether the machine
+// code has the tensor-core and asynchronous-copy instructions it should, and no spills. Needs nvcc, no GPU.
+//   node scripts/check-sass.mjs [--arch 80,90] [--json]
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const { values } = parseArgs({
+  options: {
+    arch: { type: 'string', default: '80,86,89,90,100,120' },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+/** Kernels by source, and what the machine code of each must contain. */
+const SOURCES = {
+  gemm: ['HMMA', 'LDSM', 'LDGSTS'],
+  attention: ['HMMA', 'LDSM', 'LDGSTS'],
+  rms_norm: [],
+  residual: [],
+  measure: [],
+}
+
+// The low 12 bits of an instruction's 16 bytes, sm_80 to sm_120. LDL and STL: local memory, that is, spills.
+const OPCODES = { 0x23c: 'HMMA', 0x83b: 'LDSM', 0xfae: 'LDGSTS', 0x983: 'LDL', 0x387: 'STL' }
+
+/** Instructions by name in each kernel of a cubin: an ELF file with a section .text.<kernel> for each. */
+function countInstructions(cubin) {
+  const at = Number(cubin.readBigUInt64LE(0x28)) // of the section headers
+  const size = cubin.readUInt16LE(0x3a)
+  const count = cubin.readUInt16LE(0x3c)
+  const section = (i) => ({
+    name: cubin.readUInt32LE(at + i * size),
+    offset: Number(cubin.readBigUInt64LE(at + i * size + 0x18)),
+    bytes: Number(cubin.readBigUInt64LE(at + i * size + 0x20)),
+  })
+  const names = section(cubin.readUInt16LE(0x3e))
+  const kernels = new Map()
+  for (let i = 0; i < count; i++) {
+    const { name, offset, bytes } = section(i)
+    const begin = names.offset + name
+    const text = cubin.toString('latin1', begin, cubin.indexOf(0, begin))
+    if (!text.startsWith('.text.')) continue
+    const counts = {}
+    for (let p = offset; p + 16 <= offset + bytes; p += 16) {
+      const opcode = OPCODES[cubin.readUInt16LE(p) & 0xfff]
+      if (opcode !== undefined) counts[opcode] = (counts[opcode] ?? 0) + 1
+    }
+    kernels.set(text.slice('.text.'.length), counts)
+  }
+  return kernels
+}
+
+/** gemm_kernel<128,256,32,...>: the name without namespaces, with its template's numbers. */
+function readable(mangled) {
+  const name = /\d+([a-z_]+_kernel)/.exec(mangled)?.[1].replace(/^[a-z]*?_cu_[0-9a-f]+/, '') ?? mangled
+  const numbers = [...mangled.matchAll(/Li(\d+)E/g)].map((match) => match[1])
+  return numbers.length > 0 ? `${name}<${numbers.join(',')}>` : name
+}
+
+function compile(source, arch, folder) {
+  const file = join(folder, `${source}.${arch}.cubin`)
+  const { status, stderr } = spawnSync(
+    'nvcc',
+    [
+      '-std=c++17',
+      '-O3',
+      `-I${root}`,
+      `-arch=sm_${arch}`,
+      '-Xptxas=-v',
+      '-cubin',
+      join(root, 'cuda', `${source}.cu`),
+      '-o',
+      file,
+    ],
+    { encoding: 'utf8' },
+  )
+  if (status !== 0) throw new Error(`nvcc ${source}.cu for sm_${arch}:\n${stderr}`)
+  const registers = new Map(
+    [...stderr.matchAll(/Compiling entry function '(\S+)'[\s\S]*?Used (\d+) registers/g)].map(
+      ([, name, used]) => [name, Number(used)],
+    ),
+  )
+  return [...countInstructions(readFileSync(file))].map(([name, counts]) => ({
+    kernel: readable(name),
+    arch,
+    registers: registers.get(name),
+    ...Object.fromEntries(Object.values(OPCODES).map((opcode) => [opcode, counts[opcode] ?? 0])),
+    missing: SOURCES[source].filter((opcode) => !counts[opcode]),
+    spills: (counts.LDL ?? 0) + (counts.STL ?? 0) > 0,
+  }))
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'skrr-sass-'))
+try {
+  const rows = values.arch
+    .split(',')
+    .flatMap((arch) => Object.keys(SOURCES).flatMap((source) => compile(source, arch, folder)))
+  const wrong = rows.filter(({ missing, spills }) => missing.length > 0 || spills)
+  if (values.json) {
+    console.log(JSON.stringify({ kernels: rows, ok: wrong.length === 0 }))
+  } else {
+    console.table(
+      rows.map(({ missing, spills, ...row }) => ({
+        ...row,
+        verdict: spills ? 'spills' : missing.length > 0 ? `no ${missing}` : 'ok',
+      })),
+    )
+  }
+  process.exitCode = wrong.length === 0 ? 0 : 1
+} finally {
+  rmSync(folder, { recursive: true })
+}
