@@ -1,15 +1,30 @@
-// What the emulated machine found wrong since the last call, as failures of the test; and its count of bank conflicts. On
-// hardware there is nothing to ask.
+// Where the tests of this folder run. On the emulated machine: what it found wrong since the last call is a failure, and it
+// counts bank conflicts. On hardware (SKRR_ON_HARDWARE) there is nothing to ask, and perhaps no device.
 #pragma once
 
+#include "cuda/runtime.h"
 #include "test/engine/check.h"
 
 #if defined(SKRR_ON_HARDWARE)
+
 inline void check_findings() {}
 inline uint64_t ldmatrix_conflicts() { return 0; }
+
+// Leaves with ctest's skip code.
+inline void skip_without_device() {
+  try {
+    std::printf("device: %s\n", skrr::cuda::Device(0).name().c_str());
+  } catch (const skrr::Error& error) {
+    std::printf("skipped: %s\n", error.what());
+    std::exit(77);
+  }
+}
+
 #else
+
 #include "test/simt/machine.h"
 #include "test/simt/report.h"
+
 inline void check_findings() {
   for (const simt::Finding& finding : simt::take_findings()) {
     failures++;
@@ -18,4 +33,6 @@ inline void check_findings() {
 }
 // Since the last call.
 inline uint64_t ldmatrix_conflicts() { return simt::take_counters().ldmatrix_conflicts; }
+inline void skip_without_device() {}
+
 #endif

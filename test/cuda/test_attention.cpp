@@ -111,6 +111,7 @@ void a_skipped_step_writes_nothing() {
 }  // namespace
 
 int main() {
+  skip_without_device();
   const auto all_visible = [](int, int) { return false; };
   matches_the_book(Sample({64}, 0, all_visible), 2, 64);
   matches_the_book(Sample({72, 1, 41}, 3, all_visible), 1, 64);                               // tails, packed

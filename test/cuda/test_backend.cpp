@@ -1,12 +1,8 @@
 // The CUDA backend as the engine uses it: the suite every backend passes, and what is its own: padding, recorded passes
-// under changing plans, memory that runs out.
-#include <algorithm>
-
+// under changing plans.
 #include "cuda/cuda_backend.h"
 #include "test/cuda/findings.h"
 #include "test/engine/encoder_suite.h"
-#include "test/simt/device_memory.h"
-#include "test/simt/machine.h"
 
 using namespace skrr;
 using namespace encoder_suite;
@@ -34,7 +30,6 @@ void a_recorded_pass_follows_the_plan() {
   std::vector<LayerTable> tables{dense(kT5), dense(kT5), dense(kT5)};
   tables[1][2] = {0, 0.25f}, tables[1][3] = {kSkipped, 1};
   tables[2][4] = {kSkipped, 1};
-  simt::take_counters();
   for (const LayerTable& table : tables) {
     Encoder fresh = fixture.open(on_cuda);
     load(fresh, all(kT5));
@@ -62,44 +57,6 @@ void batches_of_any_extent_follow_each_other() {
   const std::vector<float> first = run(2, 10, two);
   run(1, 60, one);
   CHECK(run(2, 10, two) == first);
-  check_findings();
-}
-
-void memory_that_runs_out_leaves_nothing_behind() {
-  const Fixture fixture(kT5);
-  const Sample sample(kT5.width);
-  const size_t before = simt::device_bytes_in_use();
-  {
-    Encoder encoder = fixture.open(on_cuda);
-    load(encoder, {0});
-    const size_t with_one = simt::device_bytes_in_use();
-    simt::limit_device_memory(with_one + 1000);
-    std::string message;
-    try {
-      load(encoder, all(kT5));
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    CHECK(message.find("out of device memory: sub-block 1 needs") != std::string::npos);
-    CHECK(message.find("1000 are free") != std::string::npos);
-    CHECK(simt::device_bytes_in_use() == with_one);
-
-    simt::limit_device_memory(~size_t(0));
-    load(encoder, all(kT5));
-    CHECK(std::isfinite(encode(encoder, sample, dense(kT5), kT5.width)[0]));
-
-    simt::limit_device_memory(simt::device_bytes_in_use() + 100);
-    bool refused = false;
-    try {
-      Sample larger(kT5.width);
-      Encoder second = fixture.open(on_cuda);
-    } catch (const Error&) {
-      refused = true;
-    }
-    CHECK(refused);
-    simt::limit_device_memory(~size_t(0));
-  }
-  CHECK(simt::device_bytes_in_use() == before);
   check_findings();
 }
 
@@ -137,13 +94,13 @@ void what_has_no_kernel_is_an_error() {
 }  // namespace
 
 int main() {
+  skip_without_device();
   run_all(kCuda);
   matches_the_reference(kCuda, kOdd);
   matches_the_reference(kCuda, kDeep);
   check_findings();
   a_recorded_pass_follows_the_plan();
   batches_of_any_extent_follow_each_other();
-  memory_that_runs_out_leaves_nothing_behind();
   states_outlive_their_encoder();
   what_has_no_kernel_is_an_error();
   CHECK(ldmatrix_conflicts() == 0);

@@ -120,6 +120,7 @@ void plans_fit_the_shape() {
 }  // namespace
 
 int main() {
+  skip_without_device();
   for (const GemmTile tile : {GemmTile::kSmall, GemmTile::kMedium, GemmTile::kWide}) {
     std::printf("%s\n", name(tile));
     results_are_stored({tile, 1, 1, 8, 8}, Finish::kStore, Activation::kRelu);

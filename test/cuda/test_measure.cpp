@@ -44,6 +44,7 @@ void rows_are_compared_in_double(int rows, int width, int stride) {
 }  // namespace
 
 int main() {
+  skip_without_device();
   projections_match(3, 40, 70, true);
   projections_match(70, 17, 5, false);
   rows_are_compared_in_double(3, 40, 40);

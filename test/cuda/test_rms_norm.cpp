@@ -81,6 +81,7 @@ void partial_products_are_added_with_the_steps_scale() {
 }  // namespace
 
 int main() {
+  skip_without_device();
   rows_are_normed(3, 64, 1);
   rows_are_normed(2, 44, 1);       // not a multiple of 8: pads stay zero
   rows_are_normed(1, 2056, 1000);  // more than one round of the block
