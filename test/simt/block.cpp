@@ -10,6 +10,7 @@
 
 #include "test/simt/counters.h"
 #include "test/simt/device_memory.h"
+#include "test/simt/ptx.h"
 #include "test/simt/report.h"
 
 namespace simt {
@@ -39,7 +40,12 @@ void release_barrier_if_complete() {
 }
 
 void thread_main() {
-  block_now->launched->kernel(block_now->launched->arguments.data());
+  const Launch& launched = *block_now->launched;
+  if (launched.program) {
+    ptx::run(*launched.program, launched.parameters.data());
+  } else {
+    launched.call(launched.arguments.data());
+  }
   Thread& self = *thread_now;
   if (!self.open_group.empty() || !self.groups.empty()) {
     report("not waited for", Place(), "a thread ends with an asynchronous copy in flight");
@@ -137,10 +143,15 @@ void run(const Launch& launched) {
 
 void set_schedule(const Schedule& wanted) { schedule = wanted; }
 
-void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const void* arguments, size_t argument_bytes,
-            void (*kernel)(const void*)) {
-  const std::byte* bytes = static_cast<const std::byte*>(arguments);
-  Launch launched{grid, block, shared_bytes, {bytes, bytes + argument_bytes}, kernel};
+void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const Kernel& kernel) {
+  const std::byte* bytes = static_cast<const std::byte*>(kernel.arguments);
+  Launch launched{grid, block, shared_bytes, {bytes, bytes + kernel.argument_bytes}, kernel.call,
+                  ptx::program_of(kernel.function), {kernel.parameters, kernel.parameters + kernel.parameter_bytes}};
+  if (launched.program && launched.program->parameter_bytes != kernel.parameter_bytes) {
+    report("bad launch", Place(), launched.program->name + " takes " + std::to_string(launched.program->parameter_bytes) +
+                                      " bytes of parameters, not " + std::to_string(kernel.parameter_bytes));
+    return;
+  }
   if (noted) {
     noted->push_back(std::move(launched));
   } else {

@@ -11,6 +11,10 @@
 #include "test/simt/place.h"
 #include "test/simt/race_detector.h"
 
+namespace simt::ptx {
+struct Program;
+}
+
 namespace simt {
 
 // One cp.async: 16 bytes to shared memory, from global memory or zeros.
@@ -46,7 +50,9 @@ struct Launch {
   Dim3 grid, block;
   size_t shared_bytes;
   std::vector<std::byte> arguments;
-  void (*kernel)(const void* arguments);
+  void (*call)(const void* arguments);
+  const ptx::Program* program = nullptr;  // run in place of call()
+  std::vector<unsigned char> parameters;
 };
 
 struct Block {

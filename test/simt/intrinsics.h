@@ -105,7 +105,18 @@ void launch(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t
     __attribute__((no_sanitize_thread)) static void run(const void* call) { (*static_cast<Call*>(call))(); }
   };
   static_assert(std::is_trivially_copyable_v<Call>, "kernels take plain values");
-  simt::launch(grid, block, shared_bytes, &call, sizeof call, &Entry::run);
+  // The arguments as a CUDA kernel's parameters lie, for its PTX.
+  unsigned char parameters[(1 + ... + (sizeof(Parameters) + alignof(Parameters)))];
+  size_t parameter_bytes = 0;
+  const auto add_parameter = [&](const void* value, size_t bytes, size_t alignment) {
+    parameter_bytes = (parameter_bytes + alignment - 1) / alignment * alignment;
+    std::memcpy(parameters + parameter_bytes, value, bytes);
+    parameter_bytes += bytes;
+  };
+  const auto add_as = [&](auto value) { add_parameter(&value, sizeof value, alignof(decltype(value))); };
+  (add_as(Parameters(arguments)), ...);
+  const simt::Kernel entry{reinterpret_cast<const void*>(kernel), &Entry::run, &call, sizeof call, parameters, parameter_bytes};
+  simt::launch(grid, block, shared_bytes, entry);
 }
 
 }  // namespace skrr::cuda

@@ -30,10 +30,19 @@ struct Counters {
 };
 Counters take_counters();
 
-// Runs all blocks, or, between start_recording() and stop_recording(), only notes the launch. Each thread calls `kernel`
-// with a copy of the argument bytes made now.
-void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const void* arguments, size_t argument_bytes,
-            void (*kernel)(const void* arguments));
+// A kernel with its arguments, as the launch in intrinsics.h makes it. The bytes are copied.
+struct Kernel {
+  const void* function;                // as compiled for the host: its name finds its PTX
+  void (*call)(const void* arguments);  // calls it
+  const void* arguments;
+  size_t argument_bytes;
+  const unsigned char* parameters;  // the same arguments, as PTX finds them
+  size_t parameter_bytes;
+};
+
+// Runs all blocks, or, between start_recording() and stop_recording(), only notes the launch. Where SKRR_PTX names a folder
+// of PTX files, these are run in place of the host's code (ptx.h).
+void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const Kernel& kernel);
 
 using Recording = std::function<void()>;  // what is called later launches what was noted, with the arguments of then
 void start_recording();
