@@ -63,7 +63,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     const int rows = std::min(f32.rows, head.n - first);
     f32.pack_a(head.q + first * head.stride, rows, head.head_dim, head.stride, query);
     for (int64_t key = 0; key < head.n; key += f32.columns) {
-      f32.multiply(query, k_panels + key * head.head_dim, head.head_dim, false, tile);
+      f32.multiply(query, k_panels + key * head.head_dim, nullptr, rows, head.head_dim, false, tile);
       copy_tile(f32, tile, rows, f32.columns, scores + key, layout.keys);
     }
     for (int r = 0; r < rows; r++) {
@@ -73,7 +73,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     f32.pack_a(scores, rows, head.n, layout.keys, weights);
     for (int64_t d = 0; d < head.head_dim; d += f32.columns) {
       const int64_t valid = std::min<int64_t>(f32.columns, head.head_dim - d);
-      f32.multiply(weights, v_panels + d * head.n, head.n, false, tile);
+      f32.multiply(weights, v_panels + d * head.n, nullptr, rows, head.n, false, tile);
       copy_tile(f32, tile, rows, valid, head.out + first * head.out_stride + d, head.out_stride);
     }
   }
@@ -93,9 +93,9 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   float* mixed = mixed_.as<float>();
 
   pack_normed(weights, s, cancel);
-  multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+  multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     for (int r = 0; r < rows; r++) {
-      std::memcpy(qkv + (first_row + r) * stride + panel * columns, tile + r * columns,
+      std::memcpy(qkv + (first_row + r) * stride + panel * columns, tiles[0] + r * columns,
                   size_t(columns) * sizeof(float));
     }
   });

@@ -87,16 +87,15 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   const Kernels& kernels = context_.kernels;
   const auto activate = geometry_.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
   const int columns = tile_kernel().columns;
-  const int64_t tile_floats = int64_t(tile_kernel().rows) * columns;
   const int64_t stride = ceil_div(geometry_.ff, columns) * columns;  // of one row of activations, whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
   float* activations = wide_.as<float>();
 
   pack_normed(weights, s, cancel);
-  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* tiles) {
-    activate(tiles, geometry_.gated ? tiles + tile_floats : nullptr, rows * columns);
+  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+    activate(tiles[0], geometry_.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
-      std::memcpy(activations + (first_row + r) * stride + panel * columns, tiles + r * columns,
+      std::memcpy(activations + (first_row + r) * stride + panel * columns, tiles[0] + r * columns,
                   size_t(columns) * sizeof(float));
     }
   };
@@ -122,7 +121,8 @@ void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const 
 // h += scale * rows_ W^T
 void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = w.kernel().columns;
-  multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+  multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+    const float* tile = tiles[0];
     const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
     for (int r = 0; r < rows; r++) {
       float* h = &s.hidden[size_t(first_row + r) * size_t(geometry_.width) + size_t(panel * columns)];

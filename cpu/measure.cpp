@@ -81,12 +81,12 @@ std::unique_ptr<Features> CpuBackend::features(const States& states, const Proje
     });
     std::vector<float> projected(size_t(s.tokens()) * size_t(out));
     multiply<1>(context_, rows_, layers[l].weight, cancel,
-                [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+                [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
                   const int64_t column = panel * kernel.columns;
                   const int valid = int(std::min<int64_t>(kernel.columns, out - column));
                   for (int r = 0; r < rows; r++) {
                     float* row = &projected[size_t((first_row + r) * out + column)];
-                    for (int c = 0; c < valid; c++) row[c] = tile[r * kernel.columns + c] + bias[size_t(column + c)];
+                    for (int c = 0; c < valid; c++) row[c] = tiles[0][r * kernel.columns + c] + bias[size_t(column + c)];
                     if (l + 1 < layers.size()) context_.kernels.gelu_tanh(row, nullptr, valid);
                   }
                 });

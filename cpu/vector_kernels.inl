@@ -7,6 +7,7 @@ constexpr int kLanes = SKRR_LANES;
 constexpr int kRows = SKRR_ROWS;
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
+constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
@@ -27,11 +28,9 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
 }
 
-// kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
+// One row tile. kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
 template <class B>
-void multiply(const void* packed_a, const void* packed_b, int k, bool accumulate, float* c) {
-  const float* a = static_cast<const float*>(packed_a);
-  const B* b = static_cast<const B*>(packed_b);
+inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c) {
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r++) {
@@ -51,6 +50,16 @@ void multiply(const void* packed_a, const void* packed_b, int k, bool accumulate
   for (int r = 0; r < kRows; r++) {
     store(c + r * kColumns, sum[r][0]);
     store(c + r * kColumns + kLanes, sum[r][1]);
+  }
+}
+
+// The hardware's own prefetching keeps up with these kernels: `next` is not needed.
+template <class B>
+void multiply(const void* packed_a, const void* packed_b, const void*, int rows, int k, bool accumulate, float* c) {
+  const float* a = static_cast<const float*>(packed_a);
+  const B* b = static_cast<const B*>(packed_b);
+  for (int r = 0; r < rows; r += kRows, a += k * kRows, c += kRows * kColumns) {
+    multiply_tile(a, b, k, accumulate, c);
   }
 }
 
@@ -165,8 +174,8 @@ void activate(float* x, const float* gate, int n) {
 
 constexpr Kernels make_kernels(const char* isa) {
   return {isa,
-          {kRows, kColumns, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
-          {kRows, kColumns, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
+          {kRows, kColumns, 1, kSlice, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
+          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
           sum_of_squares,
           softmax,
           activate<gelu>,

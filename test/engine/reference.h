@@ -18,6 +18,7 @@ struct Model {
   skrr::Geometry geometry;
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm, bias;
+  bool bf16_rows = false;  // the left operand of every product with a weight is rounded to bf16 first
 };
 
 // embeddings [tokens, width] -> last hidden state [tokens, width]

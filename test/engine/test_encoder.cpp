@@ -61,8 +61,10 @@ struct Fixture {
     if (copy) copy->assign(values.begin(), values.end());
   }
 
-  // What the engine does to matrices when it packs them as bf16; norms and biases stay float32.
+  // What the engine does to matrices when it packs them as bf16, and on AMX to the rows they meet; norms and biases stay
+  // float32.
   void round_reference_to_bf16() {
+    model.bf16_rows = cpu::kernels().bf16.a_size == sizeof(uint16_t);
     for (reference::SubBlock& w : model.sub_blocks) {
       for (reference::Matrix* matrix : {&w.q, &w.k, &w.v, &w.o, &w.wi_0, &w.wi_1, &w.wo}) {
         for (double& value : *matrix) value = double(from_bf16(to_bf16(float(value))));
@@ -124,6 +126,8 @@ const Geometry kUmt5{2, 64, 4, 16, 112, 50, 32, 128, 1e-6f, Activation::kGeluTan
 void matches_the_reference(const Geometry& g, Precision precision) {
   Fixture fixture(g);
   if (precision == Precision::kBF16) fixture.round_reference_to_bf16();
+  // A float32 and a double on two sides of a rounding edge become two bf16 numbers: 1/256 apart, in few places.
+  const double bound = fixture.model.bf16_rows ? 5e-3 : 1e-5;
   const Sample sample(g.width);
   Encoder encoder = fixture.open(2, precision);
   load(encoder, all(g));
@@ -133,7 +137,7 @@ void matches_the_reference(const Geometry& g, Precision precision) {
   for (const LayerTable& table : tables) {
     const reference::Matrix expected = reference::encode(
         fixture.model, table, sample.batch(), reference::Matrix(sample.embeds.begin(), sample.embeds.end()));
-    CHECK_AT_MOST(relative_error(encode(encoder, sample, table, g.width), expected), 1e-5);
+    CHECK_AT_MOST(relative_error(encode(encoder, sample, table, g.width), expected), bound);
   }
 }
 

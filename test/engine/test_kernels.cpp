@@ -12,33 +12,56 @@ using cpu::TileKernel;
 
 namespace {
 
-// C = A B^T through packing and one tile product, in slices as the backend does it.
-void tile_product(const TileKernel& kernel, bool bf16_weights) {
-  for (int k : {1, 7, 64, 300}) {
-    for (int valid_rows : {1, kernel.rows}) {
-      for (int valid_columns : {1, kernel.columns - 1, kernel.columns}) {
-        const std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
-        const std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
-        std::vector<char> a(size_t(kernel.rows * k) * kernel.a_size), b(size_t(kernel.columns * k) * kernel.b_size);
-        kernel.pack_a(x.data(), valid_rows, k, k, a.data());
-        kernel.pack_b(w.data(), valid_columns, k, k, 1, b.data());
-        std::vector<float> c(size_t(kernel.rows * kernel.columns), 777.0f);
-        const int half = k / 2;
-        kernel.multiply(a.data(), b.data(), half, false, c.data());
-        kernel.multiply(a.data() + size_t(half * kernel.rows) * kernel.a_size,
-                        b.data() + size_t(half * kernel.columns) * kernel.b_size, k - half, true, c.data());
+enum class Rounding { kNone, kWeights, kBoth };
 
-        std::vector<double> expected(c.size(), 0.0);  // rows and columns past the valid ones are zero
-        for (int r = 0; r < valid_rows; r++) {
-          for (int n = 0; n < valid_columns; n++) {
-            for (int i = 0; i < k; i++) {
-              const float weight = w[size_t(n * k + i)];
-              expected[size_t(r * kernel.columns + n)] +=
-                  double(x[size_t(r * k + i)]) * double(bf16_weights ? from_bf16(to_bf16(weight)) : weight);
-            }
-          }
-        }
-        CHECK_AT_MOST(relative_error(c, expected), 4e-6);  // k float32 roundings, at worst of one number
+Rounding bf16_rounding(const TileKernel& kernel) {
+  return kernel.a_size == 2 ? Rounding::kBoth : Rounding::kWeights;
+}
+
+// C = A B^T through packing and products, in two slices and over one to three row tiles, as the backend does it.
+void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, int valid_columns, int k) {
+  const std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
+  const std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
+  const auto rounded = [](float value, bool round) { return double(round ? from_bf16(to_bf16(value)) : value); };
+  const int tiles = (valid_rows + kernel.rows - 1) / kernel.rows;
+  const int half = k / 2 / kernel.depth * kernel.depth;
+  std::vector<float> c(size_t(tiles * kernel.rows * kernel.columns), 777.0f);
+  if (kernel.enter) kernel.enter();
+  for (int k0 : {0, half}) {
+    const int deep = k0 == 0 && half > 0 ? half : k - half;
+    const int padded = (deep + kernel.depth - 1) / kernel.depth * kernel.depth;
+    std::vector<char> a(size_t(tiles * kernel.rows * padded) * kernel.a_size);
+    std::vector<char> b(size_t(kernel.columns * padded) * kernel.b_size);
+    for (int t = 0; t < tiles; t++) {
+      kernel.pack_a(x.data() + t * kernel.rows * k + k0, std::min(kernel.rows, valid_rows - t * kernel.rows), deep, k,
+                    a.data() + size_t(t * kernel.rows * padded) * kernel.a_size);
+    }
+    kernel.pack_b(w.data() + k0, valid_columns, deep, k, 1, b.data());
+    kernel.multiply(a.data(), b.data(), b.data(), valid_rows, padded, k0 > 0, c.data());
+    if (half == 0) break;
+  }
+  if (kernel.leave) kernel.leave();
+
+  std::vector<double> computed, expected;  // columns past the valid ones are zero
+  for (int r = 0; r < valid_rows; r++) {
+    for (int n = 0; n < kernel.columns; n++) {
+      double sum = 0;
+      for (int i = 0; n < valid_columns && i < k; i++) {
+        sum += rounded(x[size_t(r * k + i)], rounding == Rounding::kBoth) *
+               rounded(w[size_t(n * k + i)], rounding != Rounding::kNone);
+      }
+      expected.push_back(sum);
+      computed.push_back(double(c[size_t(r * kernel.columns + n)]));
+    }
+  }
+  CHECK_AT_MOST(relative_error(computed, expected), 4e-6);  // k float32 roundings, at worst of one number
+}
+
+void tile_products(const TileKernel& kernel, Rounding rounding) {
+  for (int k : {1, 7, 64, 300}) {
+    for (int valid_rows : {1, kernel.rows / 2, kernel.rows, 2 * kernel.rows + 1, 3 * kernel.rows - 1}) {
+      for (int valid_columns : {1, kernel.columns - 1, kernel.columns}) {
+        tile_product(kernel, rounding, valid_rows, valid_columns, k);
       }
     }
   }
@@ -51,7 +74,8 @@ void packing_a_transposed_matrix(const TileKernel& kernel) {
   for (int i = 0; i < n; i++) {
     for (int j = 0; j < k; j++) transposed[size_t(j * n + i)] = w[size_t(i * k + j)];
   }
-  std::vector<char> straight(size_t(kernel.columns * k) * kernel.b_size), other(straight.size());
+  const int padded = (k + kernel.depth - 1) / kernel.depth * kernel.depth;
+  std::vector<char> straight(size_t(kernel.columns * padded) * kernel.b_size), other(straight.size());
   kernel.pack_b(w.data(), n, k, k, 1, straight.data());
   kernel.pack_b(transposed.data(), n, k, 1, n, other.data());
   CHECK(straight == other);
@@ -107,9 +131,10 @@ void sum_of_squares(const Kernels& kernels) {
 int main() {
   skip_unless_isa_runs();
   const Kernels& kernels = cpu::kernels();
-  tile_product(kernels.f32, false);
-  tile_product(kernels.bf16, true);
+  tile_products(kernels.f32, Rounding::kNone);
+  tile_products(kernels.bf16, bf16_rounding(kernels.bf16));
   packing_a_transposed_matrix(kernels.f32);
+  packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
   activations(kernels);
   sum_of_squares(kernels);
