@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/stream.h"
 
 namespace skrr::cpu {
 namespace {
@@ -95,8 +96,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   pack_normed(weights, s, cancel);
   multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     for (int r = 0; r < rows; r++) {
-      std::memcpy(qkv + (first_row + r) * stride + panel * columns, tiles[0] + r * columns,
-                  size_t(columns) * sizeof(float));
+      stream(tiles[0] + r * columns, columns, qkv + (first_row + r) * stride + panel * columns);
     }
   });
 

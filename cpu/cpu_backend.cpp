@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpu/stream.h"
+
 namespace skrr::cpu {
 namespace {
 
@@ -52,12 +54,25 @@ void CpuBackend::unload(int sub_block) { slots_[size_t(sub_block)].reset(); }
 std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const float* embeddings) {
   auto states = std::make_unique<CpuStates>();
   states->width = geometry_.width;
-  states->hidden.assign(embeddings, embeddings + size_t(batch.tokens) * size_t(geometry_.width));
+  states->hidden = Buffer(size_t(batch.tokens) * size_t(geometry_.width) * sizeof(float));
+  std::memcpy(states->hidden.as(), embeddings, states->hidden.bytes());
   states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
   states->positions.assign(batch.positions, batch.positions + batch.tokens);
   states->visible.assign(batch.visible, batch.visible + batch.tokens);
   for (int32_t position : states->positions) states->longest = std::max(states->longest, position + 1);
   return states;
+}
+
+std::unique_ptr<States> CpuStates::clone() const {
+  auto copy = std::make_unique<CpuStates>();
+  copy->width = width;
+  copy->longest = longest;
+  copy->hidden = Buffer(hidden.bytes());
+  std::memcpy(copy->hidden.as(), hidden.as(), hidden.bytes());
+  copy->starts = starts;
+  copy->positions = positions;
+  copy->visible = visible;
+  return copy;
 }
 
 void CpuBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
@@ -78,7 +93,7 @@ void CpuBackend::finish(const States& states, float* out) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
   const size_t width = size_t(geometry_.width);
   for (size_t t = 0; t < size_t(s.tokens()); t++) {
-    rms_norm(&s.hidden[t * width], final_norm_.data(), out + t * width);
+    rms_norm(s.row(int64_t(t)), final_norm_.data(), out + t * width);
   }
 }
 
@@ -95,8 +110,7 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     activate(tiles[0], geometry_.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
-      std::memcpy(activations + (first_row + r) * stride + panel * columns, tiles[0] + r * columns,
-                  size_t(columns) * sizeof(float));
+      stream(tiles[0] + r * columns, columns, activations + (first_row + r) * stride + panel * columns);
     }
   };
   if (geometry_.gated) {
@@ -114,7 +128,7 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
 // rows_ = norm(h), packed
 void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
   rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
-    rms_norm(&s.hidden[size_t(r) * size_t(geometry_.width)], weights.norm.data(), out);
+    rms_norm(s.row(r), weights.norm.data(), out);
   });
 }
 
@@ -125,7 +139,7 @@ void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, c
     const float* tile = tiles[0];
     const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
     for (int r = 0; r < rows; r++) {
-      float* h = &s.hidden[size_t(first_row + r) * size_t(geometry_.width) + size_t(panel * columns)];
+      float* h = s.row(first_row + r) + panel * columns;
       for (int c = 0; c < valid; c++) h[c] += scale * tile[r * columns + c];
     }
   });

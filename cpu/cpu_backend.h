@@ -29,14 +29,15 @@ struct SubBlock {
 struct CpuStates final : States {
   int width = 0;
   int longest = 0;                 // 1 + the largest position: bounds every distance
-  std::vector<float> hidden;       // [tokens, width]
+  Buffer hidden;                   // [tokens, width] float32
   std::vector<int32_t> starts;     // [sequences + 1]
   std::vector<int32_t> positions;  // [tokens]
   std::vector<uint8_t> visible;    // [tokens]
 
-  std::unique_ptr<States> clone() const override { return std::make_unique<CpuStates>(*this); }
+  float* row(int64_t token) const { return hidden.as<float>() + token * width; }
+  std::unique_ptr<States> clone() const override;
   int tokens() const override { return int(positions.size()); }
-  size_t bytes() const override { return hidden.size() * sizeof(float) + positions.size() * 5 + starts.size() * 4; }
+  size_t bytes() const override { return hidden.bytes() + positions.size() * 5 + starts.size() * 4; }
 };
 
 class CpuBackend final : public Backend {

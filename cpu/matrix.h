@@ -6,6 +6,7 @@
 
 #include "cpu/buffer.h"
 #include "cpu/kernels.h"
+#include "cpu/stream.h"
 #include "cpu/thread_pool.h"
 #include "engine/tensor.h"
 
@@ -135,8 +136,8 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
       for (int64_t row = 0; row < x.m(); row += cut.block_rows) {
         const int64_t rows = std::min(cut.block_rows, x.m() - row);
         multiply_group(x, w, row, rows, first, last, panel_floats, c);
-        for (int64_t p = first; p < last; p += together) {
-          for (int64_t r = 0; r < rows; r += kernel.rows) {
+        for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time
+          for (int64_t p = first; p < last; p += together) {
             float* tiles[2] = {};
             for (int i = 0; i < together; i++) tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
             epilogue(row + r, int(std::min<int64_t>(kernel.rows, rows - r)), p / together, tiles);
@@ -144,6 +145,7 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
         }
       }
     }
+    finish_streams();
     if (kernel.leave) kernel.leave();
   });
 }
