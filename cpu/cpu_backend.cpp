@@ -24,10 +24,6 @@ CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, cons
       bias_(read_all(fixed.bias)),
       slots_(size_t(geometry.sub_blocks())) {}
 
-const TileKernel& CpuBackend::tile_kernel() const {
-  return precision_ == Precision::kBF16 ? context_.kernels.bf16 : context_.kernels.f32;
-}
-
 // --- slots ---
 
 void CpuBackend::load(int sub_block, const SubBlockTensors& t, const CancelFlag& cancel) {

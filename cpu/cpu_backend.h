@@ -1,4 +1,4 @@
-// The CPU backend: the encoder on the processor's own cores, in float32 or with bf16 weights.
+// The CPU backend: the encoder on the processor's own cores, with float32, bf16 or int8 weights.
 #pragma once
 
 #include <memory>
@@ -14,6 +14,10 @@ struct Options {
   Precision precision = Precision::kF32;
   int threads = 0;  // 0: all this process may use
 };
+
+inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision) {
+  return precision == Precision::kInt8 ? kernels.int8 : precision == Precision::kBF16 ? kernels.bf16 : kernels.f32;
+}
 
 // A filled slot.
 struct SubBlock {
@@ -63,7 +67,7 @@ class CpuBackend final : public Backend {
   void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
   void rms_norm(const float* x, const float* weight, float* out) const;
-  const TileKernel& tile_kernel() const;
+  const TileKernel& tile_kernel() const { return cpu::tile_kernel(context_.kernels, precision_); }
 
   const Geometry geometry_;
   const Precision precision_;

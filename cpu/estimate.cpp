@@ -35,7 +35,7 @@ int64_t scratch_floats(const Geometry& g, const Kernels& kernels, const TileKern
 Estimate estimate(const Geometry& g, const std::vector<int>& sub_blocks, const Options& options, int tokens,
                   int longest) {
   const Kernels& kernels = cpu::kernels();
-  const TileKernel& kernel = options.precision == Precision::kBF16 ? kernels.bf16 : kernels.f32;
+  const TileKernel& kernel = tile_kernel(kernels, options.precision);
   const int threads = options.threads > 0 ? options.threads : available_threads();
 
   size_t weights = size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float);

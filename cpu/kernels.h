@@ -33,6 +33,9 @@ struct TileKernel {
   // `next`, unless null, is as many bytes of B that will be needed soon.
   void (*multiply)(const void* a, const void* b, const void* next, int rows, int k, bool accumulate, float* c);
 
+  // int8: A holds integers too, quantised row by row, and C is int32 until it is rescaled. Without it A is float32.
+  bool integers = false;
+
   // Called on a thread before its first and after its last multiply of a task; null where nothing is to be done.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;
@@ -43,7 +46,13 @@ struct Kernels {
   TileKernel f32;
   TileKernel bf16;  // weights in bf16, sums float32; activations bf16 where the hardware multiplies that (AMX)
 
+  TileKernel int8;  // weights in int8; activations too where the hardware multiplies that
+
   float (*sum_of_squares)(const float* x, int n);
+  float (*largest)(const float* x, int n);  // of |x[i]|
+  // c [rows][columns] (int32 if `integers`) = c * row_scales[row] * column_scales[column], as float32.
+  // row_scales may be null: ones.
+  void (*rescale)(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales);
   // x[i] = exp(x[i] - max x) / sum; -infinity gives 0. At least one x[i] must be finite.
   void (*softmax)(float* x, int n);
   // x[i] = gelu_tanh(x[i]) or relu(x[i]), times gate[i] unless gate is null.
@@ -51,14 +60,15 @@ struct Kernels {
   void (*relu)(float* x, const float* gate, int n);
 };
 
-// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avx512, amx). Throws ERR_DEVICE
-// for a name that is unknown or cannot run here.
+// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avx512, avx512vnni, amx). Throws
+// ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+const Kernels& vnni_kernels();
 const Kernels& amx_kernels();
 bool amx_runs_here();  // also asks the system for the right to use tile registers
 #endif

@@ -42,13 +42,16 @@ class PackedMatrix {
 
   // Bytes a packed [n, k] takes: whole panels of whole blocks.
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
-    return size_t(round_up(n, kernel.columns) * round_up(k, kernel.depth)) * kernel.b_size;
+    const int64_t outputs = round_up(n, kernel.columns);
+    return size_t(outputs * round_up(k, kernel.depth)) * kernel.b_size + size_t(scaled(kernel) ? outputs * 4 : 0);
   }
 
   const TileKernel& kernel() const { return *kernel_; }
   int64_t k() const { return k_; }  // padded
   int64_t panels() const { return panels_; }
-  size_t bytes() const { return buffer_.bytes(); }
+  size_t bytes() const { return buffer_.bytes() + scales_.size() * sizeof(float); }
+  const float* scales(int64_t panel) const { return &scales_[size_t(panel * kernel_->columns)]; }  // [columns]
+  static bool scaled(const TileKernel& kernel) { return kernel.b_size == sizeof(int8_t); }
   const char* panel(int64_t p, int64_t k0) const {
     return buffer_.as() + size_t((p * k_ + k0) * kernel_->columns) * kernel_->b_size;
   }
@@ -57,7 +60,16 @@ class PackedMatrix {
   const TileKernel* kernel_ = nullptr;
   int64_t k_ = 0, panels_ = 0;
   Buffer buffer_;
+  std::vector<float> scales_;  // int8: of each output channel [panels * columns]
 };
+
+// Scales x so that it fits int8, and returns what undoes that. (The rounding is packing's.)
+inline float scale_to_int8(const Kernels& kernels, float* x, int64_t n) {
+  const float largest = kernels.largest(x, int(n));
+  const float factor = largest > 0 ? 127.0f / largest : 0.0f;
+  for (int64_t i = 0; i < n; i++) x[i] *= factor;
+  return largest / 127.0f;
+}
 
 // X, packed [K slice][row tile]; reused for every product that reads the same rows. All row tiles of a slice stand
 // together: at a distance of a power of two they would fight for the same lines of the cache.
@@ -68,11 +80,15 @@ class PackedRows {
   void pack(Context& context, const TileKernel& kernel, int64_t m, int64_t k, const CancelFlag& cancel, Row row) {
     m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
+    scales_.resize(kernel.integers ? size_t(padded_m_) : 0);
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;
       const int valid = int(std::min<int64_t>(kernel.rows, m - first));
-      for (int r = 0; r < valid; r++) row(first + r, rows + r * k);
+      for (int r = 0; r < valid; r++) {
+        row(first + r, rows + r * k);
+        if (kernel.integers) scales_[size_t(first + r)] = scale_to_int8(context.kernels, rows + r * k, k);
+      }
       for (int64_t k0 = 0; k0 < k; k0 += kernel.slice) {
         const int depth = int(std::min<int64_t>(kernel.slice, k - k0));
         kernel.pack_a(rows + k0, valid, depth, k, buffer_.as() + offset(first, k0, round_up(depth, kernel.depth)));
@@ -82,7 +98,7 @@ class PackedRows {
 
   int64_t m() const { return m_; }
   size_t bytes() const { return buffer_.bytes(); }
-  size_t packed_bytes() const { return size_t(padded_m_ * k_) * a_size_; }
+  const float* scales(int64_t row) const { return scales_.empty() ? nullptr : &scales_[size_t(row)]; }
   // The slice of `depth` from k0 on, from row tile `first_row` / kernel.rows on.
   const char* slice(int64_t first_row, int64_t k0, int64_t depth) const {
     return buffer_.as() + offset(first_row, k0, depth);
@@ -96,6 +112,7 @@ class PackedRows {
   int64_t m_ = 0, k_ = 0, padded_m_ = 0;
   size_t a_size_ = 0;
   Buffer buffer_;
+  std::vector<float> scales_;  // where the kernel multiplies integers: of each row
 };
 
 // How a product [m, k] x [panels, k] is cut. Nothing of it changes a result.
@@ -138,9 +155,16 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
         multiply_group(x, w, row, rows, first, last, panel_floats, c);
         for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time
           for (int64_t p = first; p < last; p += together) {
+            const int valid = int(std::min<int64_t>(kernel.rows, rows - r));
             float* tiles[2] = {};
-            for (int i = 0; i < together; i++) tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
-            epilogue(row + r, int(std::min<int64_t>(kernel.rows, rows - r)), p / together, tiles);
+            for (int i = 0; i < together; i++) {
+              tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
+              if (w.scaled(kernel)) {
+                context.kernels.rescale(tiles[i], kernel.integers, valid, kernel.columns, x.scales(row + r),
+                                        w.scales(p + i));
+              }
+            }
+            epilogue(row + r, valid, p / together, tiles);
           }
         }
       }

@@ -12,6 +12,8 @@ constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
+typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
+typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 
@@ -26,6 +28,12 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   VecH half;
   std::memcpy(&half, b, sizeof(half));
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
+}
+
+inline Vec load_b(const int8_t* b) {
+  VecB bytes;
+  std::memcpy(&bytes, b, sizeof(bytes));
+  return __builtin_convertvector(__builtin_convertvector(bytes, VecI), Vec);
 }
 
 // One row tile. kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
@@ -72,6 +80,7 @@ void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
 
 inline void convert(float x, float* out) { *out = x; }
 inline void convert(float x, uint16_t* out) { *out = to_bf16(x); }
+inline void convert(float x, int8_t* out) { *out = int8_t(int(x < 0 ? x - 0.5f : x + 0.5f)); }
 
 template <class B>
 void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
@@ -134,6 +143,28 @@ float sum_of_squares(const float* x, int n) {
   return horizontal_sum(sum);
 }
 
+float largest(const float* x, int n) {
+  Vec top{};
+  for_each_vector(n, x, 0, [&](int, int, Vec v) {
+    const Vec size = v < Vec{} ? -v : v;
+    top = size > top ? size : top;
+  });
+  float max = 0;
+  for (int i = 0; i < kLanes; i++) max = top[i] > max ? top[i] : max;
+  return max;
+}
+
+void rescale(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales) {
+  for (int r = 0; r < rows; r++) {
+    const Vec row_scale = splat(row_scales ? row_scales[r] : 1.0f);
+    for (int i = 0; i < columns; i += kLanes, c += kLanes) {
+      const VecI bits = *reinterpret_cast<const VecIUnaligned*>(c);
+      const Vec value = integers ? __builtin_convertvector(bits, Vec) : (Vec)bits;
+      store(c, value * (row_scale * load(column_scales + i)));
+    }
+  }
+}
+
 void softmax(float* x, int n) {
   const float lowest = -__builtin_inff();
   Vec top = splat(lowest);
@@ -176,7 +207,10 @@ constexpr Kernels make_kernels(const char* isa) {
   return {isa,
           {kRows, kColumns, 1, kSlice, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
           {kRows, kColumns, 1, 2 * kSlice, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
+          {kRows, kColumns, 1, 4 * kSlice, sizeof(float), sizeof(int8_t), pack_a, pack_b<int8_t>, multiply<int8_t>},
           sum_of_squares,
+          largest,
+          rescale,
           softmax,
           activate<gelu>,
           activate<rectify>};

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "bench/native/common.h"
-#include "cpu/matrix.h"
+#include "cpu/cpu_backend.h"
 
 using namespace skrr;
 
@@ -15,13 +15,9 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{4096, 4096, 8}, {10240, 4096, 4}, {4096, 10240, 2}};
 
-const cpu::TileKernel& kernel_of(const cpu::Kernels& kernels, Precision precision) {
-  return precision == Precision::kF32 ? kernels.f32 : kernels.bf16;
-}
-
 // One shape with as many copies of W as make 1 GB, used in turn.
 bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& shape, int64_t m, double seconds) {
-  const cpu::TileKernel& kernel = kernel_of(context.kernels, precision);
+  const cpu::TileKernel& kernel = cpu::tile_kernel(context.kernels, precision);
   const std::vector<uint16_t> values = bench::random_bf16(size_t(shape.n * shape.k), 1, 0.05f);
   const Tensor tensor{"w", reinterpret_cast<const std::byte*>(values.data()), DType::kBF16, shape.n, shape.k, 1};
   std::vector<cpu::PackedMatrix> weights;

@@ -11,7 +11,8 @@ namespace {
 // y [m, n] = x [m, k] w[n, k]^T
 Matrix multiply(const Model& model, Matrix x, const Matrix& w, size_t k) {
   const size_t m = x.size() / k, n = w.size() / k;
-  if (model.bf16_rows) {
+  if (model.rows == Rows::kInt8) round_to_int8(x, k);
+  if (model.rows == Rows::kBF16) {
     for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
   }
   Matrix y(m * n);
@@ -95,6 +96,15 @@ Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
 }
 
 }  // namespace
+
+void round_to_int8(Matrix& matrix, size_t width) {
+  for (size_t first = 0; first < matrix.size(); first += width) {
+    double largest = 0;
+    for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
+    const double step = largest > 0 ? largest / 127 : 1;
+    for (size_t i = first; i < first + width; i++) matrix[i] = std::round(matrix[i] / step) * step;
+  }
+}
 
 Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {
   for (size_t p = 0; p < table.size(); p++) {

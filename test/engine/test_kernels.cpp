@@ -12,7 +12,7 @@ using cpu::TileKernel;
 
 namespace {
 
-enum class Rounding { kNone, kWeights, kBoth };
+enum class Rounding { kNone, kWeights, kBoth, kIntegers };
 
 Rounding bf16_rounding(const TileKernel& kernel) {
   return kernel.a_size == 2 ? Rounding::kBoth : Rounding::kWeights;
@@ -20,8 +20,13 @@ Rounding bf16_rounding(const TileKernel& kernel) {
 
 // C = A B^T through packing and products, in two slices and over one to three row tiles, as the backend does it.
 void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, int valid_columns, int k) {
-  const std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
-  const std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
+  std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
+  std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
+  if (rounding == Rounding::kIntegers) {
+    for (std::vector<float>* values : {&x, &w}) {
+      for (float& value : *values) value = std::clamp(std::round(value * 50), -127.0f, 127.0f);
+    }
+  }
   const auto rounded = [](float value, bool round) { return double(round ? from_bf16(to_bf16(value)) : value); };
   const int tiles = (valid_rows + kernel.rows - 1) / kernel.rows;
   const int half = k / 2 / kernel.depth * kernel.depth;
@@ -48,10 +53,11 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
       double sum = 0;
       for (int i = 0; n < valid_columns && i < k; i++) {
         sum += rounded(x[size_t(r * k + i)], rounding == Rounding::kBoth) *
-               rounded(w[size_t(n * k + i)], rounding != Rounding::kNone);
+               rounded(w[size_t(n * k + i)], rounding == Rounding::kWeights || rounding == Rounding::kBoth);
       }
       expected.push_back(sum);
-      computed.push_back(double(c[size_t(r * kernel.columns + n)]));
+      const float value = c[size_t(r * kernel.columns + n)];
+      computed.push_back(kernel.integers ? double(int32_t(bits_of(value))) : double(value));
     }
   }
   CHECK_AT_MOST(relative_error(computed, expected), 4e-6);  // k float32 roundings, at worst of one number
@@ -79,6 +85,34 @@ void packing_a_transposed_matrix(const TileKernel& kernel) {
   kernel.pack_b(w.data(), n, k, k, 1, straight.data());
   kernel.pack_b(transposed.data(), n, k, 1, n, other.data());
   CHECK(straight == other);
+}
+
+// int32 or float sums times the scales of their row and column.
+void rescaling(const Kernels& kernels) {
+  const int rows = 3, columns = 32;
+  const std::vector<float> row_scales = random_floats(rows, 1), column_scales = random_floats(columns, 2);
+  for (bool integers : {false, true}) {
+    std::vector<float> c(rows * columns);
+    std::vector<double> expected;
+    for (int i = 0; i < rows * columns; i++) {
+      const int32_t sum = 1000 * i - 40000;
+      c[size_t(i)] = integers ? float_of(uint32_t(sum)) : float(sum);
+      expected.push_back(double(sum) * double(row_scales[size_t(i / columns)]) * double(column_scales[size_t(i % columns)]));
+    }
+    kernels.rescale(c.data(), integers, rows, columns, row_scales.data(), column_scales.data());
+    CHECK_AT_MOST(relative_error(c, expected), 1e-6);
+  }
+  std::vector<float> c(size_t(columns), 2.0f);
+  kernels.rescale(c.data(), false, 1, columns, nullptr, column_scales.data());
+  CHECK(c[5] == 2.0f * column_scales[5]);
+}
+
+void largest(const Kernels& kernels) {
+  for (int n : {1, 15, 16, 301}) {
+    std::vector<float> x = random_floats(size_t(n), unsigned(n));
+    x[size_t(n / 2)] = -50;
+    CHECK(kernels.largest(x.data(), n) == 50);
+  }
 }
 
 void softmax(const Kernels& kernels) {
@@ -133,6 +167,9 @@ int main() {
   const Kernels& kernels = cpu::kernels();
   tile_products(kernels.f32, Rounding::kNone);
   tile_products(kernels.bf16, bf16_rounding(kernels.bf16));
+  tile_products(kernels.int8, Rounding::kIntegers);
+  rescaling(kernels);
+  largest(kernels);
   packing_a_transposed_matrix(kernels.f32);
   packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
