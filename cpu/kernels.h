@@ -50,6 +50,9 @@ struct Kernels {
 
   float (*sum_of_squares)(const float* x, int n);
   float (*largest)(const float* x, int n);  // of |x[i]|
+  // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
+  // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See Rotation.
+  void (*rotate)(float* x, int n, int block, int lanes);
   // c [rows][columns] (int32 if `integers`) = c * row_scales[row] * column_scales[column], as float32.
   // row_scales may be null: ones.
   void (*rescale)(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales);

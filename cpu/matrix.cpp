@@ -35,13 +35,15 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
   const size_t panel_bytes = size_t(kernel.columns * k_) * kernel.b_size;
   buffer_ = Buffer(size_t(panels_) * panel_bytes);
   if (scaled(kernel)) scales_.resize(size_t(panels_ * kernel.columns));
+  const Rotation rotation(k);
   context.pool.run(int(panels_), cancel, [&](int p, int worker) {
     const auto [tensor, first_row] = sources[size_t(p)];
     const int valid = int(std::min<int64_t>(kernel.columns, tensor->rows - first_row));
     float* rows = context.borrow(worker, valid * k);
     read_floats(*tensor, first_row * k, valid * k, rows);
     for (int n = 0; scaled(kernel) && n < valid; n++) {
-      scales_[size_t(p * kernel.columns + n)] = scale_to_int8(context.kernels, rows + n * k, k);
+      scales_[size_t(p * kernel.columns + n)] =
+          rotation.to_int8(context.kernels, rows + n * k, k) / float(rotation.block);
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + size_t(p) * panel_bytes);
   });

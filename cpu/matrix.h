@@ -31,6 +31,25 @@ struct Context {
   }
 };
 
+// Outliers: a few channels of T5's activations are hundreds of times the rest, and one scale per row would round the rest
+// away. So int8 multiplies in a rotated basis: (H x)(H w) = block * x w for the Hadamard matrix H of size `block`, and each
+// element of H x is a sum over `block` channels in which no single one stands out. Weights are rotated as they are packed.
+struct Rotation {
+  int lanes, block;  // powers of two that divide k; block 1 turns nothing
+
+  explicit Rotation(int64_t k)
+      : lanes(int(std::min<int64_t>(16, k & -k))), block(int(std::min<int64_t>(64, (k / lanes) & -(k / lanes)))) {}
+
+  // Rotates x [k], scales it to fit int8, and returns the factor that undoes the scaling. (Packing rounds.)
+  float to_int8(const Kernels& kernels, float* x, int64_t k) const {
+    kernels.rotate(x, int(k), block, lanes);
+    const float largest = kernels.largest(x, int(k));
+    const float factor = largest > 0 ? 127.0f / largest : 0.0f;
+    for (int64_t i = 0; i < k; i++) x[i] *= factor;
+    return largest / 127.0f;
+  }
+};
+
 // W, or several matrices of equal width: stacked (q over k over v) or with their panels in turn (wi_0, wi_1).
 class PackedMatrix {
  public:
@@ -63,14 +82,6 @@ class PackedMatrix {
   std::vector<float> scales_;  // int8: of each output channel [panels * columns]
 };
 
-// Scales x so that it fits int8, and returns what undoes that. (The rounding is packing's.)
-inline float scale_to_int8(const Kernels& kernels, float* x, int64_t n) {
-  const float largest = kernels.largest(x, int(n));
-  const float factor = largest > 0 ? 127.0f / largest : 0.0f;
-  for (int64_t i = 0; i < n; i++) x[i] *= factor;
-  return largest / 127.0f;
-}
-
 // X, packed [K slice][row tile]; reused for every product that reads the same rows. All row tiles of a slice stand
 // together: at a distance of a power of two they would fight for the same lines of the cache.
 class PackedRows {
@@ -81,13 +92,17 @@ class PackedRows {
     m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
     scales_.resize(kernel.integers ? size_t(padded_m_) : 0);
+    const bool rotated = PackedMatrix::scaled(kernel);
+    const Rotation rotation(k);
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;
       const int valid = int(std::min<int64_t>(kernel.rows, m - first));
       for (int r = 0; r < valid; r++) {
-        row(first + r, rows + r * k);
-        if (kernel.integers) scales_[size_t(first + r)] = scale_to_int8(context.kernels, rows + r * k, k);
+        float* x = rows + r * k;
+        row(first + r, x);
+        if (kernel.integers) scales_[size_t(first + r)] = rotation.to_int8(context.kernels, x, k);
+        else if (rotated) context.kernels.rotate(x, int(k), rotation.block, rotation.lanes);
       }
       for (int64_t k0 = 0; k0 < k; k0 += kernel.slice) {
         const int depth = int(std::min<int64_t>(kernel.slice, k - k0));

@@ -154,6 +154,27 @@ float largest(const float* x, int n) {
   return max;
 }
 
+void rotate(float* x, int n, int block, int lanes) {
+  for (int first = 0; first < n; first += block * lanes) {
+    for (int half = lanes; half < block * lanes; half *= 2) {
+      for (int low = first; low < first + block * lanes; low += 2 * half) {
+        // Rotation's lanes are 16 wherever it matters: whole vectors, on every instruction set.
+        int i = low;
+        for (; i + kLanes <= low + half; i += kLanes) {
+          const Vec a = load(x + i), b = load(x + i + half);
+          store(x + i, a + b);
+          store(x + i + half, a - b);
+        }
+        for (; i < low + half; i++) {
+          const float a = x[i], b = x[i + half];
+          x[i] = a + b;
+          x[i + half] = a - b;
+        }
+      }
+    }
+  }
+}
+
 void rescale(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales) {
   for (int r = 0; r < rows; r++) {
     const Vec row_scale = splat(row_scales ? row_scales[r] : 1.0f);
@@ -210,6 +231,7 @@ constexpr Kernels make_kernels(const char* isa) {
           {kRows, kColumns, 1, 4 * kSlice, sizeof(float), sizeof(int8_t), pack_a, pack_b<int8_t>, multiply<int8_t>},
           sum_of_squares,
           largest,
+          rotate,
           rescale,
           softmax,
           activate<gelu>,

@@ -97,12 +97,31 @@ Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
 
 }  // namespace
 
+// The orthonormal Hadamard transform of groups of numbers `lanes` apart: its own inverse.
+static void rotate(double* x, size_t width) {
+  const size_t lanes = std::min<size_t>(16, width & -width);
+  const size_t block = std::min<size_t>(64, width / lanes & -(width / lanes));
+  for (size_t first = 0; first < width; first++) {
+    if (first / lanes % block != 0) continue;
+    Matrix turned(block);
+    for (size_t i = 0; i < block; i++) {
+      for (size_t j = 0; j < block; j++) {
+        const double sign = __builtin_parityll(i & j) ? -1 : 1;
+        turned[i] += sign * x[first + j * lanes] / std::sqrt(double(block));
+      }
+    }
+    for (size_t i = 0; i < block; i++) x[first + i * lanes] = turned[i];
+  }
+}
+
 void round_to_int8(Matrix& matrix, size_t width) {
   for (size_t first = 0; first < matrix.size(); first += width) {
+    rotate(&matrix[first], width);
     double largest = 0;
     for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
     const double step = largest > 0 ? largest / 127 : 1;
     for (size_t i = first; i < first + width; i++) matrix[i] = std::round(matrix[i] / step) * step;
+    rotate(&matrix[first], width);
   }
 }
 

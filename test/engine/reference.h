@@ -16,7 +16,7 @@ struct SubBlock {
 
 enum class Rows { kExact, kBF16, kInt8 };
 
-// The nearest multiples of largest / 127, of each row of `width`.
+// Each row of `width` as int8 holds it: the nearest multiples of largest / 127 in the rotated basis, turned back.
 void round_to_int8(Matrix& matrix, size_t width);
 
 struct Model {

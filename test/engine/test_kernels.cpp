@@ -2,6 +2,7 @@
 #include "cpu/kernels.h"
 
 #include <algorithm>
+#include <array>
 
 #include "engine/numeric.h"
 #include "test/engine/check.h"
@@ -107,6 +108,22 @@ void rescaling(const Kernels& kernels) {
   CHECK(c[5] == 2.0f * column_scales[5]);
 }
 
+// Twice gives back block times the numbers; once, an outlier's size is shared out.
+void rotating(const Kernels& kernels) {
+  for (const auto& [n, block, lanes] : {std::array{4096, 64, 16}, std::array{24, 1, 8}, std::array{40, 4, 2}}) {
+    const std::vector<float> x = random_floats(size_t(n), 4);
+    std::vector<float> y = x;
+    kernels.rotate(y.data(), n, block, lanes);
+    kernels.rotate(y.data(), n, block, lanes);
+    for (float& value : y) value /= float(block);
+    CHECK_AT_MOST(relative_error(y, x), 1e-6);
+  }
+  std::vector<float> spike(1024);
+  spike[37] = 1000;
+  kernels.rotate(spike.data(), 1024, 64, 16);
+  CHECK(kernels.largest(spike.data(), 1024) == 1000 && spike[5] == 1000 && spike[4] == 0);
+}
+
 void largest(const Kernels& kernels) {
   for (int n : {1, 15, 16, 301}) {
     std::vector<float> x = random_floats(size_t(n), unsigned(n));
@@ -169,6 +186,7 @@ int main() {
   tile_products(kernels.bf16, bf16_rounding(kernels.bf16));
   tile_products(kernels.int8, Rounding::kIntegers);
   rescaling(kernels);
+  rotating(kernels);
   largest(kernels);
   packing_a_transposed_matrix(kernels.f32);
   packing_a_transposed_matrix(kernels.bf16);
