@@ -19,6 +19,7 @@ struct Head {
   const int32_t* positions;  // [n]
   const uint8_t* visible;    // [n]
   bool any_visible;
+  bool plain;         // every key visible and one position after the other: nearly always
   const float* bias;  // bias[d] at distance d = position of key - position of query
   float* out;         // [n, head_dim], rows out_stride apart
   int64_t out_stride;
@@ -30,10 +31,23 @@ void bias_and_mask(const Head& head, int query, float* scores) {
     std::memset(scores, 0, size_t(head.n) * sizeof(float));  // uniform, as Hugging Face's finfo.min makes it
     return;
   }
+  if (head.plain) {
+    const float* bias = head.bias - query;
+    for (int key = 0; key < head.n; key++) scores[key] += bias[key];
+    return;
+  }
   for (int key = 0; key < head.n; key++) {
     const float score = scores[key] + head.bias[head.positions[key] - head.positions[query]];
     scores[key] = head.visible[key] ? score : -std::numeric_limits<float>::infinity();
   }
+}
+
+bool is_plain(const int32_t* positions, const uint8_t* visible, int n) {
+  if (std::memchr(visible, 0, size_t(n))) return false;
+  for (int t = 1; t < n; t++) {
+    if (positions[t] != positions[0] + t) return false;
+  }
+  return true;
 }
 
 // tile -> rows of a matrix; `valid` columns of each.
@@ -118,6 +132,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
                     &s.positions[size_t(first)],
                     visible,
                     std::memchr(visible, 1, size_t(n)) != nullptr,
+                    is_plain(&s.positions[size_t(first)], visible, n),
                     bias.of_head(h),
                     mixed + first * inner + h * geometry_.head_dim,
                     inner};

@@ -73,6 +73,13 @@ void multiply(const void* packed_a, const void* packed_b, const void*, int rows,
 
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
   float* out = static_cast<float*>(packed);
+  if (valid == kRows) {
+    for (int i = 0; i < k; i++, out += kRows) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; r++) out[r] = x[r * stride + i];
+    }
+    return;
+  }
   for (int i = 0; i < k; i++) {
     for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
   }

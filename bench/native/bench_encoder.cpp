@@ -1,5 +1,5 @@
 // Two blocks of T5-XXL with random weights, whole path of the engine, at the sizes of the rivals' table.
-//   bench_encoder [precision] [seconds per size] [threads]
+//   bench_encoder [precision] [seconds per size] [threads] [one size, such as 1x77]
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -97,16 +97,16 @@ int main(int count, char** arguments) {
   Encoder encoder(weights.spec(), [&](const Geometry& geometry, const FixedTensors& fixed) {
     return std::make_unique<cpu::CpuBackend>(geometry, fixed, cpu::Options{precision, threads});
   });
-  const bench::Times loading = bench::measure(0, [&](int) {
-    encoder.keep_only({});
-    encoder.load({0, 1, 2, 3}, [](uint64_t, uint64_t) {}, CancelFlag());
-  });
+  const auto before = std::chrono::steady_clock::now();
+  encoder.load({0, 1, 2, 3}, [](uint64_t, uint64_t) {}, CancelFlag());
+  const double loading = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
   std::printf("isa %s, weights %.0f MiB, packed in %.2f s\n", cpu::kernels().isa,
-              double(encoder.memory().weights) / (1 << 20), loading.median);
-  run_size(encoder, precision, 1, 77, seconds);
-  run_size(encoder, precision, 1, 300, seconds);
-  run_size(encoder, precision, 8, 128, seconds);
-  run_size(encoder, precision, 1, 512, seconds);
+              double(encoder.memory().weights) / (1 << 20), loading);
+  const std::string only = count > 4 ? arguments[4] : "";
+  for (const auto& [sequences, length] : {std::pair{1, 77}, {1, 300}, {8, 128}, {1, 512}}) {
+    const std::string name = std::to_string(sequences) + "x" + std::to_string(length);
+    if (only.empty() || only == name) run_size(encoder, precision, sequences, length, seconds);
+  }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   std::printf("peak resident %.0f MiB\n", double(usage.ru_maxrss) / 1024);
