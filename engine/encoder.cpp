@@ -20,9 +20,11 @@ Tensor Encoder::view(const TensorSource& source) const {
   const MappedFile& file = *files_.at(size_t(source.file));
   Tensor tensor{source.name, nullptr, source.dtype, source.rows, source.columns, source.scale};
   // Checked when the header was parsed; checked again because the file may have changed since.
-  if (source.offset > file.size() || tensor.bytes() > file.size() - source.offset) {
-    throw Error("ERR_CHECKPOINT", spec_.files[size_t(source.file)] + ": " + source.name +
-                                      ": found a file that became shorter while it was opened");
+  const size_t size = file.size();
+  if (source.offset > size || tensor.bytes() > size - source.offset) {
+    throw Error("ERR_CHECKPOINT", source.name + ": found a file that is " + std::to_string(size) +
+                                      " bytes by now, expected the " + std::to_string(source.offset + tensor.bytes()) +
+                                      " it had when it was opened");
   }
   tensor.data = file.data() + source.offset;
   return tensor;
@@ -33,9 +35,9 @@ SubBlockTensors Encoder::view(const SubBlockSource& s) const {
           view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo)};
 }
 
-static void drop_pages(const SubBlockTensors& t) {
+static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
   for (const Tensor* tensor : {&t.q, &t.k, &t.v, &t.o, &t.wi_0, &t.wi_1, &t.wo}) {
-    if (*tensor) MappedFile::drop(tensor->data, tensor->bytes());
+    if (*tensor) advise(tensor->data, tensor->bytes());
   }
 }
 
@@ -53,11 +55,14 @@ void Encoder::load(const std::vector<int>& sub_blocks, const Progress& progress,
     total += bytes_of(view(spec_.sub_blocks[size_t(s)]));
   }
   progress(0, total);
-  for (int s : missing) {
+  for (size_t i = 0; i < missing.size(); i++) {
+    const int s = missing[i];
     const SubBlockTensors tensors = view(spec_.sub_blocks[size_t(s)]);
+    if (i == 0) for_each_matrix(tensors, MappedFile::prefetch);
+    if (i + 1 < missing.size()) for_each_matrix(view(spec_.sub_blocks[size_t(missing[i + 1])]), MappedFile::prefetch);
     if (!tensors.norm) throw Error("ERR_PLAN", "sub-block " + std::to_string(s) + ": not in this checkpoint");
     backend_->load(s, tensors, cancel);
-    drop_pages(tensors);
+    for_each_matrix(tensors, MappedFile::drop);
     loaded_[size_t(s)] = true;
     update_memory();
     done += bytes_of(tensors);
@@ -110,14 +115,15 @@ void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
 std::vector<float> Encoder::gather(const Input& input) const {
   const size_t width = size_t(spec_.geometry.width);
   const size_t tokens = size_t(input.batch.tokens);
+  const Tensor table = view(spec_.embedding);  // the file is still as long as it was
   std::vector<float> rows(tokens * width);
   for (size_t t = 0; t < tokens; t++) {
     const int64_t id = input.ids[t];
-    if (id < 0 || id >= fixed_.embedding.rows) {
+    if (id < 0 || id >= table.rows) {
       throw Error("ERR_INPUT", "token id: found " + std::to_string(id) + ", expected 0 to " +
-                                   std::to_string(fixed_.embedding.rows - 1));
+                                   std::to_string(table.rows - 1));
     }
-    read_floats(fixed_.embedding, id * int64_t(width), int64_t(width), &rows[t * width]);
+    read_floats(table, id * int64_t(width), int64_t(width), &rows[t * width]);
   }
   return rows;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -12,26 +13,39 @@
 
 namespace skrr {
 
-MappedFile::MappedFile(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Error("ERR_CHECKPOINT", path + ": cannot be opened: " + std::strerror(errno));
+static size_t size_of(int descriptor) {
   struct stat status;
-  const bool known = fstat(descriptor, &status) == 0;
-  size_ = known ? size_t(status.st_size) : 0;
-  void* mapped = size_ > 0 ? mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
-  const int reason = errno;
-  close(descriptor);  // the mapping keeps the file
-  if (mapped == MAP_FAILED) throw Error("ERR_CHECKPOINT", path + ": cannot be mapped: " + std::strerror(reason));
+  return fstat(descriptor, &status) == 0 ? size_t(status.st_size) : 0;
+}
+
+MappedFile::MappedFile(const std::string& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (descriptor_ < 0) throw Error("ERR_CHECKPOINT", path + ": cannot be opened: " + std::strerror(errno));
+  size_ = size_of(descriptor_);
+  void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
+  if (mapped == MAP_FAILED) {
+    const int reason = errno;
+    close(descriptor_);
+    throw Error("ERR_CHECKPOINT", path + ": cannot be mapped: " + std::strerror(reason));
+  }
   data_ = static_cast<const std::byte*>(mapped);
 }
 
-MappedFile::~MappedFile() { munmap(const_cast<std::byte*>(data_), size_); }
+MappedFile::~MappedFile() {
+  munmap(const_cast<std::byte*>(data_), size_);
+  close(descriptor_);
+}
 
-void MappedFile::drop(const std::byte* begin, size_t bytes) {
+size_t MappedFile::size() const { return std::min(size_, size_of(descriptor_)); }
+
+static void advise(const std::byte* begin, size_t bytes, int advice) {
   const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
   const uintptr_t first = reinterpret_cast<uintptr_t>(begin) & ~(page - 1);
   const uintptr_t last = reinterpret_cast<uintptr_t>(begin) + bytes;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  madvise(reinterpret_cast<void*>(first), last - first, advice);
 }
+
+void MappedFile::prefetch(const std::byte* begin, size_t bytes) { advise(begin, bytes, MADV_WILLNEED); }
+
+void MappedFile::drop(const std::byte* begin, size_t bytes) { advise(begin, bytes, MADV_DONTNEED); }
 
 }  // namespace skrr

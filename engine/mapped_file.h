@@ -15,7 +15,12 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   const std::byte* data() const { return data_; }
-  size_t size() const { return size_; }
+  // Bytes that may be read: what was mapped, less what the file has lost since. Touching pages behind a file's end
+  // is a SIGBUS, so ask before every longer read.
+  size_t size() const;
+
+  // Starts reading a range from disk, so that it is there when it is used: page faults alone read too little at a time.
+  static void prefetch(const std::byte* begin, size_t bytes);
 
   // Gives the pages of a range that was read back to the system: weights are copied once, packed, and the file's
   // pages must not count as ours any longer. They stay in the page cache.
@@ -24,6 +29,7 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int descriptor_ = -1;  // to ask for the size
 };
 
 }  // namespace skrr

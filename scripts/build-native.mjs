@@ -1,24 +1,36 @@
 // Builds the addon and puts it where src/native.ts looks: prebuilds/<platform>-<arch>/skrr.node.
 // With CMake through cmake-js; without CMake through node-gyp, which ships with npm.
-// Arguments are handed to cmake-js: `npm run build:native -- --CDSKRR_SANITIZE=address,undefined`.
+// What the tools say is shown when they fail, or with --verbose. Other arguments are handed to cmake-js:
+// `npm run build:native -- --CDSKRR_SANITIZE=address,undefined`.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const run = (command, args) => {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
-  if (error) console.error(`${command}: ${error.message}`)
-  return status === 0
+const verbose = process.argv.includes('--verbose')
+const toCMake = process.argv.slice(2).filter((argument) => argument !== '--verbose')
+
+/** Runs a tool to its end; its output, or undefined where it failed. */
+function run(command, args) {
+  const stdio = verbose ? 'inherit' : 'pipe'
+  const options = { cwd: root, stdio, encoding: 'utf8', maxBuffer: 1 << 28 }
+  const { status, error, stdout, stderr } = spawnSync(command, args, options)
+  const output = `${stdout ?? ''}${stderr ?? ''}`
+  if (status === 0) return output
+  process.stderr.write(output)
+  console.error(`${command} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}`)
+  return undefined
 }
 const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 
 function buildWithCMake() {
   const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  return run(process.execPath, [cmakeJs, 'build', '--out', 'build/cmake', ...process.argv.slice(2)])
-    ? 'build/cmake/Release/skrr.node'
-    : undefined
+  const output = run(process.execPath, [cmakeJs, 'build', '--out', 'build/cmake', ...toCMake])
+  if (output === undefined) return undefined
+  const cuda = /CUDA.*left out.*|CUDA compiler found.*/.exec(output)
+  if (cuda) console.log(cuda[0])
+  return 'build/cmake/Release/skrr.node'
 }
 
 function buildWithGyp() {
@@ -31,9 +43,8 @@ function buildWithGyp() {
   // Headers of the running Node where they are installed; else node-gyp fetches them.
   const prefix = dirname(dirname(process.execPath))
   const headers = existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : []
-  return run(process.execPath, [gyp, 'rebuild', '-C', 'binding', ...headers])
-    ? 'binding/build/Release/skrr.node'
-    : undefined
+  const output = run(process.execPath, [gyp, 'rebuild', '-C', 'binding', ...headers])
+  return output === undefined ? undefined : 'binding/build/Release/skrr.node'
 }
 
 function findNodeGyp() {
@@ -42,10 +53,11 @@ function findNodeGyp() {
   return candidates.find((file) => file && existsSync(file))
 }
 
+console.log('building the addon (about a minute the first time)')
 const built = has('cmake') ? buildWithCMake() : buildWithGyp()
 if (built === undefined) process.exit(1)
 const target = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'skrr.node')
 mkdirSync(dirname(target), { recursive: true })
 rmSync(target, { force: true }) // a new inode: a running process keeps the file it has mapped
 copyFileSync(join(root, built), target)
-console.log(`addon: ${target}`)
+console.log(`addon: ${relative(root, target)}`)

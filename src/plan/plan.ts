@@ -9,7 +9,8 @@ import {
   type Geometry,
 } from '../geometry.js'
 import { fingerprint } from './fingerprint.js'
-import { checkPlanFile, frozenProvenance, show, type JsonObject, type PlanFile } from './schema.js'
+import { show } from '../show.js'
+import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from './schema.js'
 
 /** What a plan may carry beside its table. */
 export interface PlanOptions {

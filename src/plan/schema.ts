@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PlanError } from '../errors.js'
+import { fieldName, isPlain, show, valueAt } from '../show.js'
 
 /** What JSON can hold; a plan's provenance is any object of it. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
@@ -84,30 +85,6 @@ export function frozenProvenance(value: Readonly<Record<string, unknown>>, file?
   return copy(value, 'provenance', 0) as JsonObject
 }
 
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
-
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
-
-/** A value as a message shows it: short, on one line. */
-export function show(value: unknown): string {
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  if (value === null || value === undefined) return value === null ? 'null' : 'nothing'
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  return value instanceof Object && !isPlain(value)
-    ? `a ${value.constructor.name || typeof value}`
-    : `a ${typeof value}`
-}
-
-const fieldName = (path: readonly PropertyKey[]): string | undefined =>
-  path.length === 0
-    ? undefined
-    : path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i ? '.' : ''}${String(key)}`)).join('')
-
-const valueAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], json)

@@ -1,7 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import { writeSynthetic } from '../../src/checkpoint/synthetic.js'
+import type { Geometry } from '../../src/geometry.js'
+import { tiny } from '../plan/models.js'
 
 export const GOLDEN = join(import.meta.dirname, '../golden')
 export const DATA = join(import.meta.dirname, '../data')
@@ -10,6 +13,27 @@ export const DATA = join(import.meta.dirname, '../data')
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A folder for all tests of a describe block, there as soon as they run. */
+export function keptFolder(): () => string {
+  let folder = ''
+  beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))))
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+  return () => folder
+}
+
+/**
+ * Writes a model of toy size that takes prompts: T5's tokenizer, and rows for all its ids (the golden models have 256).
+ * The weights are made up.
+ */
+export async function promptModel(folder: string, change: Partial<Geometry> = {}): Promise<string> {
+  await writeSynthetic(
+    folder,
+    { ...tiny, vocab: 32128, ...change },
+    { dtype: 'BF16', seed: 1, tokenizerFrom: join(DATA, 'tokenizers/t5') },
+  )
   return folder
 }
 

@@ -186,6 +186,15 @@ describe('tokenizeAll', () => {
     expect(turns).toBeGreaterThan(5)
   })
 
+  it('refuses what is no prompt and no length', async () => {
+    await expect(tokenizeAll(google, ['a', 5 as unknown as string], 9)).rejects.toThrow(
+      'prompts[1]: found number, expected a string',
+    )
+    for (const maxTokens of [0, 1.5, NaN, -1]) {
+      await expect(tokenizeAll(google, ['a'], maxTokens)).rejects.toThrow('maxTokens: found')
+    }
+  })
+
   it('stops when told to', async () => {
     await expect(tokenizeAll(google, ['a'], 9, AbortSignal.abort(new Error('enough')))).rejects.toThrow(
       'enough',

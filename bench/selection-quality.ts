@@ -1,0 +1,174 @@
+/**
+ * All methods at equal bytes: chosen on a calibration set, judged by D on a validation set that none of them saw.
+ *
+ *     node scripts/run-ts.mjs bench/selection-quality.ts --model FOLDER --calibration FILE --validation FILE
+ *         [--projection FILE] [--sparsity 0.25,0.42] [--prompts N] [--methods paper,skrr]
+ *
+ * The files hold inputs_embeds [prompts, tokens, width]; calibration also null_embeds. The paper's method sets the bytes of a
+ * row; the others get as many. Searches run in bf16, D is taken in float32.
+ */
+import { parseArgs } from 'node:util'
+import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
+import { TextEncoder } from '../src/encoder.js'
+import { Plan } from '../src/plan/plan.js'
+import { chunksOf, packNull, packCalibration } from '../src/select/calibration.js'
+import { selectPlan, type SelectOptions } from '../src/select/index.js'
+import { Evaluator } from '../src/select/measure.js'
+import { readProjection } from '../src/select/projection.js'
+import { reduceProjection } from '../src/select/reduce.js'
+import { weightBytes, type Target } from '../src/select/target.js'
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    calibration: { type: 'string' },
+    validation: { type: 'string' },
+    projection: { type: 'string' },
+    prompts: { type: 'string', default: '8' },
+    sparsity: { type: 'string', default: '0.25,0.33,0.42,0.5' },
+    methods: { type: 'string' },
+  },
+})
+const { model, calibration: calibrationFile, validation: validationFile } = values
+if (model === undefined || calibrationFile === undefined || validationFile === undefined) {
+  throw new Error('--model, --calibration and --validation are needed')
+}
+
+const VARIANTS: Record<string, Partial<SelectOptions>> = {
+  shortgpt: { method: 'shortgpt' },
+  'shortgpt + re-use': { method: 'shortgpt', reuse: true },
+  finercut: { method: 'finercut' },
+  'finercut + re-use': { method: 'finercut', reuse: true },
+  'finercut, cosine': { method: 'finercut', metric: 'cosine' },
+  'paper, skip only': { method: 'paper', reuse: false },
+  'paper, ascending': { method: 'paper', reuseOrder: 'ascending' },
+  skrr: { method: 'skrr' },
+}
+
+async function embeds(file: string, name: string, prompts = Infinity) {
+  const tensor = (await readTensors(file)).get(name)
+  const data = tensor && floatsOf(tensor)
+  if (data === undefined) throw new Error(`${file}: no floating-point tensor ${name}`)
+  const [rows = 0, tokens = 0, width = 0] = tensor!.shape
+  const kept = Math.min(rows, prompts)
+  return {
+    inputsEmbeds: { data: data.subarray(0, kept * tokens * width), shape: [kept, tokens, width] },
+  }
+}
+
+const calibration = await embeds(calibrationFile, 'inputs_embeds', Number(values.prompts))
+const nullCondition = await embeds(calibrationFile, 'null_embeds')
+const validation = await embeds(validationFile, 'inputs_embeds')
+
+const searched = await TextEncoder.load(model, { precision: 'bf16' })
+const exact = await TextEncoder.load(model, { precision: 'f32' })
+const { geometry } = exact
+const projection = values.projection && (await readProjection(values.projection, geometry.width))
+const packing = { geometry, maxTokens: 512 }
+const judge = await Evaluator.create({
+  engine: exact.engine,
+  geometry,
+  projection: projection || undefined,
+  cacheBytes: 0,
+  chunks: [
+    ...chunksOf(await packCalibration(validation, packing), geometry.width, false),
+    ...chunksOf(await packNull(nullCondition, packing), geometry.width, true),
+  ],
+})
+
+function line(
+  name: string,
+  plan: Plan,
+  D: { total: number; null: number },
+  chosenBy: number,
+  reference: number,
+): void {
+  const cells = [
+    `${(100 * plan.sparsity(geometry)).toFixed(1)} %`,
+    chosenBy.toFixed(4),
+    D.total.toFixed(4),
+    D.null.toFixed(4),
+    `${(100 * (D.total / reference - 1)).toFixed(0)} %`,
+  ]
+  console.log(name.padEnd(28) + cells.map((cell) => cell.padStart(12)).join(''))
+}
+
+/** D of the dense encoder in bf16, its features taken from both encoders' embeddings. */
+async function bf16(): Promise<number> {
+  const layers = projection ? reduceProjection(projection) : []
+  let D = 0
+  for (const input of [validation, nullCondition]) {
+    const [a, b] = [await exact.encode(input), await searched.encode(input)]
+    D += meanSquare(a.embeddings, b.embeddings, layers[0])
+  }
+  return D
+}
+
+function meanSquare(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  layer: { weight: Float32Array; rows: number } | undefined,
+): number {
+  const { width } = geometry
+  const features = (projection && projection[0]?.rows) || width
+  let sum = 0
+  for (let t = 0; t < a.length; t += width) {
+    const d = Float64Array.from({ length: width }, (_, i) => a[t + i]! - b[t + i]!)
+    for (let r = 0; r < (layer?.rows ?? width); r++) {
+      const y = layer ? d.reduce((dot, x, i) => dot + x * layer.weight[r * width + i]!, 0) : d[r]!
+      sum += y * y
+    }
+  }
+  return (sum / a.length) * (width / features)
+}
+
+async function run(target: Target, options: Partial<SelectOptions>) {
+  const start = performance.now()
+  const selection = await selectPlan(searched, calibration, {
+    target,
+    null: nullCondition,
+    ...(projection && { projection }),
+    ...options,
+  })
+  return {
+    ...selection,
+    seconds: (performance.now() - start) / 1000,
+    judged: await judge.discrepancy(selection.plan),
+  }
+}
+
+console.log(`dense in bf16: D ${(await bf16()).toExponential(2)} on validation\n`)
+console.log(
+  'method'.padEnd(28) +
+    ['sparsity', 'D chosen by', 'validation', 'null', 'to paper'].map((c) => c.padStart(12)).join(''),
+)
+const names = values.methods?.split(',') ?? Object.keys(VARIANTS)
+for (const sparsity of values.sparsity.split(',').map(Number)) {
+  const paper = await run({ sparsity }, { method: 'paper' })
+  const reference = paper.judged.total
+  const bytes = weightBytes(paper.plan, geometry, 'bf16')
+  line('paper', paper.plan, paper.judged, paper.D.total, reference)
+  for (const name of names) {
+    const variant = VARIANTS[name]
+    if (variant === undefined) continue
+    const found = await run({ bytes }, variant)
+    // the last plan of each kind of change: what the parts of the method are worth
+    const steps = found.trace.refine ?? []
+    for (const [i, step] of steps.entries()) {
+      if (steps[i + 1]?.move === step.move) continue
+      const plan = new Plan(
+        step.plan.map((source) => (source < 0 ? null : source)),
+        { scales: step.scales },
+      )
+      line(`  ... ${step.move}`, plan, await judge.discrepancy(plan), step.D, reference)
+    }
+    line(name, found.plan, found.judged, found.D.total, reference)
+    console.log(
+      `  ${found.seconds.toFixed(0)} s, ${found.plan.table.map((s) => s ?? '-').join(' ')}; scales ${found.plan.scales.join(' ')}`,
+    )
+  }
+  console.log('')
+}
+judge.dispose()
+await searched.dispose()
+await exact.dispose()

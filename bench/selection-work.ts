@@ -1,0 +1,160 @@
+/**
+ * The work of Algorithm 1 and 2, naive and fast side by side: sub-block executions x tokens, which do not depend on the machine.
+ *
+ *     node scripts/run-ts.mjs bench/selection-work.ts [--model FOLDER --calibration FILE --projection FILE] [--removals N] [--prompts N]
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { parseArgs } from 'node:util'
+import { openCheckpoint } from '../src/checkpoint/open.js'
+import { writeSynthetic } from '../src/checkpoint/synthetic.js'
+import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
+import { subBlockCount, type Geometry } from '../src/geometry.js'
+import { nativeSpec } from '../src/native-spec.js'
+import { native } from '../src/native.js'
+import { packEmbeds, packTokens } from '../src/batch.js'
+import { pipelines } from '../src/pipelines.js'
+import { chunksOf, type Chunk } from '../src/select/calibration.js'
+import { Evaluator } from '../src/select/measure.js'
+import { readProjection } from '../src/select/projection.js'
+import { chooseReuse } from '../src/select/reuse.js'
+import { searchSkips } from '../src/select/skip.js'
+
+/** T5-XXL's depth; the width does not matter for counts. */
+const DEEP: Geometry = {
+  family: 't5',
+  blocks: 24,
+  width: 32,
+  heads: 2,
+  headDim: 16,
+  ff: 64,
+  vocab: 256,
+  buckets: 32,
+  maxDistance: 128,
+  epsilon: 1e-6,
+  activation: 'gelu_tanh',
+  gated: true,
+  biasPerBlock: false,
+}
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    calibration: { type: 'string' },
+    projection: { type: 'string' },
+    removals: { type: 'string' },
+    prompts: { type: 'string', default: '16' },
+    'cache-bytes': { type: 'string', default: String(2 ** 30) },
+    fast: { type: 'boolean', default: false },
+  },
+})
+
+async function main(): Promise<void> {
+  const prompts = Number(values.prompts)
+  if (values.model !== undefined && values.calibration !== undefined) {
+    const chunks = await embedsChunks(values.calibration, prompts)
+    await compare(values.model, values.model, chunks, Number(values.removals ?? 8))
+    return
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'skrr-bench-'))
+  try {
+    await writeSynthetic(join(folder, 'deep'), DEEP, { dtype: 'F32', seed: 1 })
+    const name = `synthetic, ${DEEP.blocks} blocks`
+    await compare(name, join(folder, 'deep'), randomChunks(prompts), Number(values.removals ?? 24))
+    console.log('\nGive --model and --calibration (inputs_embeds, null_embeds) to see a trained model.')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+async function compare(name: string, path: string, chunks: Chunk[], removals: number): Promise<void> {
+  const checkpoint = await openCheckpoint(path)
+  const { geometry } = checkpoint
+  const cancel = new (native().CancelToken)()
+  const engine = await native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 0 }, cancel)
+  await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
+  const projection = values.projection ? await readProjection(values.projection, geometry.width) : undefined
+  const tokens = chunks.reduce((sum, chunk) => sum + chunk.tokens, 0)
+  console.log(`${name}: ${removals} removals, 3 beams, ${tokens} tokens`)
+  console.log('beams             way        executions x tokens       s   cache MiB   skips')
+  for (const dedup of [false, true]) {
+    const found: string[] = []
+    const executed: number[] = []
+    for (const naive of values.fast ? [false] : [true, false]) {
+      const start = performance.now()
+      const evaluator = await Evaluator.create({
+        engine,
+        geometry,
+        chunks,
+        projection,
+        naive,
+        cacheBytes: Number(values['cache-bytes']),
+      })
+      const { beams } = await searchSkips(evaluator, {
+        beams: 3,
+        dedup,
+        reached: (skips) => skips.length >= removals,
+      })
+      const skipWork = evaluator.work
+      const { plan } = await chooseReuse(evaluator, beams[0]!.skips, { order: 'pruned' })
+      const { work, memory } = evaluator
+      evaluator.dispose()
+      found.push(`${beams.map(({ skips }) => skips.join(',')).join(' ')} ${plan.table.join(',')}`)
+      executed.push(work.executed)
+      const seconds = ((performance.now() - start) / 1000).toFixed(1)
+      console.log(
+        [
+          (dedup ? 'sets' : 'permutations').padEnd(17),
+          (naive ? 'naive' : 'fast').padEnd(6),
+          String(work.executed).padStart(23),
+          seconds.padStart(9),
+          (memory.cachePeak / 2 ** 20).toFixed(0).padStart(9),
+          `  ${beams[0]!.skips.slice(0, 8).join(' ')} ...`,
+          naive
+            ? ''
+            : (work.naive / work.executed).toFixed(1) + ' ' + (skipWork.naive / skipWork.executed).toFixed(1),
+        ].join(' '),
+      )
+    }
+    if (executed.length < 2) continue
+    const same = found[0] === found[1] ? 'selections identical' : 'SELECTIONS DIFFER'
+    console.log(`  ${(executed[0]! / executed[1]!).toFixed(1)} times fewer; ${same}`)
+    if (found[0] !== found[1]) process.exitCode = 1
+  }
+  await engine.dispose()
+}
+
+/** Prompts of 8 to 40 made-up tokens; the null condition is T5's eos alone. */
+function randomChunks(prompts: number): Chunk[] {
+  let state = 7
+  const next = (below: number): number => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+  const rows = Array.from({ length: prompts }, () => {
+    const ids = Array.from({ length: 8 + next(32) }, () => 2 + next(DEEP.vocab - 2))
+    return Int32Array.from([...ids, 1])
+  })
+  const pack = (ids: Int32Array[]) => packTokens(ids, pipelines.none, 0, DEEP.vocab)
+  return [...chunksOf(pack(rows), DEEP.width, false), ...chunksOf(pack([Int32Array.of(1)]), DEEP.width, true)]
+}
+
+async function embedsChunks(file: string, prompts: number): Promise<Chunk[]> {
+  const tensors = await readTensors(file)
+  const packed = (name: string, rows: number) => {
+    const tensor = tensors.get(name)
+    const all = tensor && floatsOf(tensor)
+    if (all === undefined) throw new Error(`${file}: no floating-point tensor ${name}`)
+    const [batch = 0, tokens = 0, width = 0] = tensor!.shape
+    const shape = [Math.min(batch, rows), tokens, width]
+    const data = all.subarray(0, shape[0]! * tokens * width)
+    return { batch: packEmbeds({ data, shape }, undefined, { masked: 'zero', width }), width }
+  }
+  const calibration = packed('inputs_embeds', prompts)
+  const none = packed('null_embeds', Infinity)
+  return [...chunksOf(calibration.batch, calibration.width, false), ...chunksOf(none.batch, none.width, true)]
+}
+
+await main()

@@ -1,0 +1,120 @@
+// The package as its users get it: packed, installed from the tarball in a folder outside the checkout, and
+// examples/service.mjs run on it. 50 requests at once must all be answered, rightly, while the event loop of the service
+// is never late by 20 ms. Needs a build, and the npm registry or a cache that knows the dependencies.
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { T5_V11_DEMO } from '../dist/checkpoint/geometries.js'
+import { writeSynthetic } from '../dist/checkpoint/synthetic.js'
+import { TextEncoder } from '../dist/index.js'
+
+const REQUESTS = 50
+const LATE_MS = 20
+/** Other programs on the machine can only make the loop later, so the best of a few runs of the service counts. */
+const ATTEMPTS = 4
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const folder = mkdtempSync(join(tmpdir(), 'skrr-package-'))
+const model = join(folder, 'model')
+const npm = (cwd, ...args) =>
+  execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+
+function install() {
+  const packed = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder))[0]
+  const strays = packed.files.filter(
+    ({ path }) => !/^(dist|prebuilds)\/|^(package\.json|README\.md|LICENSE)$/.test(path),
+  )
+  assert.deepEqual(strays, [], 'the tarball holds files that users do not need')
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
+  npm(
+    folder,
+    'install',
+    '--prefer-offline',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    join(folder, packed.filename),
+  )
+  copyFileSync(join(root, 'examples/service.mjs'), join(folder, 'service.mjs'))
+  console.log(
+    `packed and installed: ${packed.filename}, ${(packed.size / 1e6).toFixed(2)} MB, ${packed.files.length} files`,
+  )
+}
+
+/** Starts the service and resolves to its address once it listens. */
+async function start() {
+  const env = { ...process.env, PORT: '0' }
+  const service = spawn(process.execPath, ['service.mjs', model], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  for await (const line of createInterface(service.stdout)) {
+    const port = /listening on (\d+)/.exec(line)?.[1]
+    if (port) return { service, address: `http://127.0.0.1:${port}` }
+  }
+  throw new Error('the service ended before it listened')
+}
+
+async function ask(address, prompt) {
+  const response = await fetch(`${address}/embeddings`, { method: 'POST', body: prompt })
+  assert.equal(response.status, 200, `${prompt}: ${response.statusText}`)
+  const embeddings = new Float32Array(await response.arrayBuffer())
+  return { embeddings, shape: response.headers.get('x-shape') }
+}
+
+const prompts = readFileSync(join(root, 'test/data/prompts/dpg.txt'), 'utf8').split('\n').slice(0, REQUESTS)
+
+/** A fresh service, all requests at once: the answers, and how late its event loop was at most. */
+async function burst() {
+  const { service, address } = await start()
+  try {
+    const answers = await Promise.all(prompts.map((prompt) => ask(address, prompt)))
+    const { maxMs } = await (await fetch(`${address}/delay`)).json()
+    return { answers, maxMs }
+  } finally {
+    service.kill()
+  }
+}
+
+async function checkAnswers(answers) {
+  const encoder = await TextEncoder.load(model)
+  for (const [i, prompt] of prompts.entries()) {
+    const { embeddings, shape } = await encoder.encode(prompt)
+    assert.equal(answers[i].shape, shape.slice(1).join())
+    assert.deepEqual(answers[i].embeddings, embeddings, `${prompt}: another embedding than alone`)
+  }
+  await encoder.dispose()
+}
+
+async function checkService() {
+  const late = []
+  while (late.length < ATTEMPTS && !(Math.min(...late) < LATE_MS)) {
+    const { answers, maxMs } = await burst()
+    await checkAnswers(answers)
+    late.push(maxMs)
+  }
+  const times = late.map((ms) => ms.toFixed(1)).join(', ')
+  console.log(`service: ${REQUESTS} requests at once answered; event loop late by at most ${times} ms`)
+  assert.ok(Math.min(...late) < LATE_MS, `the event loop was late by ${times} ms, allowed are ${LATE_MS}`)
+}
+
+try {
+  await writeSynthetic(
+    model,
+    { ...T5_V11_DEMO, blocks: 4, width: 512, heads: 8, ff: 1024 },
+    {
+      dtype: 'BF16',
+      seed: 1,
+      tokenizerFrom: join(root, 'test/data/tokenizers/t5'),
+    },
+  )
+  install()
+  await checkService()
+} finally {
+  rmSync(folder, { recursive: true })
+}

@@ -1,0 +1,83 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { SkrrError, type ErrorCode } from '../errors.js'
+import { listPresets } from '../plan/presets.js'
+
+/** What every action is handed beside its options. */
+export interface Run {
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal
+}
+
+/** A command on a model: its name, and the options all of them share. */
+export function modelCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .requiredOption('--model <path>', 'Hugging Face or diffusers folder, or a single .safetensors file')
+    .option('--text-encoder <folder>', 'which encoder of a diffusers folder, such as text_encoder_2')
+    .addOption(planOption())
+    .option('--json', 'print one JSON object on stdout, errors too')
+}
+
+function planOption(): Option {
+  const names = listPresets().map((preset) => preset.name)
+  return new Option(
+    '--plan <file|preset>',
+    `plan file or preset (${names.join(', ')}); default: the plan the model was exported under, else dense`,
+  )
+}
+
+/**
+ * Runs an action as a terminal program: Ctrl-C aborts it cleanly (exit code 130), an error of ours is one line on stderr (with
+ * --json an object on stdout) and exit code 1. Anything else is a bug and keeps its stack.
+ */
+export function action<O extends { json?: true }>(
+  run: (options: O, context: Run) => Promise<void>,
+): (options: O) => Promise<void> {
+  return async (options) => {
+    const interrupted = new AbortController()
+    const onInterrupt = (): void => interrupted.abort(new Error('interrupted'))
+    process.once('SIGINT', onInterrupt)
+    try {
+      await run(options, { signal: interrupted.signal })
+    } catch (error) {
+      if (interrupted.signal.aborted) {
+        process.stderr.write('interrupted\n')
+        process.exitCode = 130
+        return
+      }
+      if (!(error instanceof SkrrError)) throw error
+      if (options.json) printJson({ error: { code: error.code, message: error.message } })
+      else process.stderr.write(`error: ${error.message}\n`)
+      process.exitCode = 1
+    } finally {
+      process.off('SIGINT', onInterrupt)
+    }
+  }
+}
+
+/** Errors of the command line itself: with --json an object on stdout, as those of an action. */
+export function reportUsageErrors(program: Command): void {
+  const asJson = process.argv.includes('--json')
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({
+      outputError: (text, write) => {
+        const message = text.replace(/^error: /, '').trimEnd()
+        if (asJson) printJson({ error: { code: 'ERR_INPUT' satisfies ErrorCode, message } })
+        else write(text)
+      },
+    })
+  }
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** An option that is a whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (Number.isSafeInteger(value) && value >= least) return value
+    throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`)
+  }
+}

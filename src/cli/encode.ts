@@ -1,0 +1,142 @@
+import { Option, type Command } from 'commander'
+import { writeSafetensors } from '../checkpoint/write.js'
+import { TextEncoder, type Encoded } from '../encoder.js'
+import type { Precision } from '../native.js'
+import { pipelines, type PipelineName } from '../pipelines.js'
+import { action, modelCommand, printJson, wholeNumber, type Run } from './command.js'
+import { readInput, type InputOptions } from './inputs.js'
+import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
+
+interface Options extends InputOptions {
+  model: string
+  textEncoder?: string
+  plan?: string
+  device?: 'auto' | 'cpu'
+  precision?: Precision
+  threads?: number
+  tokenizer?: string
+  pipeline?: PipelineName
+  maxTokens?: number
+  masked?: 'compute' | 'zero'
+  out: string
+  json?: true
+}
+
+export function encodeCommand(): Command {
+  return modelCommand('encode', 'Turn prompts into embeddings')
+    .option('--prompt <text...>', 'prompts, each an argument')
+    .option('--prompts <file>', 'prompts, one a line (- is stdin)')
+    .option('--input-ids <file>', 'safetensors with input_ids I32 [batch, tokens], optionally attention_mask')
+    .option('--inputs-embeds <file>', 'safetensors with inputs_embeds [batch, tokens, width]')
+    .requiredOption('--out <file>', 'safetensors to write: last_hidden_state F32, attention_mask I32')
+    .addOption(new Option('--device <name>', 'where to run').choices(['auto', 'cpu']).default('auto'))
+    .addOption(
+      new Option(
+        '--precision <name>',
+        'weights in memory; default: f32 for F32 checkpoints, else bf16',
+      ).choices(['f32', 'bf16']),
+    )
+    .addOption(
+      new Option('--pipeline <name>', 'mask and length as this pipeline has them').choices(
+        Object.keys(pipelines),
+      ),
+    )
+    .option('--max-tokens <n>', 'truncate prompts to n tokens', wholeNumber(1))
+    .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder')
+    .addOption(
+      new Option(
+        '--masked <how>',
+        'rows of masked tokens of --input-ids and --inputs-embeds: as Hugging Face, or zero',
+      )
+        .choices(['compute', 'zero'])
+        .default('compute'),
+    )
+    .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ skrr encode --model t5-xxl/ --prompt "a cat made of glass" --pipeline flux --out cat.safetensors
+  $ skrr encode --model t5xxl_fp16.safetensors --plan pixart-sigma-41.9 --prompts prompts.txt --out all.safetensors
+  $ skrr encode --model flux/ --text-encoder text_encoder_2 --input-ids ids.safetensors --out out.safetensors --json`,
+    )
+    .action(action(encode))
+}
+
+async function encode(options: Options, { signal }: Run): Promise<void> {
+  const input = await readInput(options, signal)
+  const started = performance.now()
+  const bar = new ByteBar('loading')
+  const encoder = await TextEncoder.load(options.model, {
+    plan: options.plan,
+    device: options.device,
+    precision: options.precision,
+    threads: options.threads,
+    tokenizer: options.tokenizer,
+    textEncoder: options.textEncoder,
+    signal,
+    onProgress: ({ doneBytes, totalBytes }) => bar.update(doneBytes, totalBytes),
+  }).finally(() => bar.stop())
+  try {
+    const loaded = performance.now()
+    const { pipeline, maxTokens, masked } = options
+    const result = await encoder.encode(input, { pipeline, maxTokens, masked, signal })
+    const encoded = performance.now()
+    await write(options.out, result, signal)
+    report(options, encoder, result, { load: loaded - started, encode: encoded - loaded })
+  } finally {
+    await encoder.dispose()
+  }
+}
+
+async function write(
+  file: string,
+  { embeddings, shape, attentionMask }: Encoded,
+  signal: AbortSignal,
+): Promise<void> {
+  const bytes = (array: Float32Array | Uint16Array | Int32Array): Uint8Array =>
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+  await writeSafetensors(
+    file,
+    [
+      { name: 'last_hidden_state', dtype: 'F32', shape, data: bytes(embeddings) },
+      { name: 'attention_mask', dtype: 'I32', shape: shape.slice(0, 2), data: bytes(attentionMask) },
+    ],
+    { signal },
+  )
+}
+
+function report(
+  options: Options,
+  encoder: TextEncoder,
+  { shape, truncated }: Encoded,
+  ms: { load: number; encode: number },
+): void {
+  const cut = truncated.flatMap((isCut, index) => (isCut ? [index] : []))
+  const sparsity = encoder.plan.sparsity(encoder.geometry)
+  if (options.json) {
+    printJson({
+      out: options.out,
+      shape,
+      truncated: cut,
+      device: encoder.device,
+      precision: encoder.precision,
+      sparsity,
+      memory: encoder.memory,
+      ms,
+    })
+    return
+  }
+  const { weights, workspace } = encoder.memory
+  const lines: [string, string][] = [
+    ['embeddings', `[${shape.join(', ')}] float32 in ${options.out}`],
+    [
+      'memory',
+      `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace (${encoder.precision}, ${encoder.device})`,
+    ],
+    ['sparsity', formatPercent(sparsity)],
+    ['time', `${ms.load.toFixed(0)} ms loading, ${ms.encode.toFixed(0)} ms encoding`],
+  ]
+  if (cut.length > 0) lines.push(['truncated', `prompts ${cut.map((index) => index + 1).join(', ')}`])
+  process.stdout.write(`${fields(lines)}\n`)
+}

@@ -1,0 +1,115 @@
+import type { Command } from 'commander'
+import pc from 'picocolors'
+import { openCheckpoint } from '../checkpoint/open.js'
+import type { Checkpoint } from '../checkpoint/types.js'
+import { resolvePlan } from '../encoder.js'
+import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
+import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
+import { fingerprint } from '../plan/fingerprint.js'
+import type { Plan } from '../plan/plan.js'
+import { strip } from '../plan/strip.js'
+import { action, modelCommand, printJson } from './command.js'
+import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
+
+interface Options {
+  model: string
+  textEncoder?: string
+  plan?: string
+  json?: true
+}
+
+/** Bytes of the checkpoint a plan reads, by kind. */
+interface CheckpointBytes {
+  attention: number
+  feedForward: number
+  embedding: number
+  /** Final norm and T5's shared bias table. */
+  other: number
+}
+
+export function inspectCommand(): Command {
+  return modelCommand('inspect', 'Show a model and what a plan makes of it, without loading weights')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ skrr inspect --model t5xxl_fp16.safetensors
+  $ skrr inspect --model t5-xxl/ --plan pixart-sigma-41.9 --json`,
+    )
+    .action(action(inspect))
+}
+
+async function inspect(options: Options): Promise<void> {
+  const checkpoint = await openCheckpoint(options.model, options)
+  const plan = await resolvePlan(options.plan, checkpoint)
+  const bytes = bytesByKind(checkpoint, plan)
+  const memory = estimateMemory(checkpoint, plan)
+  if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
+  else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
+}
+
+function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
+  const { geometry, tensors } = checkpoint
+  const sizeOf = (specs: readonly TensorSpec[]): number =>
+    specs.reduce((sum, { name }) => sum + (tensors.get(name)?.bytes ?? 0), 0)
+  const sizeOfSources = (attention: boolean): number =>
+    plan
+      .sources()
+      .filter((source) => isAttention(source) === attention)
+      .reduce((sum, source) => sum + sizeOf(subBlockTensors(geometry, source)), 0)
+  const fixed = fixedTensors(geometry)
+  return {
+    attention: sizeOfSources(true),
+    feedForward: sizeOfSources(false),
+    embedding: sizeOf(fixed.filter(({ role }) => role === 'embedding')),
+    other: sizeOf(fixed.filter(({ role }) => role !== 'embedding')),
+  }
+}
+
+const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): number =>
+  attention + feedForward + embedding + other
+
+function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: MemoryUse): unknown {
+  const { geometry } = checkpoint
+  return {
+    model: checkpoint.path,
+    fingerprint: fingerprint(geometry),
+    geometry,
+    dtypes: [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))],
+    tokenizer: checkpoint.tokenizerPath ?? null,
+    parameters: { dense: denseParameters(geometry), planned: plan.parameters(geometry) },
+    sparsity: plan.sparsity(geometry),
+    bytes: { ...bytes, total: sum(bytes) },
+    memory: { precision: resolvePrecision(checkpoint, undefined), ...memory },
+    plan: plan.toJSON(),
+  }
+}
+
+function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: MemoryUse): string {
+  const { geometry: g } = checkpoint
+  const dtypes = new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))
+  const form = g.gated ? `gated ${g.activation}` : g.activation
+  const lines = fields([
+    ['model', `${checkpoint.path} (${[...dtypes].join(', ')})`],
+    [
+      'geometry',
+      `${g.family}: ${g.blocks} blocks, width ${g.width}, ${g.heads} heads x ${g.headDim}, ff ${g.ff} ${form}`,
+    ],
+    ['vocabulary', g.vocab === 0 ? 'none: takes inputs_embeds only' : formatCount(g.vocab)],
+    ['tokenizer', checkpoint.tokenizerPath ?? 'none found beside the weights'],
+    ['parameters', `${formatCount(plan.parameters(g))} of ${formatCount(denseParameters(g))}`],
+    ['sparsity', formatPercent(plan.sparsity(g))],
+    [
+      'on disk',
+      `${formatBytes(sum(bytes))}: attention ${formatBytes(bytes.attention)}, feed-forward ${formatBytes(bytes.feedForward)}, ` +
+        `embedding ${formatBytes(bytes.embedding)}, other ${formatBytes(bytes.other)}`,
+    ],
+    [
+      'in memory',
+      `${formatBytes(memory.total)} as ${resolvePrecision(checkpoint, undefined)}: weights ${formatBytes(memory.weights)}, ` +
+        `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
+    ],
+  ])
+  const width = process.stdout.columns as number | undefined
+  return `${lines}\n\n${strip(plan, { color: pc.isColorSupported, ...(width !== undefined && { width }) })}`
+}

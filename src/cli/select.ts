@@ -1,0 +1,229 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { writeFileAtomically } from '../checkpoint/atomic.js'
+import { TextEncoder } from '../encoder.js'
+import { InputError } from '../errors.js'
+import type { Precision } from '../native.js'
+import { writePlan } from '../plan/file.js'
+import { strip } from '../plan/strip.js'
+import type { CalibrationInput } from '../select/calibration.js'
+import { selectPlan, type Selection } from '../select/index.js'
+import type { Metric } from '../select/measure.js'
+import { METHODS, type Method } from '../select/methods.js'
+import type { ReuseOrder } from '../select/reuse.js'
+import { weightBytes, type Target } from '../select/target.js'
+import { action, printJson, wholeNumber, type Run } from './command.js'
+import { readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
+import { SelectBar } from './select-bar.js'
+import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
+
+interface Options extends Omit<InputOptions, 'prompt'> {
+  model: string
+  textEncoder?: string
+  tokenizer?: string
+  null?: string
+  projection?: string
+  method: Method
+  beams?: number
+  dedup?: true
+  duplicates?: true
+  reuse?: boolean
+  reuseOrder: ReuseOrder
+  metric: Metric
+  precision?: Precision
+  threads?: number
+  maxTokens?: number
+  cacheBytes?: number
+  sparsity?: number
+  bytes?: number
+  skipCount?: number
+  out: string
+  trace?: string
+  resume?: true
+  json?: true
+}
+
+export function selectCommand(): Command {
+  return new Command('select')
+    .description('Choose a plan: which sub-blocks to skip and re-use, by their effect on calibration prompts')
+    .requiredOption('--model <path>', 'Hugging Face or diffusers folder, or a single .safetensors file')
+    .option('--text-encoder <folder>', 'which encoder of a diffusers folder, such as text_encoder_2')
+    .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder')
+    .option('--prompts <file>', 'calibration prompts, one a line (- is stdin)')
+    .option(
+      '--input-ids <file>',
+      'or safetensors with input_ids [prompts, tokens], optionally attention_mask',
+    )
+    .option('--inputs-embeds <file>', 'or safetensors with inputs_embeds [prompts, tokens, width]')
+    .option('--null <file>', 'safetensors with the null condition, named as above; default: the empty prompt')
+    .option('--projection <file>', "safetensors with the denoiser's module that takes the embedding")
+    .option('--sparsity <share>', 'target: at least this share of the parameters removed', share)
+    .option('--bytes <n>', 'target: at most n bytes of weights, token embedding included', wholeNumber(1))
+    .option('--skip-count <n>', 'target: n sub-blocks removed', wholeNumber(1))
+    .addOption(
+      new Option('--method <name>', 'how the plan is searched; paper is Skrr as published')
+        .choices(METHODS)
+        .default('skrr'),
+    )
+    .option('--beams <k>', 'beams of the search (default: 3)', wholeNumber(1))
+    .option('--dedup', 'beams are different sets (default, but not for paper)')
+    .option('--duplicates', 'beams may be permutations of one set (default for paper)')
+    .option('--reuse', 'Algorithm 2 after the skips (default for paper; skrr has its own)')
+    .option('--no-reuse', 'skip only')
+    .addOption(
+      new Option('--reuse-order <order>', 'order of Algorithm 2')
+        .choices(['pruned', 'ascending'])
+        .default('pruned'),
+    )
+    .addOption(new Option('--metric <name>', 'discrepancy').choices(['mse', 'cosine']).default('mse'))
+    .addOption(
+      new Option(
+        '--precision <name>',
+        'weights in memory; default: f32 for F32 checkpoints, else bf16',
+      ).choices(['f32', 'bf16']),
+    )
+    .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
+    .option('--cache-bytes <n>', 'most bytes of cached states (default: 1 GiB)', wholeNumber(0))
+    .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
+    .requiredOption('--out <file>', 'plan to write; the search keeps its journal beside it')
+    .option(
+      '--trace <file>',
+      'write everything that was measured; every expansion in full, which is more work',
+    )
+    .option('--resume', 'go on with the journal of a search that did not end')
+    .option('--json', 'print one JSON object on stdout, errors too')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ skrr select --model t5-xxl/ --prompts captions.txt --projection pixart.safetensors --sparsity 0.42 --out plan.json
+  $ skrr select --model t5-xxl/ --prompts captions.txt --method paper --skip-count 21 --out paper.json --trace trace.json
+  $ skrr encode --model t5-xxl/ --plan plan.json --prompt "a cat made of glass" --out cat.safetensors`,
+    )
+    .action(action(select))
+}
+
+async function select(options: Options, { signal }: Run): Promise<void> {
+  const started = performance.now()
+  const target = readTarget(options)
+  const calibration = await readCalibration(options)
+  const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
+  const bar = new SelectBar()
+  const { textEncoder, tokenizer, precision, threads } = options
+  const encoder = await TextEncoder.load(options.model, {
+    textEncoder,
+    tokenizer,
+    precision,
+    threads,
+    signal,
+  })
+  try {
+    const selection = await selectPlan(encoder, calibration, {
+      target,
+      method: options.method,
+      beams: options.beams,
+      dedup: readDedup(options),
+      reuse: options.reuse,
+      reuseOrder: options.reuseOrder,
+      metric: options.metric,
+      projection: options.projection,
+      null: nullCondition,
+      maxTokens: options.maxTokens,
+      cacheBytes: options.cacheBytes,
+      resume: options.resume,
+      fullTrace: options.trace !== undefined,
+      journal: `${options.out}.journal`,
+      signal,
+      onProgress: bar.update,
+      onResult: async ({ plan, trace }) => {
+        await writePlan(options.out, plan)
+        if (options.trace !== undefined) await writeJson(options.trace, trace)
+      },
+    }).finally(() => bar.stop())
+    report(options, encoder, selection, (performance.now() - started) / 1000)
+  } finally {
+    await encoder.dispose()
+  }
+}
+
+function readTarget({ sparsity, bytes, skipCount }: Options): Target {
+  const targets: Target[] = [
+    ...(sparsity === undefined ? [] : [{ sparsity }]),
+    ...(bytes === undefined ? [] : [{ bytes }]),
+    ...(skipCount === undefined ? [] : [{ skipCount }]),
+  ]
+  if (targets.length === 1) return targets[0]!
+  throw new InputError({
+    field: 'target',
+    found: targets.length === 0 ? 'none' : `${targets.length} of them`,
+    expected: 'one of --sparsity, --bytes, --skip-count',
+  })
+}
+
+function readDedup({ dedup, duplicates }: Options): boolean | undefined {
+  if (!(dedup && duplicates)) return duplicates ? false : dedup
+  throw new InputError({ field: 'beams', found: '--dedup and --duplicates', expected: 'one of them' })
+}
+
+async function readCalibration(options: Options): Promise<CalibrationInput> {
+  const input = await readInput(options)
+  return typeof input === 'string' ? [input] : input
+}
+
+/** Ids or embeddings, whichever the file has. */
+async function readNull(file: string): Promise<CalibrationInput> {
+  try {
+    return await readIds(file)
+  } catch (error) {
+    if (!(error instanceof InputError) || error.detail.field !== 'input_ids') throw error
+    return await readEmbeds(file)
+  }
+}
+
+const writeJson = (file: string, value: unknown): Promise<void> =>
+  writeFileAtomically(file, (handle) => handle.writeFile(`${JSON.stringify(value)}\n`))
+
+/** Beyond this factor the null condition is warned of: the paper's Fig. 4 shows what it does to images. */
+const NULL_NORM = 1.5
+
+function report(options: Options, encoder: TextEncoder, selection: Selection, seconds: number): void {
+  const { plan, D, relative, nullNorm, work } = selection
+  const { geometry, precision } = encoder
+  const sparsity = plan.sparsity(geometry)
+  const bytes = weightBytes(plan, geometry, precision)
+  if (options.json) {
+    const { out, trace, method } = options
+    printJson({ out, trace, method, sparsity, bytes, D, relative, nullNorm, work, seconds })
+  } else {
+    const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
+    process.stdout.write(
+      `${strip(plan, { color: process.stdout.isTTY, width: process.stdout.columns })}\n\n${fields([
+        ['plan', options.out],
+        ['sparsity', formatPercent(sparsity)],
+        ['weights', `${formatBytes(bytes)} in ${precision}, token embedding included`],
+        [
+          'D',
+          `${D.total.toPrecision(4)}: calibration ${D.calibration.toPrecision(4)}, null ${D.null.toPrecision(4)}`,
+        ],
+        [
+          'relative',
+          `calibration ${formatPercent(relative.calibration)}, null ${formatPercent(relative.null)}`,
+        ],
+        [
+          'work',
+          `${formatCount(work.executed)} sub-block executions x tokens, ${ratio} times fewer than naive`,
+        ],
+        ['time', `${seconds.toFixed(1)} s`],
+      ])}\n`,
+    )
+  }
+  if (nullNorm < NULL_NORM && nullNorm > 1 / NULL_NORM) return
+  process.stderr.write(
+    `warning: the null condition's norm is ${nullNorm.toPrecision(3)} times the dense encoder's; guided images suffer from that\n`,
+  )
+}
+
+function share(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && value > 0 && value < 1) return value
+  throw new InvalidArgumentError('Expected a number between 0 and 1.')
+}

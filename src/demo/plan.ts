@@ -1,0 +1,47 @@
+import { isAttention, subBlockCount, type Geometry } from '../geometry.js'
+import { fingerprint } from '../plan/fingerprint.js'
+import { Plan } from '../plan/plan.js'
+
+/** Half the strength of the residual that is missing: a neighbour at full strength is often worse than none. */
+const REUSE_SCALE = 0.5
+
+/**
+ * A plan of about `sparsity` for any geometry, by a rule and not by calibration: it shows what a plan of that size costs,
+ * not which one is good. Sub-blocks of every other block are dropped, then from the middle outwards, never those of
+ * the first and last block. Dropped attentions re-use the nearest one that runs; dropped feed-forwards are skipped.
+ */
+export function illustrativePlan(geometry: Geometry, sparsity: number): Plan {
+  const dropped: number[] = []
+  const distance = (): number => Math.abs(Plan.skip(geometry.blocks, dropped).sparsity(geometry) - sparsity)
+  for (const subBlock of dropOrder(geometry.blocks)) {
+    const before = distance()
+    dropped.push(subBlock)
+    if (distance() > before) dropped.pop()
+  }
+  const runs = (p: number): boolean => !dropped.includes(p)
+  const kept = [...Array(subBlockCount(geometry)).keys()].filter(runs)
+  const reuse = Object.fromEntries(
+    dropped.filter(isAttention).map((p) => [p, nearest(kept.filter(isAttention), p)]),
+  )
+  const { table } = Plan.skip(geometry.blocks, dropped, reuse)
+  return new Plan(table, {
+    scales: table.map((source, p) => (source === p ? 1 : REUSE_SCALE)),
+    fingerprint: fingerprint(geometry),
+    provenance: { method: 'illustrative: every other block, then from the middle; not calibrated' },
+  })
+}
+
+function dropOrder(blocks: number): number[] {
+  const inner = [...Array(blocks).keys()].slice(1, -1)
+  const middle = blocks / 2
+  const others = inner
+    .filter((block) => block % 2 === 1)
+    .sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle))
+  return [...inner.filter((block) => block % 2 === 0), ...others].flatMap((block) => [
+    2 * block,
+    2 * block + 1,
+  ])
+}
+
+const nearest = (candidates: readonly number[], p: number): number =>
+  candidates.reduce((best, candidate) => (Math.abs(candidate - p) < Math.abs(best - p) ? candidate : best))

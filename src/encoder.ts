@@ -1,0 +1,326 @@
+import { setMaxListeners } from 'node:events'
+import { openCheckpoint } from './checkpoint/open.js'
+import type { Checkpoint } from './checkpoint/types.js'
+import { packEmbeds, packMatrix, packTokens, type Masked, type Matrix, type PackedBatch } from './batch.js'
+import { InputError, SkrrError, TokenizerError } from './errors.js'
+import type { Geometry } from './geometry.js'
+import { estimateMemory, resolvePrecision, type EstimateOptions, type MemoryUse } from './memory.js'
+import { checkPlanFits, layerTable, nativeSpec } from './native-spec.js'
+import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
+import { native, runJob, type NativeEncoder, type OutputType, type Precision } from './native.js'
+import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
+import { loadPlan, readPlan } from './plan/file.js'
+import { Plan } from './plan/plan.js'
+import { microBatches } from './micro-batches.js'
+import { openTokenizer, tokenizeAll, type Tokenizer } from './tokenizer/index.js'
+
+export interface LoadOptions {
+  /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
+  plan?: Plan | string | undefined
+  /** `auto` takes the best device that works; only the CPU exists in this version. */
+  device?: 'auto' | 'cpu' | undefined
+  /** Weight format in memory. Default: f32 for float32 checkpoints, bf16 for all others. */
+  precision?: Precision | undefined
+  /** Threads of the CPU backend. Default: all this process may use. */
+  threads?: number | undefined
+  /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
+  tokenizer?: string | undefined
+  /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
+  textEncoder?: string | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface SetPlanOptions extends Pick<LoadOptions, 'signal' | 'onProgress'> {
+  /** Free the weights the new plan does not use, once the calls made before have ended. Default: keep them. */
+  release?: boolean | undefined
+}
+
+/** Bytes of the checkpoint read so far, of those the plan needs. */
+export interface LoadProgress {
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+/** Prompts; or ids; or rows that stand in for the embedded tokens (prompt weighting, other modalities). */
+export type EncoderInput =
+  | string
+  | readonly string[]
+  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
+  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
+
+export interface EncodeOptions {
+  /** Mask and length as this pipeline of diffusers has them. Default: `none`. Prompts only. */
+  pipeline?: PipelineName | undefined
+  /** Truncate prompts to this many tokens instead of the pipeline's number. */
+  maxTokens?: number | undefined
+  /** Element type of the result; bf16 and f16 come as their bits in a Uint16Array. Default: f32. */
+  output?: OutputType | undefined
+  /**
+   * Rows of masked tokens, where inputIds or inputsEmbeds come with a mask: `compute` gives what Hugging Face returns
+   * there, `zero` leaves them out of the computation. Default: compute.
+   */
+  masked?: Masked | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface Encoded {
+  /** [batch, tokens, width], row-major. */
+  readonly embeddings: Float32Array | Uint16Array
+  readonly shape: readonly [batch: number, tokens: number, width: number]
+  /** [batch, tokens]: as the pipeline hands it to its denoiser. */
+  readonly attentionMask: Int32Array
+  /** Per prompt: whether it was longer than the limit and lost its end. */
+  readonly truncated: readonly boolean[]
+}
+
+/**
+ * A T5-family text encoder under a plan.
+ *
+ * The path of a prompt: tokens (tokenizer/) -> packed rows (batch.ts) -> rows of the embedding table -> the layer table's
+ * sub-blocks in order -> final norm (engine/encoder.cpp) -> embeddings.
+ */
+export class TextEncoder {
+  #plan: Plan
+  readonly #disposing = new AbortController()
+  #disposed: Promise<number> | undefined
+  /** Calls of encode() that have not settled: their weights must stay. */
+  readonly #encoding = new Set<Promise<Encoded>>()
+  /** Plan switches happen one after the other. */
+  #switching: Promise<void> = Promise.resolve()
+
+  private constructor(
+    /** @internal */
+    readonly checkpoint: Checkpoint,
+    /** @internal The search of plans works on its states. */
+    readonly engine: NativeEncoder,
+    /** @internal */
+    readonly tokenizer: Tokenizer | undefined,
+    readonly precision: Precision,
+    plan: Plan,
+  ) {
+    this.#plan = plan
+    setMaxListeners(0, this.#disposing.signal) // every running call listens
+  }
+
+  /**
+   * Opens a checkpoint (Hugging Face or diffusers folder, or a single .safetensors) and loads what the plan uses.
+   * @throws CheckpointError, PlanError, TokenizerError; the signal's reason when aborted. Nothing stays loaded then.
+   */
+  static async load(path: string, given: LoadOptions = {}): Promise<TextEncoder> {
+    const options = checkOptions('load', given)
+    const { signal, onProgress, threads = 0 } = options
+    signal?.throwIfAborted()
+    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
+    const plan = await resolvePlan(options.plan, checkpoint)
+    const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
+    const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
+    const precision = resolvePrecision(checkpoint, options.precision)
+
+    const engine = await runJob([signal], (cancel) =>
+      native().open(nativeSpec(checkpoint), { precision, threads }, cancel),
+    )
+    const encoder = new TextEncoder(checkpoint, engine, tokenizer, precision, plan)
+    try {
+      await encoder.#load(plan, signal, onProgress)
+    } catch (error) {
+      await encoder.dispose()
+      throw error
+    }
+    return encoder
+  }
+
+  /** What load() would take, before anything is loaded. */
+  static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
+    const options = checkOptions('estimate', given)
+    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
+    const plan = await resolvePlan(options.plan, checkpoint)
+    return estimateMemory(checkpoint, plan, options)
+  }
+
+  get geometry(): Geometry {
+    return this.checkpoint.geometry
+  }
+
+  get plan(): Plan {
+    return this.#plan
+  }
+
+  get device(): 'cpu' {
+    return 'cpu'
+  }
+
+  /** Bytes held now, by kind. */
+  get memory(): MemoryUse {
+    const { weights, embedding, workspace } = this.#disposed
+      ? { weights: 0, embedding: 0, workspace: 0 }
+      : this.engine.memory()
+    return { weights, embedding, workspace, total: weights + embedding + workspace }
+  }
+
+  /**
+   * Runs under another plan from now on; calls made before keep theirs. Immediate where all its weights are loaded; what is
+   * missing is loaded. Weights the plan does not use stay for the next switch, unless `release` is set.
+   */
+  async setPlan(plan: Plan | string, options: SetPlanOptions = {}): Promise<void> {
+    const checked = checkOptions('setPlan', options)
+    const wanted = checkPlan(plan)
+    const turn = this.#switching.then(async () => {
+      await this.#switch(await resolvePlan(wanted, this.checkpoint), checked)
+    })
+    this.#switching = turn.catch(() => undefined)
+    await turn
+  }
+
+  async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
+    this.#check()
+    await this.#load(plan, signal, onProgress)
+    this.#plan = plan
+    if (!release) return
+    await Promise.allSettled(this.#encoding) // these run under the plan they began with
+    this.#check()
+    await this.engine.keepOnly(Int32Array.from(plan.sources()))
+  }
+
+  /**
+   * Embeddings of a batch. Calls may overlap; they run in the order they were made.
+   * @throws InputError, TokenizerError; ERR_DISPOSED; the signal's reason when aborted
+   */
+  async encode(input: EncoderInput, options: EncodeOptions = {}): Promise<Encoded> {
+    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#plan)
+    this.#encoding.add(call)
+    try {
+      return await call
+    } finally {
+      this.#encoding.delete(call)
+    }
+  }
+
+  async #encode(input: EncoderInput, options: EncodeOptions, plan: Plan): Promise<Encoded> {
+    this.#check()
+    const { batch, truncated } = await this.#pack(input, options)
+    const { width } = this.geometry
+    const type = options.output ?? 'f32'
+    const embeddings = resultArray([batch.rows, batch.tokens, width], type)
+    const { slots, scales } = layerTable(plan)
+    for (const part of microBatches(batch, width)) {
+      await runJob([options.signal, this.#disposing.signal], (cancel) =>
+        this.engine.encode(part, slots, scales, embeddings, type, cancel),
+      )
+    }
+    return {
+      embeddings,
+      shape: [batch.rows, batch.tokens, width],
+      attentionMask: batch.attentionMask,
+      truncated,
+    }
+  }
+
+  /**
+   * Ends work that runs or waits (it rejects with ERR_DISPOSED) and frees everything.
+   * @returns the bytes freed, the same promise for every call
+   */
+  dispose(): Promise<number> {
+    this.#disposing.abort(new SkrrError('ERR_DISPOSED', { message: 'the encoder was disposed' }))
+    this.#disposed ??= this.engine.dispose()
+    return this.#disposed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+
+  #check(): void {
+    this.#disposing.signal.throwIfAborted()
+  }
+
+  async #load(
+    plan: Plan,
+    signal?: AbortSignal,
+    onProgress?: (progress: LoadProgress) => void,
+  ): Promise<void> {
+    await runJob([signal, this.#disposing.signal], (cancel) =>
+      this.engine.load(Int32Array.from(plan.sources()), cancel, (doneBytes, totalBytes) =>
+        onProgress?.({ doneBytes, totalBytes }),
+      ),
+    )
+  }
+
+  async #pack(
+    input: EncoderInput,
+    options: EncodeOptions,
+  ): Promise<{ batch: PackedBatch; truncated: readonly boolean[] }> {
+    const masked = options.masked ?? 'compute'
+    if (typeof input === 'object' && 'inputIds' in input) {
+      const batch = packMatrix(input.inputIds, input.attentionMask, { masked, vocab: this.geometry.vocab })
+      return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
+    }
+    if (typeof input === 'object' && 'inputsEmbeds' in input) {
+      const batch = packEmbeds(input.inputsEmbeds, input.attentionMask, {
+        masked,
+        width: this.geometry.width,
+      })
+      return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
+    }
+    return await this.#packPrompts(typeof input === 'string' ? [input] : input, options)
+  }
+
+  async #packPrompts(
+    prompts: readonly string[],
+    { pipeline: name = 'none', maxTokens, signal }: EncodeOptions,
+  ): Promise<{ batch: PackedBatch; truncated: readonly boolean[] }> {
+    const preset = resolvePipeline(name)
+    const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
+    const tokenizer = this.#requireTokenizer()
+    const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
+    const { ids, truncated } = await tokenizeAll(tokenizer, texts, pipeline.maxTokens, signal)
+    return { batch: packTokens(ids, pipeline, tokenizer.padId, this.geometry.vocab), truncated }
+  }
+
+  #requireTokenizer(): Tokenizer {
+    if (this.tokenizer) {
+      checkVocabulary(this.tokenizer, this.checkpoint)
+      return this.tokenizer
+    }
+    throw new TokenizerError({
+      file: this.checkpoint.path,
+      found: 'no tokenizer.json or spiece.model beside the weights',
+      expected: 'one, to encode prompts',
+      hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
+    })
+  }
+}
+
+/** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
+function checkVocabulary(tokenizer: Tokenizer, { path, geometry }: Checkpoint): void {
+  if (geometry.vocab === 0 || tokenizer.vocab <= geometry.vocab) return
+  throw new TokenizerError({
+    file: tokenizer.file,
+    found: `${tokenizer.vocab} ids`,
+    expected: `at most ${geometry.vocab}, the rows of the token embedding of ${path}`,
+    hint: 'It belongs to another model',
+  })
+}
+
+/** [batch, tokens, width], zeros. */
+function resultArray(shape: readonly number[], type: OutputType): Float32Array | Uint16Array {
+  const elements = shape.reduce((product, n) => product * n, 1)
+  try {
+    return type === 'f32' ? new Float32Array(elements) : new Uint16Array(elements)
+  } catch (cause) {
+    const found = `a result of [${shape.join(', ')}]`
+    throw new InputError({ field: 'batch', found, expected: 'one that fits in memory' }, { cause })
+  }
+}
+
+/** The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model. */
+export async function resolvePlan(plan: Plan | string | undefined, checkpoint: Checkpoint): Promise<Plan> {
+  const { geometry, planPath } = checkpoint
+  let resolved: Plan
+  if (plan instanceof Plan) resolved = plan
+  else if (plan !== undefined) resolved = await loadPlan(plan, geometry)
+  else if (planPath !== undefined) resolved = await readPlan(planPath)
+  else resolved = Plan.dense(geometry.blocks)
+  checkPlanFits(resolved, checkpoint)
+  return resolved
+}

@@ -1,0 +1,67 @@
+import { PlanError } from './errors.js'
+import type { Checkpoint, TensorRef } from './checkpoint/types.js'
+import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from './geometry.js'
+import type { NativeSpec, NativeTensor } from './native.js'
+import type { Plan } from './plan/plan.js'
+
+/** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
+export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
+  const { geometry, tensors } = checkpoint
+  const files = [...new Set([...tensors.values()].map((tensor) => tensor.file))]
+  const locate = (specs: readonly TensorSpec[]): Record<string, NativeTensor> => {
+    const byRole: Record<string, NativeTensor> = {}
+    for (const { role, name } of specs) {
+      const tensor = tensors.get(name)
+      if (tensor) byRole[role] = nativeTensor(tensor, files.indexOf(tensor.file))
+    }
+    return byRole
+  }
+  return {
+    geometry,
+    files,
+    fixed: locate(fixedTensors(geometry)),
+    subBlocks: Array.from({ length: subBlockCount(geometry) }, (_, s) =>
+      locate(subBlockTensors(geometry, s)),
+    ),
+  }
+}
+
+function nativeTensor(tensor: TensorRef, file: number): NativeTensor {
+  const [first = 1, second] = tensor.shape
+  return {
+    name: `${tensor.file}: ${tensor.name}`,
+    file,
+    offset: tensor.offset,
+    dtype: tensor.dtype,
+    rows: second === undefined ? 1 : first,
+    columns: second ?? first,
+    scale: tensor.scale ?? 1,
+  }
+}
+
+/** @throws PlanError where the plan does not fit the model, or needs weights that an exported checkpoint left out */
+export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
+  plan.validate(checkpoint.geometry)
+  for (const source of plan.sources()) {
+    const missing = subBlockTensors(checkpoint.geometry, source).find(
+      ({ name }) => !checkpoint.tensors.has(name),
+    )
+    if (missing) {
+      throw new PlanError({
+        file: checkpoint.path,
+        field: `sub-block ${source}`,
+        found: 'no weights: the checkpoint was exported under a plan without it',
+        expected: 'every source of the plan',
+        hint: 'Use the full checkpoint, or the plan in its skrr-plan.json',
+      })
+    }
+  }
+}
+
+/** The layer table as the engine reads it: slots[p] is the sub-block whose weights run at p, -1 where p is skipped. */
+export function layerTable(plan: Plan): { slots: Int32Array; scales: Float32Array } {
+  return {
+    slots: Int32Array.from(plan.table, (source) => source ?? -1),
+    scales: Float32Array.from(plan.scales),
+  }
+}

@@ -1,0 +1,236 @@
+import { createRequire } from 'node:module'
+import { existsSync, readdirSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from './errors.js'
+import type { Geometry } from './geometry.js'
+
+/**
+ * The one file that touches the .node binary: finds it, types its surface, turns its errors into ours.
+ * The surface is binding/*.h; values are checked before they come here, the binding checks types and sizes again.
+ */
+
+/** Where one tensor lies; `file` is an index into NativeSpec.files. A vector [n] is one row of n columns. */
+export interface NativeTensor {
+  name: string
+  file: number
+  offset: number
+  dtype: string
+  rows: number
+  columns: number
+  scale: number
+}
+
+export interface NativeSpec {
+  geometry: Geometry
+  files: string[]
+  fixed: Record<string, NativeTensor>
+  /** By role; an empty object for a sub-block the checkpoint does not hold. */
+  subBlocks: Record<string, NativeTensor>[]
+}
+
+export interface NativeOptions {
+  precision: Precision
+  /** 0: all this process may use. */
+  threads: number
+}
+
+/** Weight format in memory. Activations and sums are float32 in both. */
+export type Precision = 'f32' | 'bf16'
+export type OutputType = 'f32' | 'bf16' | 'f16'
+
+/** Packed sequences, see engine/batch.h. One of ids and embeds. */
+export interface NativeBatch {
+  starts: Int32Array
+  positions: Int32Array
+  visible: Uint8Array
+  outputRows: Int32Array
+  ids?: Int32Array | undefined
+  embeds?: Float32Array | undefined
+}
+
+export interface NativeEncoder {
+  load(subBlocks: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
+  keepOnly(subBlocks: Int32Array): Promise<void>
+  encode(
+    batch: NativeBatch,
+    slots: Int32Array,
+    scales: Float32Array,
+    output: Float32Array | Uint16Array,
+    type: OutputType,
+    cancel: CancelToken,
+  ): Promise<void>
+  memory(): { weights: number; embedding: number; workspace: number }
+  dispose(): Promise<number>
+
+  // For the search of plans. States are immutable: advance() makes new ones. All handles should be disposed.
+  begin(batch: NativeBatch, cancel: CancelToken): Promise<NativeStates>
+  /** A copy of `states` after positions [from, to) of the table. */
+  advance(
+    states: NativeStates,
+    slots: Int32Array,
+    scales: Float32Array,
+    from: number,
+    to: number,
+    cancel: CancelToken,
+  ): Promise<NativeStates>
+  loadProjection(layers: NativeProjectionLayer[]): Promise<NativeProjection>
+  /** Final norm, then the projection where there is one. */
+  features(
+    states: NativeStates,
+    projection: NativeProjection | undefined,
+    cancel: CancelToken,
+  ): Promise<NativeFeatures>
+  /** Runs positions [from, end) on a copy and compares its features with the reference's. */
+  measure(
+    states: NativeStates,
+    slots: Int32Array,
+    scales: Float32Array,
+    from: number,
+    projection: NativeProjection | undefined,
+    reference: NativeFeatures,
+    cancel: CancelToken,
+  ): Promise<NativeComparison>
+  /** Of the residual streams themselves, not normed. */
+  compareStates(a: NativeStates, b: NativeStates): Promise<NativeComparison>
+  compareFeatures(a: NativeFeatures, b: NativeFeatures): Promise<NativeComparison>
+}
+
+/** Something that lives on the device until it is disposed (or collected). */
+export interface NativeHandle {
+  readonly bytes: number
+  dispose(): void
+}
+export interface NativeStates extends NativeHandle {
+  readonly kind?: 'states'
+}
+export interface NativeFeatures extends NativeHandle {
+  readonly kind?: 'features'
+}
+export interface NativeProjection extends NativeHandle {
+  readonly kind?: 'projection'
+}
+
+/** y = W x + b, W [rows, columns] row-major; GELU(tanh) between two layers. */
+export interface NativeProjectionLayer {
+  weight: Float32Array
+  bias?: Float32Array | undefined
+  rows: number
+  columns: number
+}
+
+/**
+ * [sequences, 4], sums over a sequence's tokens in double: squared error over tokens and features, cosines of tokens,
+ * squares of a, squares of b.
+ */
+export type NativeComparison = Float64Array
+
+export type NativeProgress = (doneBytes: number, totalBytes: number) => void
+
+export interface CancelToken {
+  cancel(): void
+}
+
+interface Binding {
+  CancelToken: new () => CancelToken
+  open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
+  estimate(
+    geometry: Geometry,
+    subBlocks: Int32Array,
+    options: NativeOptions,
+    tokens: number,
+    longest: number,
+  ): { weights: number; workspace: number }
+  describe(): { isa: string; threads: number }
+}
+
+let binding: Binding | undefined
+
+/** The addon, loaded at first use. @throws SkrrError ERR_DEVICE that says what is missing and what to do */
+export function native(): Binding {
+  binding ??= loadBinding()
+  return binding
+}
+
+/** SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
+function loadBinding(): Binding {
+  const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')
+  const here = `${process.platform}-${process.arch}`
+  const { SKRR_ADDON } = process.env
+  const file = SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+  if (!existsSync(file)) {
+    const others = existsSync(prebuilds) ? readdirSync(prebuilds).join(', ') : ''
+    throw new SkrrError('ERR_DEVICE', {
+      file,
+      found: others === '' ? 'no native addon' : `addons for ${others} only`,
+      expected: `the one for ${here}`,
+      hint: 'Run `npm run build` in a checkout of skrr (needs g++, and cmake or npm with node-gyp)',
+    })
+  }
+  try {
+    return createRequire(import.meta.url)(file) as Binding
+  } catch (cause) {
+    throw new SkrrError(
+      'ERR_DEVICE',
+      {
+        file,
+        message: `cannot be loaded: ${(cause as Error).message}`,
+        hint: 'It was built for another system or is damaged. Run `npm run build` in a checkout of skrr',
+      },
+      { cause },
+    )
+  }
+}
+
+/** Calls that can fail in the engine: its errors carry our codes. */
+export function callNative<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+/**
+ * Runs a job of the engine under abort signals. The promise rejects with the signal's reason at once when one aborts;
+ * the job itself stops at its next poll, and whatever it was writing to is never handed out.
+ */
+export async function runJob<T>(
+  signals: readonly (AbortSignal | undefined)[],
+  start: (cancel: CancelToken) => Promise<T>,
+): Promise<T> {
+  const active = signals.filter((signal) => signal !== undefined)
+  for (const signal of active) signal.throwIfAborted()
+  const cancel = new (native().CancelToken)()
+  const job = callNative(() => start(cancel))
+  let abort: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => {
+      cancel.cancel()
+      const signal = active.find((candidate) => candidate.aborted)
+      reject(signal?.reason as Error)
+    }
+  })
+  for (const signal of active) signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([job, aborted])
+  } catch (error) {
+    throw fromNative(error)
+  } finally {
+    for (const signal of active) signal.removeEventListener('abort', abort)
+    job.catch(() => undefined) // a job that lost the race has no other listener
+  }
+}
+
+/** The class of each code the engine uses; the rest are plain SkrrErrors. */
+const CLASSES = { ERR_CHECKPOINT: CheckpointError, ERR_PLAN: PlanError, ERR_INPUT: InputError }
+const PLAIN: readonly ErrorCode[] = ['ERR_DEVICE', 'ERR_ENGINE', 'ERR_DISPOSED']
+
+function fromNative(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SkrrError) return error
+  const { code } = error as NodeJS.ErrnoException
+  const detail = { message: error.message }
+  if (code !== undefined && code in CLASSES) return new CLASSES[code as keyof typeof CLASSES](detail)
+  const plain = PLAIN.find((known) => known === code)
+  return plain === undefined ? error : new SkrrError(plain, detail)
+}

@@ -1,0 +1,241 @@
+import { TextEncoder } from '../encoder.js'
+import { denseParameters, fixedParameters, subBlockCount } from '../geometry.js'
+import { checkPlanFits } from '../native-spec.js'
+import { native, runJob, type NativeProjectionLayer } from '../native.js'
+import { fingerprint } from '../plan/fingerprint.js'
+import { Plan } from '../plan/plan.js'
+import { chunksOf, packCalibration, packNull, type CalibrationInput, type Chunk } from './calibration.js'
+import { calibrationIdentity, modelIdentity } from './identity.js'
+import { Journal } from './journal.js'
+import { Evaluator, type Discrepancy, type Work } from './measure.js'
+import {
+  beamMethod,
+  shortGptMethod,
+  skrrMethod,
+  type Chosen,
+  type MethodOptions,
+  type MethodProgress,
+} from './methods.js'
+import { readProjection } from './projection.js'
+import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
+import { targetReached } from './target.js'
+import type { Trace } from './trace.js'
+
+export interface Selection {
+  readonly plan: Plan
+  readonly D: Discrepancy
+  /** The terms of D over the mean squares of the dense features they compare with (metric mse). */
+  readonly relative: Omit<Discrepancy, 'total'>
+  /** Norm of the null condition's features over the dense encoder's. Far from 1 ruins images, whatever D says. */
+  readonly nullNorm: number
+  readonly work: Work
+  /** Bytes of cached states at most. */
+  readonly cachePeak: number
+  readonly trace: Trace
+}
+
+export type { SelectOptions, SelectProgress } from './settings.js'
+export type { CalibrationInput } from './calibration.js'
+export type { Target } from './target.js'
+export type { Method } from './methods.js'
+export type { Trace } from './trace.js'
+export type { Discrepancy, Work } from './measure.js'
+
+/** What a search works on. */
+interface Subject {
+  readonly encoder: TextEncoder
+  readonly chunks: readonly Chunk[]
+  readonly projection: readonly NativeProjectionLayer[] | undefined
+  readonly journal: Journal | undefined
+}
+
+/**
+ * Chooses a plan: which sub-blocks of the encoder to skip and which to re-use in their place, so that the embeddings of the
+ * calibration set and of the null condition stay as near the dense encoder's as they can. The encoder's own plan stays what it is.
+ * @throws InputError; PlanError for a checkpoint without all weights; OutputError for a journal; the signal's reason
+ */
+export async function selectPlan(
+  encoder: TextEncoder,
+  calibration: CalibrationInput,
+  options: SelectOptions & {
+    /** Puts the result where it stays, before the journal is deleted: what fails here is repeated by `resume`. */
+    readonly onResult?: (selection: Selection) => Promise<void>
+  },
+): Promise<Selection> {
+  const { geometry, engine } = encoder
+  checkPlanFits(Plan.dense(geometry.blocks), encoder.checkpoint)
+  const settings = resolveSettings(options)
+  const reached = targetReached(options.target, geometry, encoder.precision)
+  const projection =
+    typeof options.projection === 'string'
+      ? await readProjection(options.projection, geometry.width)
+      : options.projection
+  const chunks = await chunksFor(encoder, calibration, options)
+  const journal = await openJournal({ encoder, chunks, projection }, options, settings)
+  try {
+    const all = Int32Array.from(Array(subBlockCount(geometry)).keys())
+    await runJob([options.signal], (cancel) => engine.load(all, cancel))
+    const selection = await search({ encoder, chunks, projection, journal }, options, settings, reached)
+    await options.onResult?.(selection)
+    await journal?.remove()
+    return selection
+  } catch (error) {
+    await journal?.close()
+    throw error
+  } finally {
+    // an encoder that was disposed meanwhile has nothing left to unload
+    await engine.keepOnly(Int32Array.from(encoder.plan.sources())).catch(() => undefined)
+  }
+}
+
+async function chunksFor(
+  encoder: TextEncoder,
+  calibration: CalibrationInput,
+  options: SelectOptions,
+): Promise<Chunk[]> {
+  const { geometry, tokenizer } = encoder
+  const { maxTokens = 512, signal, chunkTokens } = options
+  const packing = { geometry, tokenizer, maxTokens, signal }
+  return [
+    ...chunksOf(await packCalibration(calibration, packing), geometry.width, false, chunkTokens),
+    ...chunksOf(await packNull(options.null, packing), geometry.width, true, chunkTokens),
+  ]
+}
+
+async function openJournal(
+  { encoder, chunks, projection }: Omit<Subject, 'journal'>,
+  options: SelectOptions,
+  settings: Settings,
+): Promise<Journal | undefined> {
+  if (options.journal === undefined) return undefined
+  const { precision, checkpoint } = encoder
+  // the instruction set too: it rounds in its own way, and a search goes on with the same measurements or not at all
+  const { isa } = native().describe()
+  const subject = {
+    model: await modelIdentity(checkpoint),
+    calibration: calibrationIdentity(chunks, projection),
+    options: JSON.stringify({ ...settings, target: options.target, precision, isa }),
+  }
+  return Journal.open(options.journal, subject, chunks.length, options.resume ?? false)
+}
+
+async function search(
+  { encoder, chunks, projection, journal }: Subject,
+  options: SelectOptions,
+  settings: Settings,
+  reached: MethodOptions['reached'],
+): Promise<Selection> {
+  const { engine, geometry } = encoder
+  const { cacheBytes, signal } = options
+  const dense = Plan.dense(geometry.blocks)
+  const none: Work = { executed: 0, naive: 0 }
+  options.onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: none })
+
+  const common = { engine, geometry, metric: settings.metric, cacheBytes, signal }
+  const evaluators: Evaluator[] = []
+  const evaluate = async (
+    name: string,
+    measured: Pick<Subject, 'chunks' | 'projection'>,
+  ): Promise<Evaluator> => {
+    const evaluator = await Evaluator.create({ ...common, ...measured, memo: journal?.memo(name) })
+    evaluators.push(evaluator)
+    return evaluator
+  }
+  const work = (): Work => evaluators.map((evaluator) => evaluator.work).reduce(sum, none)
+  const methodOptions: MethodOptions = {
+    ...settings,
+    reached,
+    signal,
+    all: options.fullTrace ?? false,
+    onProgress: (progress) =>
+      options.onProgress?.({ ...progress, fraction: fractionOf(progress, encoder, options), work: work() }),
+  }
+  try {
+    const judge = await evaluate('D', { chunks, projection })
+    let chosen: Chosen
+    if (settings.method === 'skrr') chosen = await skrrMethod(judge, methodOptions)
+    else if (settings.method === 'paper') chosen = await beamMethod(judge, methodOptions)
+    else if (settings.method === 'shortgpt') chosen = await shortGptMethod(engine, judge, methodOptions)
+    else {
+      const prompts = chunks.filter(({ isNull }) => !isNull)
+      const output = await evaluate('output', { chunks: prompts, projection: undefined })
+      chosen = await beamMethod(judge, methodOptions, output)
+    }
+    return await conclude(judge, chosen, options, settings, work)
+  } finally {
+    for (const evaluator of evaluators) evaluator.dispose()
+  }
+}
+
+async function conclude(
+  judge: Evaluator,
+  chosen: Chosen,
+  options: SelectOptions,
+  settings: Settings,
+  work: () => Work,
+): Promise<Selection> {
+  const { geometry, chunks } = judge
+  const searched = work()
+  const D = await judge.discrepancy(chosen.plan)
+  const norms = await judge.norms(chosen.plan)
+  const { method, metric, beams, dedup, reuse, reuseOrder } = settings
+  const projection = options.projection !== undefined
+  // what the plan was chosen by, and nothing that another run of the same search would write otherwise
+  const plan = new Plan(chosen.plan.table, {
+    scales: chosen.plan.scales,
+    fingerprint: fingerprint(geometry),
+    provenance: {
+      method,
+      target: { ...options.target },
+      metric,
+      projection,
+      ...(method !== 'shortgpt' && { beams, dedup }),
+      ...(method !== 'skrr' && { reuse: reuse ? reuseOrder : 'none' }),
+      tokens: chunks.reduce((total, { tokens }) => total + tokens, 0),
+      skips: chosen.skips,
+      D: { ...D },
+    },
+  })
+  return {
+    plan,
+    D,
+    relative: {
+      calibration: D.calibration / norms.calibration.dense,
+      null: D.null / norms.null.dense,
+    },
+    nullNorm: Math.sqrt(norms.null.squares / norms.null.dense),
+    work: searched,
+    cachePeak: judge.memory.cachePeak,
+    trace: {
+      method,
+      metric,
+      projection,
+      ...chosen.trace,
+      D: D.total,
+      D_calibration: D.calibration,
+      D_null: D.null,
+      work: searched,
+    },
+  }
+}
+
+const sum = (a: Work, b: Work): Work => ({
+  executed: a.executed + b.executed,
+  naive: a.naive + b.naive,
+})
+
+/** Steps done of those it will take, the average sub-block's weight assumed of those to come. */
+function fractionOf(
+  { phase, step, plan }: MethodProgress,
+  { geometry, precision }: TextEncoder,
+  { target }: SelectOptions,
+): number | undefined {
+  if (phase === 'refine') return undefined
+  if (phase === 'reuse') return Math.min(1, step / Math.max(1, plan.skipped().length + step))
+  if ('skipCount' in target) return Math.min(1, step / target.skipCount)
+  const dense = denseParameters(geometry)
+  const average = (dense - fixedParameters(geometry)) / subBlockCount(geometry)
+  const bytesEach = precision === 'f32' ? 4 : 2
+  const remove = 'sparsity' in target ? target.sparsity * dense : dense - target.bytes / bytesEach
+  return Math.min(1, step / Math.max(1, Math.ceil(remove / average)))
+}

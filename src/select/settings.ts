@@ -1,0 +1,92 @@
+import { InputError } from '../errors.js'
+import type { CalibrationInput } from './calibration.js'
+import type { Metric, Work, Discrepancy } from './measure.js'
+import { METHODS, type Method, type MethodProgress } from './methods.js'
+import type { NativeProjectionLayer } from '../native.js'
+import type { Plan } from '../plan/plan.js'
+import type { ReuseOrder } from './reuse.js'
+import type { Target } from './target.js'
+
+export interface SelectOptions {
+  readonly target: Target
+  /** Default: skrr, the best of them at equal bytes; `paper` is Skrr exactly as published. See docs/selection.md. */
+  readonly method?: Method | undefined
+  /** Beams of Algorithm 1. Default: 3; FinerCut has one. */
+  readonly beams?: number | undefined
+  /** Beams are different sets, not permutations of one. Default: true, but false for `paper`. */
+  readonly dedup?: boolean | undefined
+  /** Algorithm 2 after the skips. Default: true for `paper`, false for the baselines; skrr has its own search. */
+  readonly reuse?: boolean | undefined
+  /** Default: pruned. */
+  readonly reuseOrder?: ReuseOrder | undefined
+  /** Default: mse. */
+  readonly metric?: Metric | undefined
+  /** The denoiser's module that takes the embedding: a safetensors file or its layers. Default: none. */
+  readonly projection?: string | readonly NativeProjectionLayer[] | undefined
+  /** The null condition of classifier-free guidance. Default: the empty prompt. */
+  readonly null?: CalibrationInput | undefined
+  /** Longest prompt, in tokens. Default: 512. */
+  readonly maxTokens?: number | undefined
+  /** Tokens measured at once. Default: a 32nd of the set, at most 256; finer gives up bad plans earlier. */
+  readonly chunkTokens?: number | undefined
+  /** Most bytes of cached states on the device, beside the embedded set and its dense features. Default: 1 GiB. */
+  readonly cacheBytes?: number | undefined
+  /** Measure every expansion in full, so that the trace has all of them. Default: false, which is less work. */
+  readonly fullTrace?: boolean | undefined
+  /** File to note measurements in as they are made; deleted at the end, after `onResult`. */
+  readonly journal?: string | undefined
+  /** Go on from the journal, where it is there. */
+  readonly resume?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: SelectProgress) => void) | undefined
+}
+
+export interface SelectProgress {
+  readonly phase: 'dense' | MethodProgress['phase']
+  /** Of the phase, 0 to 1; undefined for the local search, which has no known end. */
+  readonly fraction: number | undefined
+  /** Best plan so far and its D. */
+  readonly plan: Plan
+  readonly D: Discrepancy | undefined
+  readonly work: Work
+}
+
+/** What decides the outcome, defaults filled in. */
+export interface Settings {
+  readonly method: Method
+  readonly beams: number
+  readonly dedup: boolean
+  readonly reuse: boolean
+  readonly reuseOrder: ReuseOrder
+  readonly metric: Metric
+}
+
+const BASELINES: readonly Method[] = ['finercut', 'shortgpt']
+const MOST_BEAMS = 64
+
+/** @throws InputError */
+export function resolveSettings(options: SelectOptions): Settings {
+  const method = oneOf('method', options.method ?? 'skrr', METHODS)
+  const beams = method === 'finercut' ? 1 : (options.beams ?? 3)
+  if (!Number.isInteger(beams) || beams < 1 || beams > MOST_BEAMS) {
+    throw new InputError({
+      field: 'beams',
+      found: String(beams),
+      expected: `a whole number of 1 to ${MOST_BEAMS}`,
+    })
+  }
+  return {
+    method,
+    beams,
+    dedup: options.dedup ?? method !== 'paper',
+    reuse: options.reuse ?? !BASELINES.includes(method),
+    reuseOrder: oneOf('reuseOrder', options.reuseOrder ?? 'pruned', ['pruned', 'ascending'] as const),
+    metric: oneOf('metric', options.metric ?? 'mse', ['mse', 'cosine'] as const),
+  }
+}
+
+function oneOf<T extends string>(field: string, found: string, choices: readonly T[]): T {
+  const choice = choices.find((name) => name === found)
+  if (choice !== undefined) return choice
+  throw new InputError({ field, found: JSON.stringify(found), expected: choices.join(', ') })
+}

@@ -1,0 +1,51 @@
+import { InputError } from '../errors.js'
+import { denseParameters, fixedParameters, subBlockCount, type Geometry } from '../geometry.js'
+import type { Precision } from '../native.js'
+import { Plan } from '../plan/plan.js'
+
+/** How much is to be removed: at least this sparsity, down to these bytes of weights, or this many sub-blocks. */
+export type Target =
+  { readonly sparsity: number } | { readonly bytes: number } | { readonly skipCount: number }
+
+const BYTES = { f32: 4, bf16: 2 }
+
+/** Bytes of the weights a plan keeps, token embedding included, at the precision they are held in. */
+export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision): number =>
+  plan.parameters(geometry) * BYTES[precision]
+
+/** Tests whether a set of skipped sub-blocks reaches the target. @throws InputError where none can */
+export function targetReached(
+  target: Target,
+  geometry: Geometry,
+  precision: Precision,
+): (skips: readonly number[]) => boolean {
+  const { blocks } = geometry
+  const plan = (skips: readonly number[]): Plan => Plan.skip(blocks, skips)
+  if ('skipCount' in target) {
+    const { skipCount } = target
+    if (!Number.isInteger(skipCount) || skipCount < 1 || skipCount > subBlockCount(geometry)) {
+      throw outOfRange('skipCount', skipCount, `a whole number of 1 to ${subBlockCount(geometry)}`)
+    }
+    return (skips) => skips.length >= skipCount
+  }
+  if ('sparsity' in target) {
+    const { sparsity } = target
+    const most = 1 - fixedParameters(geometry) / denseParameters(geometry)
+    if (!(sparsity > 0 && sparsity <= most)) {
+      const why = 'what lies outside the sub-blocks (the token embedding above all) always stays'
+      throw outOfRange('sparsity', sparsity, `above 0 and at most ${most.toFixed(4)}: ${why}`)
+    }
+    return (skips) => plan(skips).sparsity(geometry) >= sparsity
+  }
+  const { bytes } = target
+  const least = fixedParameters(geometry) * BYTES[precision]
+  const most = denseParameters(geometry) * BYTES[precision]
+  if (!(bytes >= least && bytes < most)) {
+    const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
+    throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)
+  }
+  return (skips) => weightBytes(plan(skips), geometry, precision) <= bytes
+}
+
+const outOfRange = (field: string, found: number, expected: string): InputError =>
+  new InputError({ field: `target.${field}`, found: String(found), expected })

@@ -1,0 +1,57 @@
+import { isAttention } from '../geometry.js'
+import { Plan } from '../plan/plan.js'
+import { improve, type Standing } from './local-search.js'
+import type { Evaluator } from './measure.js'
+
+/** Residual scales tried for a sub-block that re-uses another's weights: at full strength it is often worse than skipping. */
+export const REUSE_SCALES = [0.25, 0.5, 0.75, 1] as const
+
+/** The plan with another source and residual scale at one position. */
+export function rewired(plan: Plan, position: number, source: number | null, scale = 1): Plan {
+  return new Plan(plan.table.with(position, source), { scales: plan.scales.with(position, scale) })
+}
+
+/** Ways to fill a position whose own weights are not loaded: nothing, or any loaded sub-block of its type, damped or not. */
+export function fillings(plan: Plan, position: number, loaded: readonly number[]): Plan[] {
+  const sources = loaded.filter((s) => s !== position && isAttention(s) === isAttention(position))
+  return [
+    rewired(plan, position, null),
+    ...sources.flatMap((s) => REUSE_SCALES.map((scale) => rewired(plan, position, s, scale))),
+  ]
+}
+
+/** Each position without weights of its own in turn: its best filling, where that lowers D. */
+export async function refill(
+  evaluator: Evaluator,
+  start: Standing,
+  loaded: readonly number[],
+): Promise<Standing> {
+  let standing = start
+  for (const position of standing.plan.table.keys()) {
+    if (loaded.includes(position)) continue
+    evaluator.retain([standing.plan])
+    standing = await improve(evaluator, standing, fillings(standing.plan, position, loaded))
+  }
+  return standing
+}
+
+/** Each residual scale in turn, kept sub-blocks' too: a step up or down of `step`, where that lowers D. */
+export async function tuneScales(evaluator: Evaluator, start: Standing, step: number): Promise<Standing> {
+  let standing = start
+  for (const [position, source] of standing.plan.table.entries()) {
+    if (source === null) continue
+    for (const direction of [step, -step]) {
+      let before: Standing
+      do {
+        before = standing
+        evaluator.retain([standing.plan])
+        const scale = round(standing.plan.scales[position]! + direction)
+        standing = await improve(evaluator, before, [rewired(before.plan, position, source, scale)])
+      } while (standing !== before)
+    }
+  }
+  return standing
+}
+
+/** Scales are multiples of small powers of two: exact in float32, and the same after any number of steps. */
+const round = (scale: number): number => Math.round(scale * 1024) / 1024

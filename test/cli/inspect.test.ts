@@ -1,0 +1,96 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { denseParameters, openCheckpoint, Plan, TextEncoder, type Geometry } from '../../src/index.js'
+import { promptModel, temporaryFolder } from '../checkpoint/helpers.js'
+import { golden } from '../golden.js'
+import { skrr, skrrJson } from './run.js'
+
+/** `skrr inspect`: what a model is and what a plan makes of it, from its headers alone. */
+
+interface Summary {
+  model: string
+  fingerprint: string
+  geometry: Geometry
+  dtypes: string[]
+  tokenizer: string | null
+  parameters: { dense: number; planned: number }
+  sparsity: number
+  bytes: { attention: number; feedForward: number; embedding: number; other: number; total: number }
+  memory: { precision: string; weights: number; embedding: number; workspace: number; total: number }
+  plan: { format: string; version: number; table: (number | null)[] }
+}
+
+const V11 = golden('t5-tiny-v11')
+
+describe('skrr inspect --json', () => {
+  it('shows geometry, parameters, bytes by kind and memory', async () => {
+    const { geometry } = await openCheckpoint(V11)
+    const summary = await skrrJson<Summary>(['inspect', '--model', V11])
+    expect(summary).toMatchObject({
+      model: V11,
+      geometry,
+      dtypes: ['F32'],
+      tokenizer: null,
+      parameters: { dense: denseParameters(geometry), planned: denseParameters(geometry) },
+      sparsity: 0,
+      plan: { format: 'skrr-plan', version: 1, table: Plan.dense(6).table },
+    })
+    const { attention, feedForward, embedding, other, total } = summary.bytes
+    expect(attention + feedForward + embedding + other).toBe(total)
+    expect(total).toBe(4 * denseParameters(geometry))
+    expect(summary.memory).toMatchObject({ precision: 'f32', ...(await TextEncoder.estimate(V11)) })
+  })
+
+  it('under a plan counts what the plan loads', async () => {
+    const file = join(await temporaryFolder(), 'plan.json')
+    const plan = Plan.skip(6, [2, 5, 8], { 5: 7 })
+    await writeFile(file, plan.stringify())
+    const dense = await skrrJson<Summary>(['inspect', '--model', V11])
+    const planned = await skrrJson<Summary>(['inspect', '--model', V11, '--plan', file])
+    expect(planned.sparsity).toBe(plan.sparsity(planned.geometry))
+    expect(planned.parameters.planned).toBe(plan.parameters(planned.geometry))
+    expect(planned.bytes.total / dense.bytes.total).toBeCloseTo(1 - planned.sparsity, 12)
+    expect(planned.bytes.attention).toBe((dense.bytes.attention * 4) / 6)
+    expect(planned.bytes.feedForward).toBe((dense.bytes.feedForward * 5) / 6)
+    expect(planned.memory.weights).toBeLessThan(dense.memory.weights)
+    expect(Plan.parse(planned.plan).equals(plan)).toBe(true)
+  })
+
+  it('shows the other families, and where the tokenizer is', async () => {
+    const umt5 = await skrrJson<Summary>(['inspect', '--model', golden('umt5-tiny', 'bf16')])
+    expect(umt5).toMatchObject({ geometry: { family: 'umt5', biasPerBlock: true }, dtypes: ['BF16'] })
+    expect(umt5.memory.precision).toBe('bf16')
+    const model = await promptModel(join(await temporaryFolder(), 'model'))
+    expect((await skrrJson<Summary>(['inspect', '--model', model])).tokenizer).toBe(
+      join(model, 'tokenizer.json'),
+    )
+  })
+})
+
+describe('skrr inspect', () => {
+  it('is a page for people, with the plan as a strip', async () => {
+    const file = join(await temporaryFolder(), 'plan.json')
+    await writeFile(file, Plan.skip(6, [4, 7], { 7: 5 }).stringify())
+    const { code, stdout, stderr } = await skrr(['inspect', '--model', V11, '--plan', file])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^geometry +t5: 6 blocks, width 64, 4 heads x 16, ff 160 gated gelu_tanh$/m)
+    expect(stdout).toMatch(/^parameters +[\d,]+ of 299,968$/m)
+    expect(stdout).toMatch(/^sparsity +[\d.]+ %$/m)
+    expect(stdout).toMatch(/^on disk +.*attention .* feed-forward .* embedding .* other/m)
+    expect(stdout).toMatch(/^in memory +.*weights .* embedding .* workspace/m)
+    expect(stdout).toMatch(/^block +0 +1 +2 +3 +4 +5$/m)
+    expect(stdout).not.toContain('\u001b[')
+  })
+
+  it.each([
+    [golden('clip-g-tiny', 'model.safetensors'), 'a CLIP text encoder'],
+    [golden('t5-tiny-v11-plans', 'expected.safetensors'), 'expected a T5-family encoder'],
+    [golden('projections', 'flux.safetensors'), 'expected a T5-family encoder'],
+  ])('of a .safetensors that is no encoder says what it looks like: %s', async (file, what) => {
+    const { code, stderr } = await skrr(['inspect', '--model', file])
+    expect(code).toBe(1)
+    expect(stderr).toContain(`error: ${file}: `)
+    expect(stderr).toContain(what)
+  })
+})

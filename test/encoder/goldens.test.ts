@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { TextEncoder } from '../../src/index.js'
+import { golden, goldenCases } from '../golden.js'
+import { relativeError, TOLERANCE } from '../tolerance.js'
+
+// What Hugging Face computes, at every position, masked ones included.
+for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
+  const cases = await goldenCases(model)
+
+  describe(`${model} in f32`, () => {
+    let encoder: TextEncoder
+    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model))))
+    afterAll(() => encoder.dispose())
+
+    it('keeps a float32 checkpoint in float32', () => expect(encoder.precision).toBe('f32'))
+    it.each(cases)('agrees with float64 on $name', async ({ input, shape, expected }) => {
+      const result = await encoder.encode(input)
+      expect(result.shape).toEqual(shape)
+      expect(relativeError(result.embeddings, expected)).toBeLessThan(TOLERANCE.f32)
+    })
+  })
+
+  describe(`${model} in bf16`, () => {
+    let encoder: TextEncoder
+    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'))))
+    afterAll(() => encoder.dispose())
+
+    it('keeps a bf16 checkpoint in bf16', () => expect(encoder.precision).toBe('bf16'))
+    it.each(cases.filter(({ expectedBf16 }) => expectedBf16))(
+      'is no worse than Hugging Face in bf16 on $name',
+      async ({ input, expectedBf16, bf16Error }) => {
+        const { embeddings } = await encoder.encode(input)
+        expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(bf16Error ?? TOLERANCE.bf16)
+      },
+    )
+  })
+}
+
+describe('a checkpoint under its other names and layouts', async () => {
+  const { input, expectedBf16 } = (await goldenCases('t5-tiny-v10')).find(({ expectedBf16 }) => expectedBf16)!
+  it.each([
+    ['bf16/model-both-names.safetensors'],
+    ['bf16/model-embed_tokens-only.safetensors'],
+    ['bf16/model-full-t5-leftovers.safetensors'],
+    ['bf16-sharded'],
+  ])('gives the same embeddings: %s', async (path) => {
+    await using encoder = await TextEncoder.load(golden('t5-tiny-v10', path), { precision: 'f32' })
+    const { embeddings } = await encoder.encode(input)
+    expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(TOLERANCE.f32)
+  })
+})

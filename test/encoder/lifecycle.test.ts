@@ -1,0 +1,153 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { afterEach, describe, expect, it } from 'vitest'
+import { Plan, TextEncoder } from '../../src/index.js'
+import { golden } from '../golden.js'
+
+const dist = pathToFileURL(join(import.meta.dirname, '../../dist/index.js')).href
+const run = promisify(execFile)
+
+const open: TextEncoder[] = []
+async function load(): Promise<TextEncoder> {
+  const encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+  open.push(encoder)
+  return encoder
+}
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((encoder) => encoder.dispose()))
+})
+
+/** Work for some hundred milliseconds: `tokens` ids in one row, whose attention is quadratic. */
+const long = (tokens = 4000): Parameters<TextEncoder['encode']>[0] => ({
+  inputIds: { data: new Int32Array(tokens).fill(7), shape: [1, tokens] },
+})
+const short: Parameters<TextEncoder['encode']>[0] = {
+  inputIds: { data: Int32Array.from([5, 6, 1]), shape: [1, 3] },
+}
+
+describe('the event loop', () => {
+  it('is free while the engine works', async () => {
+    const encoder = await load()
+    await encoder.encode(long()) // first use
+    const delay = monitorEventLoopDelay({ resolution: 1 })
+    delay.enable()
+    await Promise.all([1, 2, 3].map(() => encoder.encode(long())))
+    delay.disable()
+    // Not a timing test: blocked, the maximum would be the whole second of work.
+    expect(delay.max / 1e6).toBeLessThan(200)
+  })
+})
+
+describe('concurrent calls', () => {
+  it('each get their own result', async () => {
+    const encoder = await load()
+    const ids = Array.from({ length: 50 }, (_, i) => Int32Array.from([i + 2, i + 3, 1]))
+    const alone = []
+    for (const data of ids)
+      alone.push((await encoder.encode({ inputIds: { data, shape: [1, 3] } })).embeddings)
+    const together = await Promise.all(
+      ids.map((data) => encoder.encode({ inputIds: { data, shape: [1, 3] } })),
+    )
+    expect(together.map(({ embeddings }) => embeddings)).toEqual(alone)
+  })
+
+  it('may come while the plan is switched', async () => {
+    const encoder = await load()
+    const calls = Array.from({ length: 20 }, async (_, i) => {
+      await encoder.setPlan(i % 2 === 0 ? 'dense' : Plan.skip(6, [2, 3]), { release: true })
+      return encoder.encode(short)
+    })
+    const results = await Promise.all(calls)
+    expect(results.every(({ embeddings }) => embeddings.every(Number.isFinite))).toBe(true)
+  })
+})
+
+describe('an abort signal', () => {
+  it('that is aborted already rejects at once', async () => {
+    const encoder = await load()
+    await expect(encoder.encode(short, { signal: AbortSignal.abort() })).rejects.toThrow('aborted')
+    await expect(TextEncoder.load(golden('t5-tiny-v11'), { signal: AbortSignal.abort() })).rejects.toThrow(
+      'aborted',
+    )
+  })
+
+  it('ends a running call, and the next one works', async () => {
+    const encoder = await load()
+    const reason = new Error('no longer needed')
+    const controller = new AbortController()
+    const call = encoder.encode(long(), { signal: controller.signal })
+    setTimeout(() => controller.abort(reason), 5)
+    await expect(call).rejects.toBe(reason)
+    await expect(encoder.encode(short)).resolves.toMatchObject({ shape: [1, 3, 64] })
+  })
+
+  it('ends a waiting call without waiting for its turn', async () => {
+    const encoder = await load()
+    const running = encoder.encode(long())
+    let runningDone = false
+    void running.then(() => (runningDone = true))
+    const waiting = encoder.encode(short, { signal: AbortSignal.timeout(1) })
+    await expect(waiting).rejects.toThrow('timeout')
+    expect(runningDone).toBe(false)
+    await running
+  })
+})
+
+describe('dispose', () => {
+  it('frees everything, once, and says how much', async () => {
+    const encoder = await load()
+    await encoder.encode(short)
+    const { weights, workspace } = encoder.memory
+    expect(await encoder.dispose()).toBe(weights + workspace)
+    expect(await encoder.dispose()).toBe(weights + workspace)
+    expect(encoder.memory.total).toBe(0)
+  })
+
+  it('during work ends it with ERR_DISPOSED', async () => {
+    const encoder = await load()
+    const calls = [encoder.encode(long()), encoder.encode(short), encoder.setPlan('dense')]
+    const freed = encoder.dispose()
+    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'ERR_DISPOSED' })
+    expect(await freed).toBeGreaterThan(0)
+    await expect(encoder.encode(short)).rejects.toMatchObject({ code: 'ERR_DISPOSED' })
+  })
+})
+
+describe('the end of a thread or process', () => {
+  const script = (rest: string): string => `
+    import { TextEncoder } from ${JSON.stringify(dist)}
+    const encoder = await TextEncoder.load(${JSON.stringify(golden('t5-tiny-v11'))})
+    const inputIds = { data: new Int32Array(4000).fill(7), shape: [1, 4000] }
+    ${rest}`
+
+  it('a Worker can be terminated during work, again and again', async () => {
+    const source = script(`
+      import { parentPort } from 'node:worker_threads'
+      encoder.encode({ inputIds })
+      encoder.encode({ inputIds })
+      parentPort.postMessage('working')`)
+    for (let i = 0; i < 5; i++) {
+      const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
+      await once(worker, 'message')
+      await worker.terminate()
+    }
+  })
+
+  it('a process that exits during work exits', async () => {
+    const source = script(`encoder.encode({ inputIds }); setTimeout(() => process.exit(7), 5)`)
+    await expect(run(process.execPath, ['--input-type=module', '-e', source])).rejects.toMatchObject({
+      code: 7,
+    })
+  })
+
+  it('work that is waited for keeps the process alive; an idle encoder does not', async () => {
+    const source = script(`encoder.encode({ inputIds }).then(() => console.log('done'))`)
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', source])
+    expect(stdout).toBe('done\n')
+  })
+})

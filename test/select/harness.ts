@@ -1,0 +1,48 @@
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { openCheckpoint } from '../../src/checkpoint/open.js'
+import { readTensors } from '../../src/checkpoint/tensor-file.js'
+import { subBlockCount } from '../../src/geometry.js'
+import { nativeSpec } from '../../src/native-spec.js'
+import { native, type NativeEncoder } from '../../src/native.js'
+import { packMatrix } from '../../src/batch.js'
+import { chunksOf, type Chunk } from '../../src/select/calibration.js'
+import { Evaluator, type EvaluatorOptions } from '../../src/select/measure.js'
+import { GOLDEN } from '../checkpoint/helpers.js'
+
+export const MODEL = join(GOLDEN, 't5-tiny-v11')
+export const SKRR = join(GOLDEN, 't5-tiny-v11-skrr')
+
+/** The engine with every sub-block of a checkpoint loaded, gone when the test is over. */
+export async function loadEngine(
+  path = MODEL,
+): Promise<{ engine: NativeEncoder; geometry: Evaluator['geometry'] }> {
+  const checkpoint = await openCheckpoint(path)
+  const cancel = new (native().CancelToken)()
+  const engine = await native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 1 }, cancel)
+  onTestFinished(() => engine.dispose().then(() => undefined))
+  const { geometry } = checkpoint
+  await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
+  return { engine, geometry }
+}
+
+/** The golden runs' inputs, a prompt a chunk. */
+export async function goldenChunks(name: 'calibration' | 'ragged' = 'calibration'): Promise<Chunk[]> {
+  const tensors = await readTensors(join(SKRR, 'inputs.safetensors'))
+  const packed = (key: string) => {
+    const ids = tensors.get(`${key}.input_ids`)!
+    const mask = tensors.get(`${key}.attention_mask`)?.data as Int32Array | undefined
+    return packMatrix({ data: ids.data as Int32Array, shape: ids.shape }, mask, {
+      masked: 'zero',
+      vocab: 1e5,
+    })
+  }
+  return [...chunksOf(packed(name), 64, false), ...chunksOf(packed('null'), 64, true)]
+}
+
+export async function goldenEvaluator(options: Partial<EvaluatorOptions> = {}): Promise<Evaluator> {
+  const { engine, geometry } = await loadEngine()
+  const evaluator = await Evaluator.create({ engine, geometry, chunks: await goldenChunks(), ...options })
+  onTestFinished(() => evaluator.dispose())
+  return evaluator
+}
