@@ -43,10 +43,7 @@ struct Rotation {
   // Rotates x [k], scales it to fit int8, and returns the factor that undoes the scaling. (Packing rounds.)
   float to_int8(const Kernels& kernels, float* x, int64_t k) const {
     kernels.rotate(x, int(k), block, lanes);
-    const float largest = kernels.largest(x, int(k));
-    const float factor = largest > 0 ? 127.0f / largest : 0.0f;
-    for (int64_t i = 0; i < k; i++) x[i] *= factor;
-    return largest / 127.0f;
+    return kernels.fit_int8(x, int(k));
   }
 };
 

@@ -150,34 +150,61 @@ float sum_of_squares(const float* x, int n) {
   return horizontal_sum(sum);
 }
 
-float largest(const float* x, int n) {
+float fit_int8(float* x, int n) {
   Vec top{};
   for_each_vector(n, x, 0, [&](int, int, Vec v) {
     const Vec size = v < Vec{} ? -v : v;
     top = size > top ? size : top;
   });
-  float max = 0;
-  for (int i = 0; i < kLanes; i++) max = top[i] > max ? top[i] : max;
-  return max;
+  float largest = 0;
+  for (int i = 0; i < kLanes; i++) largest = top[i] > largest ? top[i] : largest;
+  const Vec factor = splat(largest > 0 ? 127.0f / largest : 0.0f);
+  for_each_vector(n, x, 0, [&](int i, int count, Vec v) { store_part(x + i, v * factor, count); });
+  return largest / 127.0f;
+}
+
+// `radix` numbers `stride` apart become their sums and differences, in registers; `stride` such groups side by side.
+template <int radix>
+inline void butterflies(float* x, int stride) {
+  int i = 0;
+  for (; i + kLanes <= stride; i += kLanes) {
+    Vec v[radix];
+#pragma GCC unroll 8
+    for (int j = 0; j < radix; j++) v[j] = load(x + i + j * stride);
+#pragma GCC unroll 3
+    for (int half = 1; half < radix; half *= 2) {
+#pragma GCC unroll 8
+      for (int j = 0; j < radix; j++) {
+        if (j & half) continue;
+        const Vec a = v[j], b = v[j + half];
+        v[j] = a + b;
+        v[j + half] = a - b;
+      }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < radix; j++) store(x + i + j * stride, v[j]);
+  }
+  for (; i < stride; i++) {  // fewer lanes than a vector's: small models only
+    for (int half = 1; half < radix; half *= 2) {
+      for (int j = 0; j < radix; j++) {
+        if (j & half) continue;
+        const float a = x[i + j * stride], b = x[i + (j + half) * stride];
+        x[i + j * stride] = a + b;
+        x[i + (j + half) * stride] = a - b;
+      }
+    }
+  }
 }
 
 void rotate(float* x, int n, int block, int lanes) {
   for (int first = 0; first < n; first += block * lanes) {
-    for (int half = lanes; half < block * lanes; half *= 2) {
-      for (int low = first; low < first + block * lanes; low += 2 * half) {
-        // Rotation's lanes are 16 wherever it matters: whole vectors, on every instruction set.
-        int i = low;
-        for (; i + kLanes <= low + half; i += kLanes) {
-          const Vec a = load(x + i), b = load(x + i + half);
-          store(x + i, a + b);
-          store(x + i + half, a - b);
-        }
-        for (; i < low + half; i++) {
-          const float a = x[i], b = x[i + half];
-          x[i] = a + b;
-          x[i + half] = a - b;
-        }
+    for (int done = 1; done < block;) {  // radix 8 needs a third of radix 2's passes through memory
+      const int radix = block / done >= 8 ? 8 : 2, stride = done * lanes;
+      for (int low = first; low < first + block * lanes; low += radix * stride) {
+        if (radix == 8) butterflies<8>(x + low, stride);
+        else butterflies<2>(x + low, stride);
       }
+      done *= radix;
     }
   }
 }
@@ -237,7 +264,7 @@ constexpr Kernels make_kernels(const char* isa) {
           {kRows, kColumns, 1, 2 * kSlice, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
           {kRows, kColumns, 1, 4 * kSlice, sizeof(float), sizeof(int8_t), pack_a, pack_b<int8_t>, multiply<int8_t>},
           sum_of_squares,
-          largest,
+          fit_int8,
           rotate,
           rescale,
           softmax,
