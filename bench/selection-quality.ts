@@ -127,6 +127,10 @@ async function run(target: Target, options: Partial<SelectOptions>) {
   const selection = await selectPlan(searched, calibration, {
     target,
     null: nullCondition,
+    onProgress: ({ phase, D, plan }) => {
+      if (D && process.env['VERBOSE'])
+        process.stderr.write(`${phase} ${D.total.toFixed(4)} ${plan.table.map((x) => x ?? '-').join(' ')}\n`)
+    },
     ...(projection && { projection }),
     ...options,
   })

@@ -12,7 +12,7 @@ import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.j
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
 import { microBatches } from './micro-batches.js'
-import { openTokenizer, tokenizeAll, type Tokenizer } from './tokenizer/index.js'
+import { TokenizerThread } from './tokenizer/thread.js'
 
 export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
@@ -95,7 +95,7 @@ export class TextEncoder {
     /** @internal The search of plans works on its states. */
     readonly engine: NativeEncoder,
     /** @internal */
-    readonly tokenizer: Tokenizer | undefined,
+    readonly tokenizer: TokenizerThread | undefined,
     readonly precision: Precision,
     plan: Plan,
   ) {
@@ -114,12 +114,15 @@ export class TextEncoder {
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
-    const tokenizer = tokenizerPath === undefined ? undefined : await openTokenizer(tokenizerPath)
     const precision = resolvePrecision(checkpoint, options.precision)
 
     const engine = await runJob([signal], (cancel) =>
       native().open(nativeSpec(checkpoint), { precision, threads }, cancel),
     )
+    const tokenizer = await openTokenizer(tokenizerPath, signal).catch(async (error: unknown) => {
+      await engine.dispose()
+      throw error
+    })
     const encoder = new TextEncoder(checkpoint, engine, tokenizer, precision, plan)
     try {
       await encoder.#load(plan, signal, onProgress)
@@ -222,7 +225,7 @@ export class TextEncoder {
    */
   dispose(): Promise<number> {
     this.#disposing.abort(new SkrrError('ERR_DISPOSED', { message: 'the encoder was disposed' }))
-    this.#disposed ??= this.engine.dispose()
+    this.#disposed ??= this.engine.dispose().finally(() => this.tokenizer?.close())
     return this.#disposed
   }
 
@@ -273,11 +276,20 @@ export class TextEncoder {
     const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
     const tokenizer = this.#requireTokenizer()
     const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
-    const { ids, truncated } = await tokenizeAll(tokenizer, texts, pipeline.maxTokens, signal)
+    const { ids, truncated } = await this.#orDisposed(tokenizer.tokenize(texts, pipeline.maxTokens, signal))
     return { batch: packTokens(ids, pipeline, tokenizer.padId, this.geometry.vocab), truncated }
   }
 
-  #requireTokenizer(): Tokenizer {
+  /** What dispose() ends rejects with ERR_DISPOSED, whatever ended first. */
+  async #orDisposed<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } finally {
+      this.#check()
+    }
+  }
+
+  #requireTokenizer(): TokenizerThread {
     if (this.tokenizer) {
       checkVocabulary(this.tokenizer, this.checkpoint)
       return this.tokenizer
@@ -291,8 +303,14 @@ export class TextEncoder {
   }
 }
 
+const openTokenizer = async (
+  path: string | undefined,
+  signal?: AbortSignal,
+): Promise<TokenizerThread | undefined> =>
+  path === undefined ? undefined : TokenizerThread.open(path, signal)
+
 /** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
-function checkVocabulary(tokenizer: Tokenizer, { path, geometry }: Checkpoint): void {
+function checkVocabulary(tokenizer: TokenizerThread, { path, geometry }: Checkpoint): void {
   if (geometry.vocab === 0 || tokenizer.vocab <= geometry.vocab) return
   throw new TokenizerError({
     file: tokenizer.file,

@@ -4,7 +4,7 @@ import type { Geometry } from '../geometry.js'
 import { microBatches } from '../micro-batches.js'
 import type { NativeBatch } from '../native.js'
 import { pipelines } from '../pipelines.js'
-import { tokenizeAll, type Tokenizer } from '../tokenizer/index.js'
+import type { TokenizerThread } from '../tokenizer/thread.js'
 
 /** Prompts; or ids [batch, tokens]; or rows [batch, tokens, width] in place of the embedded tokens. Mask: 1 is a real token. */
 export type CalibrationInput =
@@ -22,7 +22,7 @@ export interface Chunk {
 
 export interface PackOptions {
   readonly geometry: Geometry
-  readonly tokenizer?: Tokenizer | undefined
+  readonly tokenizer?: TokenizerThread | undefined
   /** Longer prompts are an error: a cut prompt is not what the user chose to calibrate on. */
   readonly maxTokens: number
   readonly signal?: AbortSignal | undefined
@@ -83,12 +83,12 @@ async function packReal(
 async function packPrompts(
   prompts: readonly string[],
   field: string,
-  tokenizer: Tokenizer,
+  tokenizer: TokenizerThread,
   maxTokens: number,
   vocab: number,
   signal: AbortSignal | undefined,
 ): Promise<PackedBatch> {
-  const { ids, truncated } = await tokenizeAll(tokenizer, prompts, maxTokens, signal)
+  const { ids, truncated } = await tokenizer.tokenize(prompts, maxTokens, signal)
   const long = truncated.indexOf(true)
   if (long >= 0) {
     throw new InputError({
@@ -101,7 +101,7 @@ async function packPrompts(
   return packTokens(ids, { ...pipelines.none, maxTokens }, tokenizer.padId, vocab)
 }
 
-function requireTokenizer(tokenizer: Tokenizer | undefined): Tokenizer {
+function requireTokenizer(tokenizer: TokenizerThread | undefined): TokenizerThread {
   if (tokenizer) return tokenizer
   throw new TokenizerError({
     found: 'no tokenizer beside the weights',

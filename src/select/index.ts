@@ -51,7 +51,8 @@ interface Subject {
 
 /**
  * Chooses a plan: which sub-blocks of the encoder to skip and which to re-use in their place, so that the embeddings of the
- * calibration set and of the null condition stay as near the dense encoder's as they can. The encoder's own plan stays what it is.
+ * calibration set and of the null condition stay as near the dense encoder's as they can. The encoder's own plan stays what it is;
+ * all its sub-blocks are loaded meanwhile, and one search at a time may run on it.
  * @throws InputError; PlanError for a checkpoint without all weights; OutputError for a journal; the signal's reason
  */
 export async function selectPlan(

@@ -9,8 +9,12 @@ export interface RefineStep extends Standing {
   readonly move: 'refill' | 'scales' | 'swap'
 }
 
-const SCALE_STEPS = [0.25, 0.125, 0.0625]
+/** Steps of the scales: coarse while the loaded set still changes, finer at the end. */
+const COARSE = 0.25
+const FINE = [0.125, 0.0625]
 const MOST_SWAPS = 16
+/** An exchange that gains less (relative) is the last: a look at all of them is the dearest part of the search. */
+const LEAST_SWAP_GAIN = 5e-3
 
 /**
  * Local search from a skip set, at the same bytes or fewer, by D alone: positions without weights of their own re-use any loaded
@@ -30,19 +34,23 @@ export async function refine(
     if (next !== standing) onStep?.({ ...next, move })
     return next
   }
-  const wire = async (): Promise<void> => {
-    standing = after('refill', await descend(standing, (s) => refill(evaluator, s, loaded), { most: 3 }))
-    for (const step of SCALE_STEPS) {
-      standing = after('scales', await descend(standing, (s) => tuneScales(evaluator, s, step), { most: 3 }))
-    }
+  const scales = async (step: number, most: number): Promise<void> => {
+    standing = after('scales', await descend(standing, (s) => tuneScales(evaluator, s, step), { most }))
   }
-  await wire()
+  const refilled = async (most: number): Promise<void> => {
+    standing = after('refill', await descend(standing, (s) => refill(evaluator, s, loaded), { most }))
+  }
+  await refilled(2)
+  await scales(COARSE, 2)
   for (let i = 0; i < MOST_SWAPS; i++) {
     const exchanged = await swap(evaluator, standing, loaded)
-    if (exchanged.standing === standing) break
+    const gain = 1 - exchanged.standing.D.total / standing.D.total
     standing = after('swap', exchanged.standing)
     loaded = exchanged.loaded
-    await wire()
+    if (!(gain > LEAST_SWAP_GAIN)) break
+    await scales(COARSE, 1)
   }
+  await refilled(2)
+  for (const step of FINE) await scales(step, 2)
   return standing
 }

@@ -79,12 +79,10 @@ export interface Tokenized {
 }
 
 /**
- * Tokenises on the calling thread: 780 dense prompts a second at worst, 1.3 ms each, so a thread of its own would cost
- * more than it saves. A thousand of them would hold up a service for a second, though, and a hostile megabyte for
- * several; so the event loop gets its turn whenever a slice of 2 ms is used up, also within a long prompt, and all calls
- * share that slice (turns.ts).
- * @throws InputError for prompts that are no strings or `maxTokens` below 1 (eos);
- *   the signal's reason once it is aborted
+ * Tokenises on the calling thread, which is the tokenizer's own (worker.ts). The thread's event loop gets its turn whenever a
+ * slice of 2 ms is used up, also within a long prompt, and all calls share that slice (turns.ts): so a short prompt does not
+ * wait for a hostile megabyte, and a cancelled one ends.
+ * @throws the signal's reason once it is aborted
  */
 export async function tokenizeAll(
   tokenizer: Tokenizer,
@@ -95,7 +93,6 @@ export async function tokenizeAll(
   const ids: Int32Array[] = []
   const truncated: boolean[] = []
   signal?.throwIfAborted()
-  checkPrompts(prompts, maxTokens)
   for (const prompt of prompts) {
     const steps = tokenizer.encodeSteps(prompt, maxTokens)
     let step: ReturnType<typeof steps.next>
@@ -109,8 +106,8 @@ export async function tokenizeAll(
   return { ids, truncated }
 }
 
-/** TypeScript callers cannot get here with anything else; JavaScript callers and parsed JSON can. */
-function checkPrompts(prompts: readonly unknown[], maxTokens: number): void {
+/** @throws InputError: TypeScript callers cannot get here with anything else; JavaScript callers and parsed JSON can */
+export function checkPrompts(prompts: readonly unknown[], maxTokens: number): void {
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
     throw new InputError({
       field: 'maxTokens',

@@ -23,7 +23,7 @@ afterEach(async () => {
 })
 
 /** Work for some hundred milliseconds: `tokens` ids in one row, whose attention is quadratic. */
-const long = (tokens = 4000): Parameters<TextEncoder['encode']>[0] => ({
+const long = (tokens = 2000): Parameters<TextEncoder['encode']>[0] => ({
   inputIds: { data: new Int32Array(tokens).fill(7), shape: [1, tokens] },
 })
 const short: Parameters<TextEncoder['encode']>[0] = {
@@ -122,7 +122,7 @@ describe('the end of a thread or process', () => {
   const script = (rest: string): string => `
     import { TextEncoder } from ${JSON.stringify(dist)}
     const encoder = await TextEncoder.load(${JSON.stringify(golden('t5-tiny-v11'))})
-    const inputIds = { data: new Int32Array(4000).fill(7), shape: [1, 4000] }
+    const inputIds = { data: new Int32Array(2000).fill(7), shape: [1, 2000] }
     ${rest}`
 
   it('a Worker can be terminated during work, again and again', async () => {

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest'
+import { Plan } from '../../src/plan/plan.js'
+import { refine, type RefineStep } from '../../src/select/refine.js'
+import { goldenEvaluator } from './harness.js'
+
+describe('the local search', () => {
+  it('only ever lowers D, and never takes more weights than it began with', async () => {
+    const evaluator = await goldenEvaluator()
+    const plan = Plan.skip(6, [0, 3, 8, 9, 10])
+    const start = { plan, D: await evaluator.discrepancy(plan) }
+    const steps: RefineStep[] = []
+    const end = await refine(evaluator, start, (step) => steps.push(step))
+    let before = start.D.total
+    for (const { D, plan: next } of steps) {
+      expect(D.total).toBeLessThan(before)
+      expect(D).toEqual(await evaluator.discrepancy(next))
+      expect(next.parameters(evaluator.geometry)).toBeLessThanOrEqual(plan.parameters(evaluator.geometry))
+      before = D.total
+    }
+    expect(new Set(steps.map(({ move }) => move))).toContain('refill')
+    expect(end.plan).toBe(steps.at(-1)!.plan)
+  })
+
+  it('finds an exchange that phase 1 missed', async () => {
+    const evaluator = await goldenEvaluator()
+    // the worst feed-forward to remove, by its D alone: a better one is there to be exchanged for
+    const singles = await Promise.all(
+      [1, 3, 5, 7, 9, 11].map(async (skip) => (await evaluator.discrepancy(Plan.skip(6, [skip]))).total),
+    )
+    const worst = [1, 3, 5, 7, 9, 11][singles.indexOf(Math.max(...singles))]!
+    const plan = Plan.skip(6, [worst])
+    const moves: string[] = []
+    const start = { plan, D: await evaluator.discrepancy(plan) }
+    const end = await refine(evaluator, start, ({ move }) => moves.push(move))
+    expect(moves).toContain('swap')
+    expect(end.plan.table[worst]).toBe(worst)
+    expect(end.D.total).toBeLessThan(Math.min(...singles))
+  })
+
+  it('keeps a dense plan as it is', async () => {
+    const evaluator = await goldenEvaluator()
+    const plan = Plan.dense(6)
+    const start = { plan, D: await evaluator.discrepancy(plan) }
+    expect(await refine(evaluator, start)).toBe(start)
+  })
+})
