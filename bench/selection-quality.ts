@@ -39,6 +39,8 @@ const VARIANTS: Record<string, Partial<SelectOptions>> = {
   'shortgpt + re-use': { method: 'shortgpt', reuse: true },
   finercut: { method: 'finercut' },
   'finercut + re-use': { method: 'finercut', reuse: true },
+  laco: { method: 'laco' },
+  'laco + re-use': { method: 'laco', reuse: true },
   'finercut, cosine': { method: 'finercut', metric: 'cosine' },
   'paper, skip only': { method: 'paper', reuse: false },
   'paper, ascending': { method: 'paper', reuseOrder: 'ascending' },
