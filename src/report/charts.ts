@@ -38,15 +38,25 @@ const FRAME = { marginLeft: 44, marginBottom: 42, marginTop: 24, insetLeft: 12, 
 
 const axis = (label: string): Axis => ({ label, labelAnchor: 'center', labelOffset: 36, labelArrow: 'none' })
 
-const logAxis = (label: string, values: readonly number[]): Axis => ({
-  type: 'log',
-  domain: [Math.min(...values) / 1.25, Math.max(...values) * 1.35],
-  label,
-  labelArrow: 'none',
-  grid: true,
-  ticks: 5,
-  tickFormat: shortNumber,
-})
+function logAxis(label: string, values: readonly number[]): Axis {
+  const domain: [number, number] = [Math.min(...values) / 1.25, Math.max(...values) * 1.35]
+  return {
+    ...{ type: 'log', domain, label, labelArrow: 'none' },
+    ...{ grid: true, ticks: roundNumbers(...domain), tickSize: 0, tickFormat: shortNumber },
+  }
+}
+
+/** 1, 2 and 5 of each decade, as long as they are few. */
+function roundNumbers(least: number, most: number): number[] {
+  const decades = Array.from(
+    { length: Math.ceil(Math.log10(most)) - Math.floor(Math.log10(least)) + 1 },
+    (_, i) => 10 ** (Math.floor(Math.log10(least)) + i),
+  )
+  const steps = decades.length > 4 ? [1] : [1, 2, 5]
+  return decades
+    .flatMap((decade) => steps.map((step) => step * decade))
+    .filter((value) => value >= least && value <= most)
+}
 
 const PHASES = { skip: 'var(--ffn)', reuse: 'var(--reuse)', refine: 'var(--ours)' }
 
@@ -89,52 +99,46 @@ function labels(removed: readonly CoursePoint[], room: number): Plot.Markish {
   return Plot.text(removed, { x: 'x', y: 'D', text: 'label', ...turned, ...look })
 }
 
+type Point = Readonly<{ bytes: number; D: number }>
+
 export interface MethodPoints {
   readonly name: string
   readonly colour: string
-  readonly course: readonly { bytes: number; D: number }[]
-  readonly end: { readonly bytes: number; readonly D: number }
+  /** Through what the method gives at other bytes; empty where that was not measured. */
+  readonly line: readonly Point[]
+  /** Plans that were chosen. */
+  readonly ends: readonly Point[]
 }
 
-/** Every method's plans by what they weigh: a line for a course, a ring for the plan that was chosen. */
+/** Every method's plans by what they weigh; the first method on top. A D of 0 has no place on a logarithmic axis. */
 export function bytesChart(methods: readonly MethodPoints[], denseBytes: number): Html {
-  const ends = methods.map(({ name, colour, end }) => ({ name, colour, ...end }))
-  const all = [...ends, ...methods.flatMap(({ course }) => course)].filter(({ D }) => D > 0)
-  const colour = (point: { colour: string }): string => point.colour
+  const shown = ({ D }: Point): boolean => D > 0
+  const all = methods.flatMap(({ line, ends }) => [...line, ...ends]).filter(shown)
+  const least = Math.min(...all.map(({ bytes }) => bytes))
   return responsive((width) => ({
     ...FRAME,
     x: {
       ...axis('weights'),
-      ticks: Math.floor(width / 85),
-      tickFormat: formatBytes,
-      domain: [Math.min(...all.map(({ bytes }) => bytes)) * 0.98, denseBytes],
+      ...{ ticks: Math.floor(width / 85), tickFormat: formatBytes, domain: [0.98 * least, denseBytes] },
     },
     y: logAxis(
       'D',
       all.map(({ D }) => D),
     ),
-    marks: [
-      ...methods.flatMap(({ name, course, colour: stroke }) => {
-        const points = course.filter(({ D }) => D > 0)
-        const title = ({ D }: { D: number }): string => `${name}: D ${D.toPrecision(4)}`
-        return [
-          Plot.line(points, { x: 'bytes', y: 'D', stroke, strokeWidth: 1.75 }),
-          Plot.dot(points, { x: 'bytes', y: 'D', fill: stroke, r: 2.75, title }),
-        ]
-      }),
-      Plot.dot(
-        ends.filter(({ D }) => D > 0),
-        {
-          x: 'bytes',
-          y: 'D',
+    marks: methods.toReversed().flatMap(({ name, colour, line, ends }) => {
+      const place = { x: 'bytes', y: 'D', title: ({ D }: Point) => `${name}: D ${D.toPrecision(4)}` }
+      return [
+        Plot.line(line.filter(shown), { x: 'bytes', y: 'D', stroke: colour, strokeWidth: 1.75 }),
+        Plot.dot(line.filter(shown), { ...place, fill: colour, r: 2.75 }),
+        Plot.dot(ends.filter(shown), {
+          ...place,
           r: 5.5,
           stroke: colour,
           strokeWidth: 2.5,
           fill: 'var(--card)',
-          title: ({ name, D }: { name: string; D: number }) => `${name}: D ${D.toPrecision(4)}`,
-        },
-      ),
-    ],
+        }),
+      ]
+    }),
   }))
 }
 

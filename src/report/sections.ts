@@ -4,7 +4,7 @@ import type { Selection } from '../select/index.js'
 import { MOST_NULL_NORM } from '../select/null-norm.js'
 import type { Similarity } from '../select/similarity.js'
 import { weightBytes } from '../select/target.js'
-import { bytesChart, courseChart, gradient, heatMap, nullChart } from './charts.js'
+import { bytesChart, courseChart, gradient, heatMap, nullChart, type MethodPoints } from './charts.js'
 import { courseOf, isComparable, otherBeams } from './course.js'
 import { Html, html } from './html.js'
 import { methodName } from './method.js'
@@ -47,12 +47,9 @@ function phases(present: readonly string[]): Html[] {
 export function methodsSections(selections: readonly Selection[], context: ReportContext): Html {
   const { geometry, precision } = context
   const names = [...new Set(selections.map(methodName))]
-  const points = selections.map((selection) => {
-    const course = isComparable(selection) ? courseOf(selection, geometry, precision) : []
-    const end = { bytes: weightBytes(selection.plan, geometry, precision), D: selection.D.total }
-    // the removals, then the plan that came of them
-    const line = [...course.filter(({ phase }) => phase === 'skip'), ...(course.length > 0 ? [end] : [])]
-    return { name: methodName(selection), colour: colourOf(names, selection), course: line, end }
+  const methods = names.map((name) => {
+    const own = selections.filter((selection) => methodName(selection) === name)
+    return { name, colour: colourOf(names, own[0]!), ...pointsOf(own, context) }
   })
   const dense = weightBytes(Plan.dense(geometry.blocks), geometry, precision)
   const legend = names.map((name, i) => html`<li>${swatch(`var(--m${(i % COLOURS) + 1})`)}${name}</li>`)
@@ -61,12 +58,28 @@ export function methodsSections(selections: readonly Selection[], context: Repor
       <p>
         Logarithmic. Rings are the plans chosen; the dots behind them, where fewer sub-blocks were removed.
       </p>
-      ${points.some(({ end }) => end.D > 0) && bytesChart(points, dense)}
+      ${methods.some(({ ends }) => ends.some(({ D }) => D > 0)) && bytesChart(methods, dense)}
       <ul class="legend">
         ${legend}
       </ul>
     </section>
     ${selections.length > 1 ? methodsTable(selections, context) : undefined}`
+}
+
+/** What one method chose, for each target, and a line: through these, or for a single one through its removals. */
+function pointsOf(
+  selections: readonly Selection[],
+  { geometry, precision }: ReportContext,
+): Pick<MethodPoints, 'line' | 'ends'> {
+  const ends = selections.map(({ plan, D }) => ({
+    bytes: weightBytes(plan, geometry, precision),
+    D: D.total,
+  }))
+  if (ends.length > 1) return { ends, line: ends.toSorted((a, b) => a.bytes - b.bytes) }
+  const [selection] = selections
+  const course = isComparable(selection!) ? courseOf(selection!, geometry, precision) : []
+  const removals = course.filter(({ phase }) => phase === 'skip')
+  return { ends, line: removals.length > 0 ? [...removals, ...ends] : [] }
 }
 
 function methodsTable(selections: readonly Selection[], { geometry, precision }: ReportContext): Html {

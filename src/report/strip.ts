@@ -24,16 +24,19 @@ export function stripOf(plan: Plan): Html {
 function cell(plan: Plan, position: number): Html {
   const source = plan.table[position] ?? null
   const scale = plan.scales[position]!
-  const times = scale === 1 ? undefined : html`<small>×${Number(scale.toPrecision(3))}</small>`
+  const exact = scale === 1 ? '' : ` at residual scale ${scale}`
+  const times = scale === 1 ? undefined : html`<small>×${Number(scale.toPrecision(2))}</small>`
   const half = isAttention(position) ? 'attention' : 'feed-forward'
   const place = `sub-block ${position}, ${half} of block ${Math.floor(position / 2)}`
   if (source === null) return html`<span class="cell skipped" title="${place}: skipped">·</span>`
   if (source === position) {
-    return html`<span class="cell ${isAttention(position) ? 'attention' : 'ffn'}" title="${place}: kept"
+    return html`<span
+      class="cell ${isAttention(position) ? 'attention' : 'ffn'}"
+      title="${place}: kept${exact}"
       >${source}${times}</span
     >`
   }
-  return html`<span class="cell reuse" title="${place}: runs with ${source}'s weights"
+  return html`<span class="cell reuse" title="${place}: runs with ${source}'s weights${exact}"
     >${source}${times}</span
   >`
 }

@@ -110,6 +110,17 @@ describe('the report of a search', () => {
     }
   })
 
+  it('joins the plans of one method for several targets', async () => {
+    const encoder = await load()
+    const targets = [{ skipCount: 4 }, { skipCount: 2 }, { sparsity: 0.4 }]
+    const selections: Selection[] = []
+    for (const target of targets) selections.push(await search(encoder, { method: 'shortgpt', target }))
+    const { page } = await written(encoder, selections)
+    const line = texts(page, '.wide [aria-label="line"] path')
+    expect(line.length).toBe(1)
+    expect(texts(page, 'tbody tr').length).toBe(3)
+  })
+
   it.each([1.6, 0.6])('warns of a null condition %s times as long as the dense one', async (nullNorm) => {
     const encoder = await load()
     const selection = await search(encoder, { method: 'paper' })
