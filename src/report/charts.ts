@@ -149,7 +149,7 @@ export function nullChart(methods: readonly { name: string; colour: string; rati
   return responsive((width) => ({
     marginBottom: 42,
     height: 66 + 26 * methods.length,
-    marginLeft: Math.min(150, 16 + 7 * longest),
+    marginLeft: Math.min(168, 16 + 7 * longest),
     marginRight: 24,
     x: {
       type: 'log',

@@ -17,8 +17,12 @@ export interface CoursePoint {
   readonly label: string
 }
 
-/** How D went over a search, from its trace: after each removal of the best beam, then each step that followed. */
-export function courseOf({ trace }: Selection, geometry: Geometry, precision: Precision): CoursePoint[] {
+/**
+ * How D went over a search, from its trace: after each removal of the best beam, then each step that followed. Where the removals
+ * were chosen by another measure, they alone: what followed is not on its scale.
+ */
+export function courseOf(selection: Selection, geometry: Geometry, precision: Precision): CoursePoint[] {
+  const { trace } = selection
   const bytesOf = (table: readonly (number | null)[]): number =>
     weightBytes(new Plan(table), geometry, precision)
   const removed = removals(trace).map(({ skips, D }) => ({
@@ -29,15 +33,17 @@ export function courseOf({ trace }: Selection, geometry: Geometry, precision: Pr
   }))
   // Algorithm 2 loads nothing that was removed
   const { bytes } = removed.at(-1) ?? { bytes: 0 }
-  const later = [
-    ...reuses(trace).map((step) => ({ ...step, phase: 'reuse' as const, bytes })),
-    ...(trace.refine ?? []).map(({ move, plan, D }) => ({
-      phase: 'refine' as const,
-      D,
-      bytes: bytesOf(plan.map((source) => (source < 0 ? null : source))),
-      label: move,
-    })),
-  ]
+  const later = !isComparable(selection)
+    ? []
+    : [
+        ...reuses(trace).map((step) => ({ ...step, phase: 'reuse' as const, bytes })),
+        ...(trace.refine ?? []).map(({ move, plan, D }) => ({
+          phase: 'refine' as const,
+          D,
+          bytes: bytesOf(plan.map((source) => (source < 0 ? null : source))),
+          label: move,
+        })),
+      ]
   const stride = Math.min(1, removed.length / 2 / later.length)
   return [
     ...removed.map((point, i) => ({ ...point, x: i + 1 })),

@@ -6,7 +6,14 @@ import { weightBytes } from '../select/target.js'
 import { Html, html, type Content } from './html.js'
 import { methodName } from './method.js'
 import type { ReportContext } from './report.js'
-import { courseSection, methodsSections, nullSection, similaritySection, workSection } from './sections.js'
+import {
+  courseSection,
+  bytesSection,
+  methodsTable,
+  nullSection,
+  similaritySection,
+  workSection,
+} from './sections.js'
 import { stripOf } from './strip.js'
 import { STYLE } from './style.js'
 
@@ -32,9 +39,12 @@ export function reportPage(chosen: Selection, others: readonly Selection[], cont
             <h2>The plan</h2>
             ${stripOf(chosen.plan)}
           </section>
-          <div class="columns">${courseSection(chosen, context)} ${methodsSections(all, context)}</div>
-          <div class="columns">${nullSection(all)}${workSection(chosen, similarity)}</div>
-          ${similarity && similaritySection(similarity)} ${useSection(chosen, context)}
+          <div class="columns">
+            ${courseSection(chosen, context)} ${bytesSection(all, context)} ${nullSection(all)}
+            ${workSection(chosen, similarity)}
+          </div>
+          ${methodsTable(all, context)} ${similarity && similaritySection(similarity)}
+          ${useSection(chosen, context)}
         </main>
       </body>
     </html> `.text
@@ -67,7 +77,7 @@ function headline(chosen: Selection, { geometry, precision, model }: ReportConte
       `×${nullNorm.toPrecision(3)}`,
       nullNormIsOff(nullNorm) ? 'of the dense one: too far' : 'of the dense one',
     ],
-    ['work', `${ratio(work)}× less`, 'than measuring every plan in full'],
+    workFigure(work),
   ]
   return html`<header>
       <h1>${methodName(chosen)} plan</h1>
@@ -125,7 +135,12 @@ function useSection({ plan }: Selection, { model, plan: file }: ReportContext): 
   </section>`
 }
 
-const ratio = ({ naive, executed }: Selection['work']): string => (naive / Math.max(1, executed)).toFixed(1)
+/** A method that measures few plans or none has nothing to save. */
+function workFigure({ naive, executed }: Selection['work']): [string, Content, Content] {
+  return naive > executed
+    ? ['work', `${(naive / Math.max(1, executed)).toFixed(1)}× less`, 'than measuring every plan in full']
+    : ['work', formatCount(executed), 'sub-block executions × tokens']
+}
 
 /** As a POSIX shell takes it. */
 const quoted = (path: string): string =>

@@ -43,27 +43,26 @@ function phases(present: readonly string[]): Html[] {
     .map(([, colour, text]) => html`<li>${swatch(`var(--${colour})`)}${text}</li>`)
 }
 
-/** D against bytes for all selections, and their table where there are several. */
-export function methodsSections(selections: readonly Selection[], context: ReportContext): Html {
+/** D against bytes for all selections; nothing where that is a single point. */
+export function bytesSection(selections: readonly Selection[], context: ReportContext): Html | undefined {
   const { geometry, precision } = context
-  const names = [...new Set(selections.map(methodName))]
+  const names = namesOf(selections)
   const methods = names.map((name) => {
     const own = selections.filter((selection) => methodName(selection) === name)
     return { name, colour: colourOf(names, own[0]!), ...pointsOf(own, context) }
   })
+  const points = methods.flatMap(({ line, ends }) => [...new Set([...line, ...ends])])
+  if (points.filter(({ D }) => D > 0).length < 2) return undefined
   const dense = weightBytes(Plan.dense(geometry.blocks), geometry, precision)
   const legend = names.map((name, i) => html`<li>${swatch(`var(--m${(i % COLOURS) + 1})`)}${name}</li>`)
   return html`<section>
-      <h2>D against bytes</h2>
-      <p>
-        Logarithmic. Rings are the plans chosen; the dots behind them, where fewer sub-blocks were removed.
-      </p>
-      ${methods.some(({ ends }) => ends.some(({ D }) => D > 0)) && bytesChart(methods, dense)}
-      <ul class="legend">
-        ${legend}
-      </ul>
-    </section>
-    ${selections.length > 1 ? methodsTable(selections, context) : undefined}`
+    <h2>D against bytes</h2>
+    <p>Logarithmic. Rings are the plans chosen; dots, where fewer sub-blocks were removed.</p>
+    ${bytesChart(methods, dense)}
+    <ul class="legend">
+      ${legend}
+    </ul>
+  </section>`
 }
 
 /** What one method chose, for each target, and a line: through these, or for a single one through its removals. */
@@ -82,10 +81,18 @@ function pointsOf(
   return { ends, line: removals.length > 0 ? [...removals, ...ends] : [] }
 }
 
-function methodsTable(selections: readonly Selection[], { geometry, precision }: ReportContext): Html {
-  const rows = selections.map(
-    (selection, i) =>
-      html`<tr class="${i === 0 ? 'chosen' : ''}">
+/** Figures of all selections, method by method; nothing for a single one. */
+export function methodsTable(
+  selections: readonly Selection[],
+  { geometry, precision }: ReportContext,
+): Html | undefined {
+  if (selections.length < 2) return undefined
+  const byMethod = namesOf(selections).flatMap((name) =>
+    selections.filter((selection) => methodName(selection) === name),
+  )
+  const rows = byMethod.map(
+    (selection) =>
+      html`<tr class="${selection === selections[0] ? 'chosen' : ''}">
         <td>${methodName(selection)}</td>
         <td>${formatPercent(selection.plan.sparsity(geometry))}</td>
         <td class="optional">${formatBytes(weightBytes(selection.plan, geometry, precision))}</td>
@@ -95,7 +102,7 @@ function methodsTable(selections: readonly Selection[], { geometry, precision }:
         <td>×${selection.nullNorm.toPrecision(3)}</td>
       </tr>`,
   )
-  return html`<section style="grid-column: 1 / -1">
+  return html`<section>
     <h2>The methods beside each other</h2>
     <table>
       <thead>
@@ -117,7 +124,7 @@ function methodsTable(selections: readonly Selection[], { geometry, precision }:
 }
 
 export function nullSection(selections: readonly Selection[]): Html {
-  const names = [...new Set(selections.map(methodName))]
+  const names = namesOf(selections)
   // by method, its furthest from 1
   const points = names.map((name) => {
     const own = selections.filter((selection) => methodName(selection) === name)
@@ -137,15 +144,16 @@ export function nullSection(selections: readonly Selection[]): Html {
 }
 
 export function workSection({ work }: Selection, similarity: Similarity | undefined): Html {
+  const most = Math.max(1, work.naive, work.executed)
   const bar = (label: string, amount: number, kind: string): Html =>
     html`<div class="row"><span>${label}</span><span>${formatCount(amount)}</span></div>
       <div class="bar">
-        <i class="${kind}" style="width: ${(100 * amount) / Math.max(1, work.naive)}%"></i>
+        <i class="${kind}" style="width: ${Math.min(100, (100 * amount) / most)}%"></i>
       </div>`
   return html`<section>
     <h2>Work</h2>
     <p>Executions of a sub-block × tokens, which is the same on every machine.</p>
-    ${bar('measuring every plan in full', work.naive, 'naive')}${bar('done', work.executed, 'done')}
+    ${work.naive > 0 && bar('measuring every plan in full', work.naive, 'naive')}${bar('done', work.executed, 'done')}
     ${similarity && bar('on top of that, for the heat maps', similarity.executed, 'done')}
   </section>`
 }
@@ -191,5 +199,7 @@ const map = (title: string, picture: Html, [least, most]: [number, number]): Htm
 
 const colourOf = (names: readonly string[], selection: Selection): string =>
   `var(--m${(names.indexOf(methodName(selection)) % COLOURS) + 1})`
+
+const namesOf = (selections: readonly Selection[]): string[] => [...new Set(selections.map(methodName))]
 
 const swatch = (colour: string): Html => html`<i style="background: ${colour}"></i>`

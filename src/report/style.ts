@@ -25,7 +25,7 @@ h2 { margin: 0 0 4px; font-size: 17px; letter-spacing: -0.01em; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 20px 24px; margin-top: 20px; min-width: 0; }
 section > p { margin: 0 0 14px; color: var(--muted); font-size: 14px; max-width: 72ch; }
 .columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 20px; }
-.columns > section:only-child { grid-column: 1 / -1; }
+.columns > section:last-child:nth-child(odd) { grid-column: 1 / -1; }
 .maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 270px), 1fr)); gap: 20px 28px; }
 .maps h3 { font-size: 14px; font-weight: 600; margin: 0 0 6px; }
 .maps svg { width: 100%; max-width: 420px; }

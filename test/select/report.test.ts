@@ -34,6 +34,7 @@ const cancel = () => new (native().CancelToken)()
 
 interface Element {
   readonly textContent: string
+  getAttribute(name: string): string | null
   querySelector(selector: string): Element | null
   querySelectorAll(selector: string): ArrayLike<Element>
 }
@@ -93,6 +94,14 @@ describe('the report of a search', () => {
     expect(points.at(-1)!.split('D ')[1]).toBe(trace.D.toPrecision(4))
   })
 
+  it('draws the removals alone where a method chose them by a measure of its own', async () => {
+    const encoder = await load()
+    const { page } = await written(encoder, [await search(encoder, { method: 'finercut', reuse: true })])
+    const points = texts(page.querySelector('.wide svg')!, '[aria-label="dot"] title')
+    expect(points.length).toBe(4)
+    expect(texts(page, 'h2')).not.toContain('D against bytes') // one point
+  })
+
   it('sets other methods beside it, also those that measure no D on their way', async () => {
     const encoder = await load()
     const selections = [
@@ -107,6 +116,8 @@ describe('the report of a search', () => {
     for (const selection of selections) {
       const { page: alone } = await written(encoder, [selection])
       expect(texts(alone, 'table')).toEqual([])
+      const bars = Array.from(alone.querySelectorAll('.bar i'), (bar) => bar.getAttribute('style')!)
+      for (const style of bars) expect(parseFloat(style.slice('width: '.length))).toBeLessThanOrEqual(100)
     }
   })
 
