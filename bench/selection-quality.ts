@@ -2,7 +2,7 @@
  * All methods at equal bytes: chosen on a calibration set, judged by D on a validation set that none of them saw.
  *
  *     node scripts/run-ts.mjs bench/selection-quality.ts --model FOLDER --calibration FILE --validation FILE
- *         [--projection FILE] [--sparsity 0.25,0.42] [--prompts N] [--methods paper,skrr]
+ *         [--projection FILE] [--sparsity 0.25,0.42] [--prompts N] [--methods paper,skrr] [--report FILE.html]
  *
  * The files hold inputs_embeds [prompts, tokens, width]; calibration also null_embeds. The paper's method sets the bytes of a
  * row; the others get as many. Searches run in bf16, D is taken in float32.
@@ -11,8 +11,9 @@ import { parseArgs } from 'node:util'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { TextEncoder } from '../src/encoder.js'
 import { Plan } from '../src/plan/plan.js'
+import { writeReport } from '../src/report/report.js'
 import { chunksOf, packNull, packCalibration } from '../src/select/calibration.js'
-import { selectPlan, type SelectOptions } from '../src/select/index.js'
+import { selectPlan, type Discrepancy, type Selection, type SelectOptions } from '../src/select/index.js'
 import { Evaluator } from '../src/select/measure.js'
 import { readProjection } from '../src/select/projection.js'
 import { reduceProjection } from '../src/select/reduce.js'
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     prompts: { type: 'string', default: '8' },
     sparsity: { type: 'string', default: '0.25,0.33,0.42,0.5' },
     methods: { type: 'string' },
+    report: { type: 'string' },
   },
 })
 const { model, calibration: calibrationFile, validation: validationFile } = values
@@ -39,6 +41,8 @@ const VARIANTS: Record<string, Partial<SelectOptions>> = {
   'shortgpt + re-use': { method: 'shortgpt', reuse: true },
   finercut: { method: 'finercut' },
   'finercut + re-use': { method: 'finercut', reuse: true },
+  laco: { method: 'laco' },
+  'laco + re-use': { method: 'laco', reuse: true },
   'finercut, cosine': { method: 'finercut', metric: 'cosine' },
   'paper, skip only': { method: 'paper', reuse: false },
   'paper, ascending': { method: 'paper', reuseOrder: 'ascending' },
@@ -134,12 +138,25 @@ async function run(target: Target, options: Partial<SelectOptions>) {
     ...(projection && { projection }),
     ...options,
   })
-  return {
-    ...selection,
-    seconds: (performance.now() - start) / 1000,
-    judged: await judge.discrepancy(selection.plan),
-  }
+  const seconds = (performance.now() - start) / 1000
+  const judged = await judge.discrepancy(selection.plan)
+  await note(selection, judged)
+  return { ...selection, seconds, judged }
 }
+
+/** For the report: as judged on the validation set, without the way there, which was measured on the calibration set. */
+async function note(selection: Selection, D: Discrepancy): Promise<void> {
+  const norms = await judge.norms(selection.plan)
+  const { method, metric, projection, work } = selection.trace
+  reported.push({
+    ...selection,
+    D,
+    relative: { calibration: D.calibration / norms.calibration.dense, null: D.null / norms.null.dense },
+    nullNorm: Math.sqrt(norms.null.squares / norms.null.dense),
+    trace: { method, metric, projection, work, D: D.total, D_calibration: D.calibration, D_null: D.null },
+  })
+}
+const reported: Selection[] = []
 
 console.log(`dense in bf16: D ${(await bf16()).toExponential(2)} on validation\n`)
 console.log(
@@ -172,6 +189,11 @@ for (const sparsity of values.sparsity.split(',').map(Number)) {
     )
   }
   console.log('')
+}
+if (values.report !== undefined) {
+  const ours = ({ trace }: Selection): number => (trace.method === 'skrr' ? 0 : 1)
+  const selections = reported.toSorted((a, b) => ours(a) - ours(b))
+  await writeReport(values.report, selections, { geometry, precision: 'bf16', model, plan: 'plan.json' })
 }
 judge.dispose()
 await searched.dispose()

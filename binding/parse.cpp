@@ -109,10 +109,10 @@ EncoderSpec parse_spec(const Napi::Object& object) {
 cpu::Options parse_cpu_options(const Napi::Object& object) {
   cpu::Options options;
   const std::string precision = text(object, "precision");
-  if (precision != "f32" && precision != "bf16") {
-    throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
-  }
-  options.precision = precision == "bf16" ? Precision::kBF16 : Precision::kF32;
+  if (precision == "f32") options.precision = Precision::kF32;
+  else if (precision == "bf16") options.precision = Precision::kBF16;
+  else if (precision == "int8") options.precision = Precision::kInt8;
+  else throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
   options.threads = int(number(object, "threads"));
   return options;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/stream.h"
 
 namespace skrr::cpu {
 namespace {
@@ -18,6 +19,7 @@ struct Head {
   const int32_t* positions;  // [n]
   const uint8_t* visible;    // [n]
   bool any_visible;
+  bool plain;         // every key visible and one position after the other: nearly always
   const float* bias;  // bias[d] at distance d = position of key - position of query
   float* out;         // [n, head_dim], rows out_stride apart
   int64_t out_stride;
@@ -29,10 +31,23 @@ void bias_and_mask(const Head& head, int query, float* scores) {
     std::memset(scores, 0, size_t(head.n) * sizeof(float));  // uniform, as Hugging Face's finfo.min makes it
     return;
   }
+  if (head.plain) {
+    const float* bias = head.bias - query;
+    for (int key = 0; key < head.n; key++) scores[key] += bias[key];
+    return;
+  }
   for (int key = 0; key < head.n; key++) {
     const float score = scores[key] + head.bias[head.positions[key] - head.positions[query]];
     scores[key] = head.visible[key] ? score : -std::numeric_limits<float>::infinity();
   }
+}
+
+bool is_plain(const int32_t* positions, const uint8_t* visible, int n) {
+  if (std::memchr(visible, 0, size_t(n))) return false;
+  for (int t = 1; t < n; t++) {
+    if (positions[t] != positions[0] + t) return false;
+  }
+  return true;
 }
 
 // tile -> rows of a matrix; `valid` columns of each.
@@ -63,7 +78,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     const int rows = std::min(f32.rows, head.n - first);
     f32.pack_a(head.q + first * head.stride, rows, head.head_dim, head.stride, query);
     for (int64_t key = 0; key < head.n; key += f32.columns) {
-      f32.multiply(query, k_panels + key * head.head_dim, head.head_dim, false, tile);
+      f32.multiply(query, k_panels + key * head.head_dim, nullptr, rows, head.head_dim, false, tile);
       copy_tile(f32, tile, rows, f32.columns, scores + key, layout.keys);
     }
     for (int r = 0; r < rows; r++) {
@@ -73,7 +88,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     f32.pack_a(scores, rows, head.n, layout.keys, weights);
     for (int64_t d = 0; d < head.head_dim; d += f32.columns) {
       const int64_t valid = std::min<int64_t>(f32.columns, head.head_dim - d);
-      f32.multiply(weights, v_panels + d * head.n, head.n, false, tile);
+      f32.multiply(weights, v_panels + d * head.n, nullptr, rows, head.n, false, tile);
       copy_tile(f32, tile, rows, valid, head.out + first * head.out_stride + d, head.out_stride);
     }
   }
@@ -93,10 +108,9 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   float* mixed = mixed_.as<float>();
 
   pack_normed(weights, s, cancel);
-  multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+  multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     for (int r = 0; r < rows; r++) {
-      std::memcpy(qkv + (first_row + r) * stride + panel * columns, tile + r * columns,
-                  size_t(columns) * sizeof(float));
+      stream(tiles[0] + r * columns, columns, qkv + (first_row + r) * stride + panel * columns);
     }
   });
 
@@ -118,6 +132,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
                     &s.positions[size_t(first)],
                     visible,
                     std::memchr(visible, 1, size_t(n)) != nullptr,
+                    is_plain(&s.positions[size_t(first)], visible, n),
                     bias.of_head(h),
                     mixed + first * inner + h * geometry_.head_dim,
                     inner};

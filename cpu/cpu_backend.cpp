@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpu/stream.h"
+
 namespace skrr::cpu {
 namespace {
 
@@ -21,10 +23,6 @@ CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, cons
       final_norm_(read_all(fixed.final_norm)),
       bias_(read_all(fixed.bias)),
       slots_(size_t(geometry.sub_blocks())) {}
-
-const TileKernel& CpuBackend::tile_kernel() const {
-  return precision_ == Precision::kBF16 ? context_.kernels.bf16 : context_.kernels.f32;
-}
 
 // --- slots ---
 
@@ -52,12 +50,25 @@ void CpuBackend::unload(int sub_block) { slots_[size_t(sub_block)].reset(); }
 std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const float* embeddings) {
   auto states = std::make_unique<CpuStates>();
   states->width = geometry_.width;
-  states->hidden.assign(embeddings, embeddings + size_t(batch.tokens) * size_t(geometry_.width));
+  states->hidden = Buffer(size_t(batch.tokens) * size_t(geometry_.width) * sizeof(float));
+  std::memcpy(states->hidden.as(), embeddings, states->hidden.bytes());
   states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
   states->positions.assign(batch.positions, batch.positions + batch.tokens);
   states->visible.assign(batch.visible, batch.visible + batch.tokens);
   for (int32_t position : states->positions) states->longest = std::max(states->longest, position + 1);
   return states;
+}
+
+std::unique_ptr<States> CpuStates::clone() const {
+  auto copy = std::make_unique<CpuStates>();
+  copy->width = width;
+  copy->longest = longest;
+  copy->hidden = Buffer(hidden.bytes());
+  std::memcpy(copy->hidden.as(), hidden.as(), hidden.bytes());
+  copy->starts = starts;
+  copy->positions = positions;
+  copy->visible = visible;
+  return copy;
 }
 
 void CpuBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
@@ -78,7 +89,7 @@ void CpuBackend::finish(const States& states, float* out) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
   const size_t width = size_t(geometry_.width);
   for (size_t t = 0; t < size_t(s.tokens()); t++) {
-    rms_norm(&s.hidden[t * width], final_norm_.data(), out + t * width);
+    rms_norm(s.row(int64_t(t)), final_norm_.data(), out + t * width);
   }
 }
 
@@ -87,17 +98,15 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   const Kernels& kernels = context_.kernels;
   const auto activate = geometry_.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
   const int columns = tile_kernel().columns;
-  const int64_t tile_floats = int64_t(tile_kernel().rows) * columns;
   const int64_t stride = ceil_div(geometry_.ff, columns) * columns;  // of one row of activations, whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
   float* activations = wide_.as<float>();
 
   pack_normed(weights, s, cancel);
-  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* tiles) {
-    activate(tiles, geometry_.gated ? tiles + tile_floats : nullptr, rows * columns);
+  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+    activate(tiles[0], geometry_.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
-      std::memcpy(activations + (first_row + r) * stride + panel * columns, tiles + r * columns,
-                  size_t(columns) * sizeof(float));
+      stream(tiles[0] + r * columns, columns, activations + (first_row + r) * stride + panel * columns);
     }
   };
   if (geometry_.gated) {
@@ -115,17 +124,18 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
 // rows_ = norm(h), packed
 void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
   rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
-    rms_norm(&s.hidden[size_t(r) * size_t(geometry_.width)], weights.norm.data(), out);
+    rms_norm(s.row(r), weights.norm.data(), out);
   });
 }
 
 // h += scale * rows_ W^T
 void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = w.kernel().columns;
-  multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+  multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+    const float* tile = tiles[0];
     const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
     for (int r = 0; r < rows; r++) {
-      float* h = &s.hidden[size_t(first_row + r) * size_t(geometry_.width) + size_t(panel * columns)];
+      float* h = s.row(first_row + r) + panel * columns;
       for (int c = 0; c < valid; c++) h[c] += scale * tile[r * columns + c];
     }
   });

@@ -1,4 +1,4 @@
-// The CPU backend: the encoder on the processor's own cores, in float32 or with bf16 weights.
+// The CPU backend: the encoder on the processor's own cores, with float32, bf16 or int8 weights.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,10 @@ struct Options {
   int threads = 0;  // 0: all this process may use
 };
 
+inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision) {
+  return precision == Precision::kInt8 ? kernels.int8 : precision == Precision::kBF16 ? kernels.bf16 : kernels.f32;
+}
+
 // A filled slot.
 struct SubBlock {
   std::vector<float> norm;  // [width]
@@ -29,14 +33,15 @@ struct SubBlock {
 struct CpuStates final : States {
   int width = 0;
   int longest = 0;                 // 1 + the largest position: bounds every distance
-  std::vector<float> hidden;       // [tokens, width]
+  Buffer hidden;                   // [tokens, width] float32
   std::vector<int32_t> starts;     // [sequences + 1]
   std::vector<int32_t> positions;  // [tokens]
   std::vector<uint8_t> visible;    // [tokens]
 
-  std::unique_ptr<States> clone() const override { return std::make_unique<CpuStates>(*this); }
+  float* row(int64_t token) const { return hidden.as<float>() + token * width; }
+  std::unique_ptr<States> clone() const override;
   int tokens() const override { return int(positions.size()); }
-  size_t bytes() const override { return hidden.size() * sizeof(float) + positions.size() * 5 + starts.size() * 4; }
+  size_t bytes() const override { return hidden.bytes() + positions.size() * 5 + starts.size() * 4; }
 };
 
 class CpuBackend final : public Backend {
@@ -62,7 +67,7 @@ class CpuBackend final : public Backend {
   void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
   void rms_norm(const float* x, const float* weight, float* out) const;
-  const TileKernel& tile_kernel() const;
+  const TileKernel& tile_kernel() const { return cpu::tile_kernel(context_.kernels, precision_); }
 
   const Geometry geometry_;
   const Precision precision_;

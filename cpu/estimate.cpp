@@ -19,10 +19,14 @@ size_t weights_of(const Geometry& g, const TileKernel& kernel, int sub_block) {
 
 // Scratch one worker grows to: the largest of packing weights, packing rows, a product's tiles, one head of attention.
 int64_t scratch_floats(const Geometry& g, const Kernels& kernels, const TileKernel& kernel, int64_t tokens,
-                       int64_t longest) {
+                       int64_t longest, int threads) {
   const int64_t deepest = std::max({g.width, g.inner(), g.ff});
-  return std::max({kernel.columns * deepest, kernel.rows * deepest,
-                   multiply_scratch(kernel, tokens, g.gated ? 2 : 1),
+  const auto product = [&](int64_t n, int64_t k, int together) {
+    const int64_t panels = together * ceil_div(n, kernel.columns);
+    return Blocking(kernel, tokens, round_up(k, kernel.depth), panels, threads, together).scratch_floats(kernel);
+  };
+  return std::max({kernel.columns * deepest, kernel.rows * deepest, product(3 * g.inner(), g.width, 1),
+                   product(g.width, g.inner(), 1), product(g.ff, g.width, g.gated ? 2 : 1), product(g.width, g.ff, 1),
                    AttentionScratch(kernels.f32, longest, g.head_dim).floats()});
 }
 
@@ -31,19 +35,18 @@ int64_t scratch_floats(const Geometry& g, const Kernels& kernels, const TileKern
 Estimate estimate(const Geometry& g, const std::vector<int>& sub_blocks, const Options& options, int tokens,
                   int longest) {
   const Kernels& kernels = cpu::kernels();
-  const TileKernel& kernel = options.precision == Precision::kBF16 ? kernels.bf16 : kernels.f32;
-  const int64_t threads = options.threads > 0 ? options.threads : available_threads();
+  const TileKernel& kernel = tile_kernel(kernels, options.precision);
+  const int threads = options.threads > 0 ? options.threads : available_threads();
 
   size_t weights = size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float);
   for (int s : sub_blocks) weights += weights_of(g, kernel, s);
 
-  const auto whole = [&](int64_t n) { return ceil_div(n, kernel.columns) * kernel.columns; };
-  const int64_t rows = ceil_div(tokens, kernel.rows) * kernel.rows * std::max({g.width, g.inner(), g.ff});
-  const int64_t wide = tokens * std::max(3 * whole(g.inner()), whole(g.ff));
+  const size_t rows = size_t(round_up(tokens, kernel.rows) * round_up(std::max({g.width, g.inner(), g.ff}), kernel.depth));
+  const int64_t wide = tokens * std::max(3 * round_up(g.inner(), kernel.columns), round_up(g.ff, kernel.columns));
   const int64_t mixed = int64_t(tokens) * g.inner();
   const int64_t streams = 3 * int64_t(tokens) * g.width;  // embeddings, residual stream, result
-  const int64_t floats = rows + wide + mixed + streams + threads * scratch_floats(g, kernels, kernel, tokens, longest);
-  return {weights, size_t(floats) * sizeof(float)};
+  const int64_t scratch = threads * scratch_floats(g, kernels, kernel, tokens, longest, threads);
+  return {weights, rows * kernel.a_size + size_t(wide + mixed + streams + scratch) * sizeof(float)};
 }
 
 }  // namespace skrr::cpu

@@ -18,7 +18,11 @@ const Kernels& choose() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const Candidate best_first[] = {{&avx512_kernels, avx512}, {&avx2_kernels, avx2}, {&portable_kernels, true}};
+  const Candidate best_first[] = {{&amx_kernels(), avx512 && amx_runs_here()},
+                                  {&vnni_kernels(), avx512 && __builtin_cpu_supports("avx512vnni")},
+                                  {&avx512_kernels, avx512},
+                                  {&avx2_kernels, avx2},
+                                  {&portable_kernels, true}};
 #else
   const Candidate best_first[] = {{&portable_kernels, true}};
 #endif

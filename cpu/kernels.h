@@ -1,9 +1,13 @@
 // The inner loops that differ by instruction set, behind one table of functions chosen at run time.
 //
 // A matrix product C = A B^T is computed in tiles of C. Both operands are packed first, so that the tile kernel reads
-// them from front to back:
-//   A (activations)  [row tile][K][rows]        `rows` values of one k stand together
-//   B (weights)      [panel][K][columns]        `columns` outputs of one k stand together
+// them from front to back. K is cut into slices, so that a slice of a panel of B stays in the L1 cache while the rows
+// of A pass by; it is padded with zeros to whole `depth`s.
+//
+//   A (activations)  [K slice][row tile][block]     a block holds `rows` rows x `depth` of K, as the kernel likes them
+//   B (weights)      [panel][K slice][block]        a block holds `columns` outputs x `depth` of K
+//
+// float32 (depth 1): the values of one k stand together. The other formats' blocks are drawn in their isa_*.cpp.
 #pragma once
 
 #include <cstddef>
@@ -15,23 +19,43 @@ namespace skrr::cpu {
 struct TileKernel {
   int rows;       // of a tile of C
   int columns;    // of a tile of C: the width of a weight panel
+  int depth;      // of a block: K is padded to a multiple of it
+  int slice;      // of K, a multiple of `depth` and of `columns`; with it the order of every sum is fixed
   size_t a_size;  // bytes of a packed element of A
   size_t b_size;  // bytes of a packed element of B
 
-  // x [valid, k] with rows `stride` apart -> packed [k][rows]; rows past `valid` become zeros.
+  // x [valid, k] with rows `stride` apart -> the blocks of one row tile; what is past `valid` and k becomes zeros.
   void (*pack_a)(const float* x, int valid, int k, int64_t stride, void* packed);
-  // w(n, k) at w[n * n_stride + k * k_stride], n < valid -> packed [k][columns]; columns past `valid` become zeros.
+  // w(n, k) at w[n * n_stride + k * k_stride], n < valid -> the blocks of one panel; the rest becomes zeros.
   void (*pack_b)(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed);
-  // c [rows][columns] = (accumulate ? c : 0) + sum over k of a[k][row] * b[k][column]
-  void (*multiply)(const void* a, const void* b, int k, bool accumulate, float* c);
+  // Row tiles of A (`rows` rows in all, ceil(rows / kernel.rows) tiles) times one panel, over k (a multiple of depth):
+  // c [tile][kernel.rows][columns] = (accumulate ? c : 0) + sum over k of a[row][k] * b[column][k].
+  // `next`, unless null, is as many bytes of B that will be needed soon.
+  void (*multiply)(const void* a, const void* b, const void* next, int rows, int k, bool accumulate, float* c);
+
+  // int8: A holds integers too, quantised row by row, and C is int32 until it is rescaled. Without it A is float32.
+  bool integers = false;
+
+  // Called on a thread before its first and after its last multiply of a task; null where nothing is to be done.
+  void (*enter)() = nullptr;
+  void (*leave)() = nullptr;
 };
 
 struct Kernels {
   const char* isa;
   TileKernel f32;
-  TileKernel bf16;  // weights rounded to bf16, activations and sums float32
+  TileKernel bf16;  // weights in bf16, sums float32; activations bf16 where the hardware multiplies that (AMX)
+
+  TileKernel int8;  // weights in int8; activations too where the hardware multiplies that
 
   float (*sum_of_squares)(const float* x, int n);
+  float (*fit_int8)(float* x, int n);  // scales x in place to at most 127; returns the factor that undoes it
+  // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
+  // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See Rotation.
+  void (*rotate)(float* x, int n, int block, int lanes);
+  // c [rows][columns] (int32 if `integers`) = c * row_scales[row] * column_scales[column], as float32.
+  // row_scales may be null: ones.
+  void (*rescale)(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales);
   // x[i] = exp(x[i] - max x) / sum; -infinity gives 0. At least one x[i] must be finite.
   void (*softmax)(float* x, int n);
   // x[i] = gelu_tanh(x[i]) or relu(x[i]), times gate[i] unless gate is null.
@@ -39,14 +63,17 @@ struct Kernels {
   void (*relu)(float* x, const float* gate, int n);
 };
 
-// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avx512). Throws ERR_DEVICE for
-// a name that is unknown or cannot run here.
+// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avx512, avx512vnni, amx). Throws
+// ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+const Kernels& vnni_kernels();
+const Kernels& amx_kernels();
+bool amx_runs_here();  // also asks the system for the right to use tile registers
 #endif
 
 }  // namespace skrr::cpu

@@ -6,12 +6,14 @@
 
 #include "cpu/buffer.h"
 #include "cpu/kernels.h"
+#include "cpu/stream.h"
 #include "cpu/thread_pool.h"
 #include "engine/tensor.h"
 
 namespace skrr::cpu {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // What the pieces of a backend share: how to multiply, on which threads, with which scratch.
 struct Context {
@@ -29,6 +31,22 @@ struct Context {
   }
 };
 
+// Outliers: a few channels of T5's activations are hundreds of times the rest, and one scale per row would round the rest
+// away. So int8 multiplies in a rotated basis: (H x)(H w) = block * x w for the Hadamard matrix H of size `block`, and each
+// element of H x is a sum over `block` channels in which no single one stands out. Weights are rotated as they are packed.
+struct Rotation {
+  int lanes, block;  // powers of two that divide k; block 1 turns nothing
+
+  explicit Rotation(int64_t k)
+      : lanes(int(std::min<int64_t>(16, k & -k))), block(int(std::min<int64_t>(64, (k / lanes) & -(k / lanes)))) {}
+
+  // Rotates x [k], scales it to fit int8, and returns the factor that undoes the scaling. (Packing rounds.)
+  float to_int8(const Kernels& kernels, float* x, int64_t k) const {
+    kernels.rotate(x, int(k), block, lanes);
+    return kernels.fit_int8(x, int(k));
+  }
+};
+
 // W, or several matrices of equal width: stacked (q over k over v) or with their panels in turn (wi_0, wi_1).
 class PackedMatrix {
  public:
@@ -38,88 +56,134 @@ class PackedMatrix {
   PackedMatrix(Context& context, const TileKernel& kernel, const std::vector<const Tensor*>& parts, Order order,
                const CancelFlag& cancel);
 
-  // Bytes a packed [n, k] takes: whole panels.
+  // Bytes a packed [n, k] takes: whole panels of whole blocks.
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
-    return size_t(ceil_div(n, kernel.columns) * kernel.columns * k) * kernel.b_size;
+    const int64_t outputs = round_up(n, kernel.columns);
+    return size_t(outputs * round_up(k, kernel.depth)) * kernel.b_size + size_t(scaled(kernel) ? outputs * 4 : 0);
   }
 
   const TileKernel& kernel() const { return *kernel_; }
-  int64_t k() const { return k_; }
+  int64_t k() const { return k_; }  // padded
   int64_t panels() const { return panels_; }
-  size_t bytes() const { return buffer_.bytes(); }
-  const char* panel(int64_t p) const {
-    return buffer_.as() + size_t(p * kernel_->columns * k_) * kernel_->b_size;
+  size_t bytes() const { return buffer_.bytes() + scales_.size() * sizeof(float); }
+  const float* scales(int64_t panel) const { return &scales_[size_t(panel * kernel_->columns)]; }  // [columns]
+  static bool scaled(const TileKernel& kernel) { return kernel.b_size == sizeof(int8_t); }
+  const char* panel(int64_t p, int64_t k0) const {
+    return buffer_.as() + size_t((p * k_ + k0) * kernel_->columns) * kernel_->b_size;
   }
 
  private:
   const TileKernel* kernel_ = nullptr;
   int64_t k_ = 0, panels_ = 0;
   Buffer buffer_;
+  std::vector<float> scales_;  // int8: of each output channel [panels * columns]
 };
 
-// X, packed in row tiles; reused for every product that reads the same rows.
+// X, packed [K slice][row tile]; reused for every product that reads the same rows. All row tiles of a slice stand
+// together: at a distance of a power of two they would fight for the same lines of the cache.
 class PackedRows {
  public:
   // row(r, out) writes row r of X [k] to out.
   template <class Row>
   void pack(Context& context, const TileKernel& kernel, int64_t m, int64_t k, const CancelFlag& cancel, Row row) {
-    m_ = m, k_ = k, tile_bytes_ = size_t(kernel.rows * k) * kernel.a_size;
-    buffer_.reserve(size_t(ceil_div(m, kernel.rows)) * tile_bytes_);
-    context.pool.run(int(ceil_div(m, kernel.rows)), cancel, [&](int tile, int worker) {
+    m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
+    buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
+    scales_.resize(kernel.integers ? size_t(padded_m_) : 0);
+    const bool rotated = PackedMatrix::scaled(kernel);
+    const Rotation rotation(k);
+    context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;
       const int valid = int(std::min<int64_t>(kernel.rows, m - first));
-      for (int r = 0; r < valid; r++) row(first + r, rows + r * k);
-      kernel.pack_a(rows, valid, int(k), k, buffer_.as() + size_t(tile) * tile_bytes_);
+      for (int r = 0; r < valid; r++) {
+        float* x = rows + r * k;
+        row(first + r, x);
+        if (kernel.integers) scales_[size_t(first + r)] = rotation.to_int8(context.kernels, x, k);
+        else if (rotated) context.kernels.rotate(x, int(k), rotation.block, rotation.lanes);
+      }
+      for (int64_t k0 = 0; k0 < k; k0 += kernel.slice) {
+        const int depth = int(std::min<int64_t>(kernel.slice, k - k0));
+        kernel.pack_a(rows + k0, valid, depth, k, buffer_.as() + offset(first, k0, round_up(depth, kernel.depth)));
+      }
     });
   }
 
   int64_t m() const { return m_; }
-  int64_t k() const { return k_; }
   size_t bytes() const { return buffer_.bytes(); }
-  const char* tile(int64_t t) const { return buffer_.as() + size_t(t) * tile_bytes_; }
+  const float* scales(int64_t row) const { return scales_.empty() ? nullptr : &scales_[size_t(row)]; }
+  // The slice of `depth` from k0 on, from row tile `first_row` / kernel.rows on.
+  const char* slice(int64_t first_row, int64_t k0, int64_t depth) const {
+    return buffer_.as() + offset(first_row, k0, depth);
+  }
 
  private:
-  int64_t m_ = 0, k_ = 0;
-  size_t tile_bytes_ = 0;
+  size_t offset(int64_t first_row, int64_t k0, int64_t depth) const {
+    return size_t(k0 * padded_m_ + first_row * depth) * a_size_;
+  }
+
+  int64_t m_ = 0, k_ = 0, padded_m_ = 0;
+  size_t a_size_ = 0;
   Buffer buffer_;
+  std::vector<float> scales_;  // where the kernel multiplies integers: of each row
 };
 
-// Columns of K multiplied before moving to the next row tile: a panel's slice then stays in the L1 cache.
-constexpr int64_t kSliceBytes = 24 * 1024;
+// How a product [m, k] x [panels, k] is cut. Nothing of it changes a result.
+struct Blocking {
+  int64_t block_rows;  // rows whose slice of A, and whose part of C for a group of panels, stay in the L2 cache
+  int64_t task;        // panels a worker takes at a time: a quarter of its share
+  int64_t group;       // panels multiplied in turn by one slice of A: many, so that A is read from afar seldom; few where
+                       // all of A fits L2, so that C stays near
 
-// Multiplies every row tile with `group` neighbouring panels at a time and hands the finished tiles to
-//   epilogue(first_row, rows, panel_group, tiles)   tiles[g] is [kernel.rows][kernel.columns] of panel group * G + g
+  Blocking(const TileKernel& kernel, int64_t m, int64_t k, int64_t panels, int threads, int together)
+      : block_rows(std::min<int64_t>(round_up(m, kernel.rows), 512 / kernel.rows * kernel.rows)),
+        task(round_up(ceil_div(panels, 4 * threads), together)),
+        group(std::min<int64_t>(task, m * k * int64_t(kernel.a_size) <= (1 << 20) ? 2 : 16)) {}
+
+  int64_t panel_floats(const TileKernel& kernel) const { return block_rows * kernel.columns; }
+  int64_t scratch_floats(const TileKernel& kernel) const { return group * panel_floats(kernel); }
+};
+
+// c [panel - first][row tile][kernel.rows][columns] = `rows` rows of X from `row` on times panels [first, last).
+void multiply_group(const PackedRows& x, const PackedMatrix& w, int64_t row, int64_t rows, int64_t first, int64_t last,
+                    int64_t panel_floats, float* c);
+
+// C = X W^T. Finished tiles go to
+//   epilogue(first_row, rows, panels, tiles)   tiles[i] is [kernel.rows][kernel.columns] of panel panels * together + i
 // Each element of C is summed over k in one fixed order, whatever the batch and the number of threads.
-template <int group, class Epilogue>
+template <int together, class Epilogue>
 void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, const CancelFlag& cancel,
               Epilogue epilogue) {
   const TileKernel& kernel = w.kernel();
-  const int64_t tiles = ceil_div(x.m(), kernel.rows);
-  const int64_t tile_floats = int64_t(kernel.rows) * kernel.columns;
-  const int64_t slice = kSliceBytes / int64_t(kernel.columns * kernel.b_size);
-  context.pool.run(int(w.panels() / group), cancel, [&](int panel_group, int worker) {
-    float* c = context.borrow(worker, tiles * group * tile_floats);  // [tile][group][rows][columns]
-    for (int64_t k0 = 0; k0 < w.k(); k0 += slice) {
-      const int depth = int(std::min(slice, w.k() - k0));
-      for (int g = 0; g < group; g++) {
-        const char* b = w.panel(int64_t(panel_group) * group + g) + size_t(k0 * kernel.columns) * kernel.b_size;
-        for (int64_t t = 0; t < tiles; t++) {
-          const char* a = x.tile(t) + size_t(k0 * kernel.rows) * kernel.a_size;
-          kernel.multiply(a, b, depth, k0 > 0, c + (t * group + g) * tile_floats);
+  const Blocking cut(kernel, x.m(), w.k(), w.panels(), context.pool.threads(), together);
+  const int64_t panel_floats = cut.panel_floats(kernel);
+  context.pool.run(int(ceil_div(w.panels(), cut.task)), cancel, [&](int task, int worker) {
+    float* c = context.borrow(worker, cut.scratch_floats(kernel));
+    if (kernel.enter) kernel.enter();
+    const int64_t end = std::min((task + 1) * cut.task, w.panels());
+    for (int64_t first = task * cut.task; first < end; first += cut.group) {
+      const int64_t last = std::min(first + cut.group, end);
+      for (int64_t row = 0; row < x.m(); row += cut.block_rows) {
+        const int64_t rows = std::min(cut.block_rows, x.m() - row);
+        multiply_group(x, w, row, rows, first, last, panel_floats, c);
+        for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time
+          for (int64_t p = first; p < last; p += together) {
+            const int valid = int(std::min<int64_t>(kernel.rows, rows - r));
+            float* tiles[2] = {};
+            for (int i = 0; i < together; i++) {
+              tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
+              if (w.scaled(kernel)) {
+                context.kernels.rescale(tiles[i], kernel.integers, valid, kernel.columns, x.scales(row + r),
+                                        w.scales(p + i));
+              }
+            }
+            epilogue(row + r, valid, p / together, tiles);
+          }
         }
       }
     }
-    for (int64_t t = 0; t < tiles; t++) {
-      const int rows = int(std::min<int64_t>(kernel.rows, x.m() - t * kernel.rows));
-      epilogue(t * kernel.rows, rows, int64_t(panel_group), c + t * group * tile_floats);
-    }
+    finish_streams();
+    if (kernel.leave) kernel.leave();
   });
-}
-
-// Scratch floats one worker needs for multiply() over m rows.
-inline int64_t multiply_scratch(const TileKernel& kernel, int64_t m, int group) {
-  return ceil_div(m, kernel.rows) * group * kernel.rows * kernel.columns;
 }
 
 }  // namespace skrr::cpu

@@ -23,7 +23,7 @@ struct CpuFeatures final : Features {
 };
 
 // a, b [tokens, width]; one sum per sequence, in double, token after token: no thread or batch changes the result.
-std::vector<Comparison> compare_rows(const std::vector<float>& a, const std::vector<float>& b, size_t width,
+std::vector<Comparison> compare_rows(const float* a, const float* b, size_t width,
                                      const std::vector<int32_t>& starts) {
   std::vector<Comparison> sums(starts.size() - 1);
   for (size_t s = 0; s + 1 < starts.size(); s++) {
@@ -66,7 +66,7 @@ std::unique_ptr<Features> CpuBackend::features(const States& states, const Proje
   auto features = std::make_unique<CpuFeatures>();
   features->starts = s.starts;
   features->width = s.width;
-  features->values.resize(s.hidden.size());
+  features->values.resize(size_t(s.tokens()) * size_t(s.width));
   finish(states, features->values.data());
   if (!projection) return features;
 
@@ -81,12 +81,12 @@ std::unique_ptr<Features> CpuBackend::features(const States& states, const Proje
     });
     std::vector<float> projected(size_t(s.tokens()) * size_t(out));
     multiply<1>(context_, rows_, layers[l].weight, cancel,
-                [&](int64_t first_row, int rows, int64_t panel, const float* tile) {
+                [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
                   const int64_t column = panel * kernel.columns;
                   const int valid = int(std::min<int64_t>(kernel.columns, out - column));
                   for (int r = 0; r < rows; r++) {
                     float* row = &projected[size_t((first_row + r) * out + column)];
-                    for (int c = 0; c < valid; c++) row[c] = tile[r * kernel.columns + c] + bias[size_t(column + c)];
+                    for (int c = 0; c < valid; c++) row[c] = tiles[0][r * kernel.columns + c] + bias[size_t(column + c)];
                     if (l + 1 < layers.size()) context_.kernels.gelu_tanh(row, nullptr, valid);
                   }
                 });
@@ -100,14 +100,14 @@ std::vector<Comparison> CpuBackend::compare(const Features& a, const Features& b
   const CpuFeatures& x = static_cast<const CpuFeatures&>(a);
   const CpuFeatures& y = static_cast<const CpuFeatures&>(b);
   require_same_batch(x.starts, y.starts);
-  return compare_rows(x.values, y.values, size_t(x.width), x.starts);
+  return compare_rows(x.values.data(), y.values.data(), size_t(x.width), x.starts);
 }
 
 std::vector<Comparison> CpuBackend::compare(const States& a, const States& b) {
   const CpuStates& x = static_cast<const CpuStates&>(a);
   const CpuStates& y = static_cast<const CpuStates&>(b);
   require_same_batch(x.starts, y.starts);
-  return compare_rows(x.hidden, y.hidden, size_t(x.width), x.starts);
+  return compare_rows(x.row(0), y.row(0), size_t(x.width), x.starts);
 }
 
 }  // namespace skrr::cpu

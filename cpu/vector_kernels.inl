@@ -7,10 +7,13 @@ constexpr int kLanes = SKRR_LANES;
 constexpr int kRows = SKRR_ROWS;
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
+constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
+typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
+typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 
@@ -27,11 +30,15 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
 }
 
-// kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
+inline Vec load_b(const int8_t* b) {
+  VecB bytes;
+  std::memcpy(&bytes, b, sizeof(bytes));
+  return __builtin_convertvector(__builtin_convertvector(bytes, VecI), Vec);
+}
+
+// One row tile. kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
 template <class B>
-void multiply(const void* packed_a, const void* packed_b, int k, bool accumulate, float* c) {
-  const float* a = static_cast<const float*>(packed_a);
-  const B* b = static_cast<const B*>(packed_b);
+inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c) {
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r++) {
@@ -54,8 +61,25 @@ void multiply(const void* packed_a, const void* packed_b, int k, bool accumulate
   }
 }
 
+// The hardware's own prefetching keeps up with these kernels: `next` is not needed.
+template <class B>
+void multiply(const void* packed_a, const void* packed_b, const void*, int rows, int k, bool accumulate, float* c) {
+  const float* a = static_cast<const float*>(packed_a);
+  const B* b = static_cast<const B*>(packed_b);
+  for (int r = 0; r < rows; r += kRows, a += k * kRows, c += kRows * kColumns) {
+    multiply_tile(a, b, k, accumulate, c);
+  }
+}
+
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
   float* out = static_cast<float*>(packed);
+  if (valid == kRows) {
+    for (int i = 0; i < k; i++, out += kRows) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; r++) out[r] = x[r * stride + i];
+    }
+    return;
+  }
   for (int i = 0; i < k; i++) {
     for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
   }
@@ -63,6 +87,7 @@ void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
 
 inline void convert(float x, float* out) { *out = x; }
 inline void convert(float x, uint16_t* out) { *out = to_bf16(x); }
+inline void convert(float x, int8_t* out) { *out = int8_t(int(x < 0 ? x - 0.5f : x + 0.5f)); }
 
 template <class B>
 void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
@@ -125,6 +150,76 @@ float sum_of_squares(const float* x, int n) {
   return horizontal_sum(sum);
 }
 
+float fit_int8(float* x, int n) {
+  Vec top{};
+  for_each_vector(n, x, 0, [&](int, int, Vec v) {
+    const Vec size = v < Vec{} ? -v : v;
+    top = size > top ? size : top;
+  });
+  float largest = 0;
+  for (int i = 0; i < kLanes; i++) largest = top[i] > largest ? top[i] : largest;
+  const Vec factor = splat(largest > 0 ? 127.0f / largest : 0.0f);
+  for_each_vector(n, x, 0, [&](int i, int count, Vec v) { store_part(x + i, v * factor, count); });
+  return largest / 127.0f;
+}
+
+// `radix` numbers `stride` apart become their sums and differences, in registers; `stride` such groups side by side.
+template <int radix>
+inline void butterflies(float* x, int stride) {
+  int i = 0;
+  for (; i + kLanes <= stride; i += kLanes) {
+    Vec v[radix];
+#pragma GCC unroll 8
+    for (int j = 0; j < radix; j++) v[j] = load(x + i + j * stride);
+#pragma GCC unroll 3
+    for (int half = 1; half < radix; half *= 2) {
+#pragma GCC unroll 8
+      for (int j = 0; j < radix; j++) {
+        if (j & half) continue;
+        const Vec a = v[j], b = v[j + half];
+        v[j] = a + b;
+        v[j + half] = a - b;
+      }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < radix; j++) store(x + i + j * stride, v[j]);
+  }
+  for (; i < stride; i++) {  // fewer lanes than a vector's: small models only
+    for (int half = 1; half < radix; half *= 2) {
+      for (int j = 0; j < radix; j++) {
+        if (j & half) continue;
+        const float a = x[i + j * stride], b = x[i + (j + half) * stride];
+        x[i + j * stride] = a + b;
+        x[i + (j + half) * stride] = a - b;
+      }
+    }
+  }
+}
+
+void rotate(float* x, int n, int block, int lanes) {
+  for (int first = 0; first < n; first += block * lanes) {
+    for (int done = 1; done < block;) {  // radix 8 needs a third of radix 2's passes through memory
+      const int radix = block / done >= 8 ? 8 : 2, stride = done * lanes;
+      for (int low = first; low < first + block * lanes; low += radix * stride) {
+        if (radix == 8) butterflies<8>(x + low, stride);
+        else butterflies<2>(x + low, stride);
+      }
+      done *= radix;
+    }
+  }
+}
+
+void rescale(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales) {
+  for (int r = 0; r < rows; r++) {
+    const Vec row_scale = splat(row_scales ? row_scales[r] : 1.0f);
+    for (int i = 0; i < columns; i += kLanes, c += kLanes) {
+      const VecI bits = *reinterpret_cast<const VecIUnaligned*>(c);
+      const Vec value = integers ? __builtin_convertvector(bits, Vec) : (Vec)bits;
+      store(c, value * (row_scale * load(column_scales + i)));
+    }
+  }
+}
+
 void softmax(float* x, int n) {
   const float lowest = -__builtin_inff();
   Vec top = splat(lowest);
@@ -165,9 +260,13 @@ void activate(float* x, const float* gate, int n) {
 
 constexpr Kernels make_kernels(const char* isa) {
   return {isa,
-          {kRows, kColumns, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
-          {kRows, kColumns, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
+          {kRows, kColumns, 1, kSlice, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
+          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
+          {kRows, kColumns, 1, 4 * kSlice, sizeof(float), sizeof(int8_t), pack_a, pack_b<int8_t>, multiply<int8_t>},
           sum_of_squares,
+          fit_int8,
+          rotate,
+          rescale,
           softmax,
           activate<gelu>,
           activate<rectify>};

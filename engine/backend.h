@@ -15,7 +15,9 @@
 
 namespace skrr {
 
-enum class Precision { kF32, kBF16 };
+// Of the matrices. kInt8: one scale per output channel, and activations quantised row by row where the device multiplies
+// integers. Norms, biases, the residual stream and attention itself are float32 in all of them.
+enum class Precision { kF32, kBF16, kInt8 };
 
 // The residual stream of one batch on the device: [tokens, width] float32, with the batch's row structure.
 class States {

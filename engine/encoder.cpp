@@ -92,7 +92,9 @@ void Encoder::encode(const Input& input, const LayerTable& table, const Output& 
   write(hidden, input, output);
 }
 
-std::unique_ptr<States> Encoder::begin(const Input& input) { return backend_->begin(input.batch, embed(input).data()); }
+std::unique_ptr<States> Encoder::begin(const Input& input) {
+  return backend_->begin(input.batch, input.embeds ? input.embeds : gather(input).data());
+}
 
 void Encoder::advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel) {
   require_loaded(table, from, to);
@@ -110,10 +112,9 @@ void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
 }
 
 // Token rows as float32 [tokens, width]: gathered from the mapped file, so the table itself is never loaded.
-std::vector<float> Encoder::embed(const Input& input) const {
+std::vector<float> Encoder::gather(const Input& input) const {
   const size_t width = size_t(spec_.geometry.width);
   const size_t tokens = size_t(input.batch.tokens);
-  if (input.embeds) return std::vector<float>(input.embeds, input.embeds + tokens * width);
   const Tensor table = view(spec_.embedding);  // the file is still as long as it was
   std::vector<float> rows(tokens * width);
   for (size_t t = 0; t < tokens; t++) {

@@ -66,7 +66,7 @@ class Encoder {
  private:
   Tensor view(const TensorSource& source) const;
   SubBlockTensors view(const SubBlockSource& source) const;
-  std::vector<float> embed(const Input& input) const;
+  std::vector<float> gather(const Input& input) const;
   void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;
   void require_loaded(const LayerTable& table, int from, int to) const;
   void update_memory();

@@ -44,9 +44,9 @@ async function openOn(
   checkpoint: Checkpoint,
   { precision: asked, threads = 0, signal }: DeviceOptions,
 ): Promise<OpenedEngine> {
-  if (device !== 'cpu' && asked === 'f32') {
+  if (device !== 'cpu' && asked !== undefined && asked !== 'bf16') {
     const expected = `bf16 on device ${device}`
-    throw new InputError({ field: 'precision', found: '"f32"', expected, hint: "Or use device 'cpu'" })
+    throw new InputError({ field: 'precision', found: `"${asked}"`, expected, hint: "Or use device 'cpu'" })
   }
   const precision = device === 'cpu' ? resolvePrecision(checkpoint, asked) : 'bf16'
   const engine = await runJob([signal], (cancel) =>

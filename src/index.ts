@@ -27,6 +27,8 @@ export {
   type Trace,
   type Work,
 } from './select/index.js'
+export { measureSimilarity, type Similarity } from './select/similarity.js'
+export { writeReport, type ReportContext } from './report/report.js'
 export { denseParameters, subBlockParameters, type Geometry } from './geometry.js'
 export { pipelines, type Pipeline, type PipelineName } from './pipelines.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'

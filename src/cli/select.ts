@@ -9,10 +9,12 @@ import type { CalibrationInput } from '../select/calibration.js'
 import { selectPlan, type Selection } from '../select/index.js'
 import type { Metric } from '../select/measure.js'
 import { METHODS, type Method } from '../select/methods.js'
+import { nullNormIsOff } from '../select/null-norm.js'
 import type { ReuseOrder } from '../select/reuse.js'
 import { weightBytes, type Target } from '../select/target.js'
 import { action, printJson, wholeNumber, type Run } from './command.js'
 import { readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
+import { reportPage } from './select-report.js'
 import { SelectBar } from './select-bar.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
 
@@ -38,6 +40,8 @@ interface Options extends Omit<InputOptions, 'prompt'> {
   skipCount?: number
   out: string
   trace?: string
+  report?: string
+  compare?: true
   resume?: true
   json?: true
 }
@@ -89,6 +93,8 @@ export function selectCommand(): Command {
       '--trace <file>',
       'write everything that was measured; every expansion in full, which is more work',
     )
+    .option('--report <file>', 'write an HTML page of charts: D, bytes, work, similarity of sub-blocks')
+    .option('--compare', 'with --report: run the other methods too, at the bytes of the plan')
     .option('--resume', 'go on with the journal of a search that did not end')
     .option('--json', 'print one JSON object on stdout, errors too')
     .addHelpText(
@@ -105,6 +111,7 @@ Examples:
 async function select(options: Options, { signal }: Run): Promise<void> {
   const started = performance.now()
   const target = readTarget(options)
+  checkCompare(options)
   const calibration = await readCalibration(options)
   const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
   const bar = new SelectBar()
@@ -116,31 +123,39 @@ async function select(options: Options, { signal }: Run): Promise<void> {
     threads,
     signal,
   })
+  const common = {
+    target,
+    beams: options.beams,
+    metric: options.metric,
+    projection: options.projection,
+    null: nullCondition,
+    maxTokens: options.maxTokens,
+    cacheBytes: options.cacheBytes,
+    signal,
+    onProgress: bar.update,
+  }
   try {
+    const page = reportPage(encoder, calibration, common, options)
     const selection = await selectPlan(encoder, calibration, {
-      target,
+      ...common,
       method: options.method,
-      beams: options.beams,
       dedup: readDedup(options),
       reuse: options.reuse,
       reuseOrder: options.reuseOrder,
-      metric: options.metric,
-      projection: options.projection,
-      null: nullCondition,
-      maxTokens: options.maxTokens,
-      cacheBytes: options.cacheBytes,
       resume: options.resume,
       fullTrace: options.trace !== undefined,
       journal: `${options.out}.journal`,
-      signal,
-      onProgress: bar.update,
-      onResult: async ({ plan, trace }) => {
-        await writePlan(options.out, plan)
-        if (options.trace !== undefined) await writeJson(options.trace, trace)
+      onResult: async (found) => {
+        await writePlan(options.out, found.plan)
+        if (options.trace !== undefined) await writeJson(options.trace, found.trace)
+        await page?.write(found)
       },
-    }).finally(() => bar.stop())
+    })
+    if (options.compare) await page?.compare(selection)
+    bar.stop()
     report(options, encoder, selection, (performance.now() - started) / 1000)
   } finally {
+    bar.stop()
     await encoder.dispose()
   }
 }
@@ -164,6 +179,15 @@ function readDedup({ dedup, duplicates }: Options): boolean | undefined {
   throw new InputError({ field: 'beams', found: '--dedup and --duplicates', expected: 'one of them' })
 }
 
+function checkCompare({ compare, report }: Options): void {
+  if (!compare || report !== undefined) return
+  throw new InputError({
+    field: '--compare',
+    found: 'no --report',
+    expected: 'one that shows the comparison',
+  })
+}
+
 async function readCalibration(options: Options): Promise<CalibrationInput> {
   const input = await readInput(options)
   return typeof input === 'string' ? [input] : input
@@ -182,22 +206,20 @@ async function readNull(file: string): Promise<CalibrationInput> {
 const writeJson = (file: string, value: unknown): Promise<void> =>
   writeFileAtomically(file, (handle) => handle.writeFile(`${JSON.stringify(value)}\n`))
 
-/** Beyond this factor the null condition is warned of: the paper's Fig. 4 shows what it does to images. */
-const NULL_NORM = 1.5
-
 function report(options: Options, encoder: TextEncoder, selection: Selection, seconds: number): void {
   const { plan, D, relative, nullNorm, work } = selection
   const { geometry, precision } = encoder
   const sparsity = plan.sparsity(geometry)
   const bytes = weightBytes(plan, geometry, precision)
   if (options.json) {
-    const { out, trace, method } = options
-    printJson({ out, trace, method, sparsity, bytes, D, relative, nullNorm, work, seconds })
+    const { out, trace, report: page, method } = options
+    printJson({ out, trace, report: page, method, sparsity, bytes, D, relative, nullNorm, work, seconds })
   } else {
     const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
     process.stdout.write(
       `${strip(plan, { color: process.stdout.isTTY, width: process.stdout.columns })}\n\n${fields([
         ['plan', options.out],
+        ...(options.report === undefined ? [] : [['report', options.report] as const]),
         ['sparsity', formatPercent(sparsity)],
         ['weights', `${formatBytes(bytes)} in ${precision}, token embedding included`],
         [
@@ -216,7 +238,7 @@ function report(options: Options, encoder: TextEncoder, selection: Selection, se
       ])}\n`,
     )
   }
-  if (nullNorm < NULL_NORM && nullNorm > 1 / NULL_NORM) return
+  if (!nullNormIsOff(nullNorm)) return
   process.stderr.write(
     `warning: the null condition's norm is ${nullNorm.toPrecision(3)} times the dense encoder's; guided images suffer from that\n`,
   )

@@ -7,12 +7,14 @@ import { Plan } from '../plan/plan.js'
 import { chunksOf, packCalibration, packNull, type CalibrationInput, type Chunk } from './calibration.js'
 import { calibrationIdentity, modelIdentity } from './identity.js'
 import { Journal } from './journal.js'
-import { Evaluator, type Discrepancy, type Work } from './measure.js'
+import { Evaluator, type Discrepancy, type Metric, type Work } from './measure.js'
 import {
   beamMethod,
+  lacoMethod,
   shortGptMethod,
   skrrMethod,
   type Chosen,
+  type Method,
   type MethodOptions,
   type MethodProgress,
 } from './methods.js'
@@ -132,15 +134,21 @@ async function search(
   const none: Work = { executed: 0, naive: 0 }
   options.onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: none })
 
-  const common = { engine, geometry, metric: settings.metric, cacheBytes, signal }
+  const { method, metric } = settings
+  const common = { engine, geometry, cacheBytes, signal }
   const evaluators: Evaluator[] = []
   const evaluate = async (
     name: string,
-    measured: Pick<Subject, 'chunks' | 'projection'>,
+    measured: Pick<Subject, 'chunks' | 'projection'> & { metric: Metric },
   ): Promise<Evaluator> => {
     const evaluator = await Evaluator.create({ ...common, ...measured, memo: journal?.memo(name) })
     evaluators.push(evaluator)
     return evaluator
+  }
+  /** The encoder's own output on the prompts alone, which is all that FinerCut and LaCo look at. */
+  const evaluateOutput = (metric: Metric): Promise<Evaluator> => {
+    const prompts = chunks.filter(({ isNull }) => !isNull)
+    return evaluate('output', { chunks: prompts, projection: undefined, metric })
   }
   const work = (): Work => evaluators.map((evaluator) => evaluator.work).reduce(sum, none)
   const methodOptions: MethodOptions = {
@@ -152,16 +160,15 @@ async function search(
       options.onProgress?.({ ...progress, fraction: fractionOf(progress, encoder, options), work: work() }),
   }
   try {
-    const judge = await evaluate('D', { chunks, projection })
-    let chosen: Chosen
-    if (settings.method === 'skrr') chosen = await skrrMethod(judge, methodOptions)
-    else if (settings.method === 'paper') chosen = await beamMethod(judge, methodOptions)
-    else if (settings.method === 'shortgpt') chosen = await shortGptMethod(engine, judge, methodOptions)
-    else {
-      const prompts = chunks.filter(({ isNull }) => !isNull)
-      const output = await evaluate('output', { chunks: prompts, projection: undefined })
-      chosen = await beamMethod(judge, methodOptions, output)
+    const judge = await evaluate('D', { chunks, projection, metric })
+    const choose: Record<Method, () => Promise<Chosen>> = {
+      skrr: () => skrrMethod(judge, methodOptions),
+      paper: () => beamMethod(judge, methodOptions),
+      finercut: async () => beamMethod(judge, methodOptions, await evaluateOutput(metric)),
+      shortgpt: () => shortGptMethod(engine, judge, methodOptions),
+      laco: async () => lacoMethod(judge, methodOptions, await evaluateOutput('cosine')),
     }
+    const chosen = await choose[method]()
     return await conclude(judge, chosen, options, settings, work)
   } finally {
     for (const evaluator of evaluators) evaluator.dispose()
@@ -190,7 +197,7 @@ async function conclude(
       target: { ...options.target },
       metric,
       projection,
-      ...(method !== 'shortgpt' && { beams, dedup }),
+      ...(!['shortgpt', 'laco'].includes(method) && { beams, dedup }),
       ...(method !== 'skrr' && { reuse: reuse ? reuseOrder : 'none' }),
       tokens: chunks.reduce((total, { tokens }) => total + tokens, 0),
       skips: chosen.skips,

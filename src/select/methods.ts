@@ -3,6 +3,7 @@ import { Plan } from '../plan/plan.js'
 import type { Discrepancy, Evaluator } from './measure.js'
 import { refine } from './refine.js'
 import { chooseReuse, type ReuseOrder } from './reuse.js'
+import { lacoMerges } from './laco.js'
 import { blockInfluence, skipsOf } from './shortgpt.js'
 import { searchSkips } from './skip.js'
 import { refineTrace, reuseTrace, skipTrace, type Trace, type TraceRefine } from './trace.js'
@@ -12,8 +13,9 @@ import { refineTrace, reuseTrace, skipTrace, type Trace, type TraceRefine } from
  * paper: Skrr as published, Algorithms 1 and 2.
  * finercut: Algorithm 1 with one beam, on the encoder's own output: no projection, no null condition.
  * shortgpt: whole blocks by their influence.
+ * laco: whole blocks merged into their successors while the output stays similar.
  */
-export const METHODS = ['skrr', 'paper', 'finercut', 'shortgpt'] as const
+export const METHODS = ['skrr', 'paper', 'finercut', 'shortgpt', 'laco'] as const
 export type Method = (typeof METHODS)[number]
 
 export interface MethodOptions {
@@ -81,6 +83,16 @@ export async function shortGptMethod(
   const { blocks } = evaluator.geometry
   const { order, influence } = await blockInfluence(engine, blocks, evaluator.chunks, options.signal)
   return withReuse(evaluator, options, skipsOf(order, options.reached), { influence })
+}
+
+/** @param output measures the cosine of the encoder's own output */
+export async function lacoMethod(
+  evaluator: Evaluator,
+  options: MethodOptions,
+  output: Evaluator,
+): Promise<Chosen> {
+  const { skips, merges } = await lacoMerges(output, options.reached)
+  return withReuse(evaluator, options, skips, { merges })
 }
 
 async function skipPhase(evaluator: Evaluator, options: MethodOptions): ReturnType<typeof searchSkips> {

@@ -61,7 +61,7 @@ export interface Settings {
   readonly metric: Metric
 }
 
-const BASELINES: readonly Method[] = ['finercut', 'shortgpt']
+const BASELINES: readonly Method[] = ['finercut', 'shortgpt', 'laco']
 const MOST_BEAMS = 64
 
 /** @throws InputError */

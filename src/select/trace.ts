@@ -1,4 +1,5 @@
 import type { Plan } from '../plan/plan.js'
+import type { Merge } from './laco.js'
 import type { Metric, Work } from './measure.js'
 import type { RefineStep } from './refine.js'
 import type { ReuseOrder, ReuseStep } from './reuse.js'
@@ -23,6 +24,8 @@ export interface Trace {
   readonly reuse?: Partial<Record<'pruning' | 'ascending', TraceReuse>>
   /** Block influences, by block: ShortGPT. */
   readonly influence?: readonly number[]
+  /** Merges that were tried: LaCo. */
+  readonly merges?: readonly Merge[]
   /** Changes of the local search after phase 1. */
   readonly refine?: readonly TraceRefine[]
   /** D of the plan that was chosen, and its terms. */

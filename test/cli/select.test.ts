@@ -117,10 +117,26 @@ describe('skrr select', () => {
     expect(await readFile(inside('killed.json'), 'utf8')).toBe(await readFile(inside('whole.json'), 'utf8'))
   })
 
+  it('with --report writes a page, with --compare the other methods on it', async () => {
+    const page = inside('report.html')
+    const options = ['--skip-count', '3', '--method', 'paper', '--report', page]
+    const report = await skrrJson<{ report: string; D: { total: number } }>(select('shown.json', ...options))
+    expect(report.report).toBe(page)
+    const alone = await readFile(page, 'utf8')
+    expect(alone).toContain(report.D.total.toPrecision(4))
+    expect(alone).toContain(`--plan ${inside('shown.json')}`)
+    expect(alone).toContain('Residual stream') // the similarity maps
+    expect(alone).not.toContain('shortgpt')
+    await skrrJson(select('shown.json', ...options, '--compare'))
+    const compared = await readFile(page, 'utf8')
+    for (const method of ['paper', 'skrr', 'finercut', 'shortgpt', 'laco']) expect(compared).toContain(method)
+  })
+
   it.each([
     ['no target', [], /target: found none, expected one of --sparsity, --bytes, --skip-count/],
     ['two targets', ['--sparsity', '0.3', '--bytes', '5'], /target: found 2 of them/],
     ['both kinds of beams', ['--skip-count', '1', '--dedup', '--duplicates'], /--dedup and --duplicates/],
+    ['a comparison that nothing shows', ['--skip-count', '1', '--compare'], /--compare: found no --report/],
     ['bytes that the embedding alone exceeds', ['--bytes', '9'], /target.bytes: found 9.*token embedding/],
     ['a projection of another width', ['--skip-count', '1', '--projection', golden('t5-odd/model.safetensors')], /no projection module/], // prettier-ignore
     ['a folder for the plan that is not there', ['--skip-count', '1', '--out', '/nowhere/plan.json'], /nowhere\/plan.json.journal: the journal cannot be written/], // prettier-ignore

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { pathToFileURL } from 'node:url'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -134,6 +135,21 @@ describe('the end of a thread or process', () => {
     for (let i = 0; i < 5; i++) {
       const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
       await once(worker, 'message')
+      await worker.terminate()
+    }
+  })
+
+  it('a Worker can be terminated between calls and within them, and the process lives on', async () => {
+    const source = script(`
+      import { parentPort } from 'node:worker_threads'
+      const again = async () => { for (;;) await encoder.encode({ inputIds: { data: new Int32Array(3), shape: [1, 3] } }) }
+      again()
+      again()
+      parentPort.postMessage('working')`)
+    for (let i = 0; i < 20; i++) {
+      const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
+      await once(worker, 'message')
+      await sleep(i % 5)
       await worker.terminate()
     }
   })

@@ -62,10 +62,14 @@ struct Fixture {
     if (copy) copy->assign(values.begin(), values.end());
   }
 
-  // What the engine does to matrices when it packs them as bf16; norms and biases stay float32.
-  void round_reference_to_bf16() {
+  // What the engine does to matrices when it packs them; norms and biases stay float32.
+  void round_reference_to(Precision precision) {
     for (reference::SubBlock& w : model.sub_blocks) {
       for (reference::Matrix* matrix : {&w.q, &w.k, &w.v, &w.o, &w.wi_0, &w.wi_1, &w.wo}) {
+        const bool reads_width = matrix != &w.o && matrix != &w.wo;
+        const int k = reads_width ? geometry.width : matrix == &w.o ? geometry.inner() : geometry.ff;
+        if (precision == Precision::kInt8) reference::round_to_int8(*matrix, size_t(k));
+        if (precision != Precision::kBF16) continue;
         for (double& value : *matrix) value = double(from_bf16(to_bf16(float(value))));
       }
     }
@@ -121,15 +125,17 @@ inline const Geometry kUmt5{2, 64, 4, 16, 112, 50, 32, 128, 1e-6f, Activation::k
 // How a backend under test is made, and what is expected of it.
 struct Subject {
   Encoder::MakeBackend make;
-  bool bf16_weights = false;   // the reference rounds its weights too
-  bool bf16_operands = false;  // and what enters its products
-  double tolerance = 1e-5;     // relative, in the L2 norm
+  Precision precision = Precision::kF32;          // of the weights: the reference rounds its own
+  reference::Rows rows = reference::Rows::kExact;  // and what meets them
+  bool bf16_attention = false;                     // and what meets in attention
+  double tolerance = 1e-5;                         // relative, in the L2 norm
 };
 
 inline void matches_the_reference(const Subject& subject, const Geometry& g) {
   Fixture fixture(g);
-  if (subject.bf16_weights) fixture.round_reference_to_bf16();
-  fixture.model.bf16_operands = subject.bf16_operands;
+  fixture.round_reference_to(subject.precision);
+  fixture.model.rows = subject.rows;
+  fixture.model.bf16_attention = subject.bf16_attention;
   const Sample sample(g.width);
   Encoder encoder = fixture.open(subject.make);
   load(encoder, all(g));

@@ -8,16 +8,13 @@
 namespace reference {
 namespace {
 
-Matrix operand(const Model& model, Matrix x) {
-  if (model.bf16_operands) {
+// y [m, n] = x [m, k] w[n, k]^T
+Matrix multiply(const Model& model, Matrix x, const Matrix& w, size_t k) {
+  const size_t m = x.size() / k, n = w.size() / k;
+  if (model.rows == Rows::kInt8) round_to_int8(x, k);
+  if (model.rows == Rows::kBF16) {
     for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
   }
-  return x;
-}
-
-// y [m, n] = x [m, k] w[n, k]^T
-Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
-  const size_t m = x.size() / k, n = w.size() / k;
   Matrix y(m * n);
   for (size_t r = 0; r < m; r++) {
     for (size_t c = 0; c < n; c++) {
@@ -25,6 +22,13 @@ Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
     }
   }
   return y;
+}
+
+Matrix attention_operand(const Model& model, Matrix x) {
+  if (model.bf16_attention) {
+    for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
+  }
+  return x;
 }
 
 Matrix rms_norm(const Matrix& x, const Matrix& weight, double epsilon) {
@@ -50,9 +54,9 @@ int bucket(int distance, int buckets, int max_distance) {
 Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
   const skrr::Geometry& g = model.geometry;
   const size_t heads = size_t(g.heads), d = size_t(g.head_dim), inner = heads * d;
-  const Matrix q = operand(model, multiply(x, w.q, size_t(g.width))),
-               k = operand(model, multiply(x, w.k, size_t(g.width))),
-               v = operand(model, multiply(x, w.v, size_t(g.width)));
+  const Matrix q = attention_operand(model, multiply(model, x, w.q, size_t(g.width))),
+               k = attention_operand(model, multiply(model, x, w.k, size_t(g.width))),
+               v = attention_operand(model, multiply(model, x, w.v, size_t(g.width)));
   const Matrix& bias = w.bias.empty() ? model.bias : w.bias;
   Matrix mixed(size_t(batch.tokens) * inner);
   for (int s = 0; s < batch.sequences; s++) {
@@ -71,7 +75,7 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
           top = std::max(top, weight.back());
         }
         for (double& value : weight) value = std::exp(value - top), sum += value;
-        weight = operand(model, weight);  // after the sum, as flash attention does
+        weight = attention_operand(model, weight);  // after the sum, as flash attention does
         for (int j = first; j < last; j++) {
           for (size_t e = 0; e < d; e++) {
             mixed[size_t(i) * inner + h * d + e] +=
@@ -81,7 +85,7 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
       }
     }
   }
-  return multiply(operand(model, mixed), w.o, inner);
+  return multiply(model, mixed, w.o, inner);
 }
 
 double activate(const skrr::Geometry& g, double x) {
@@ -91,22 +95,50 @@ double activate(const skrr::Geometry& g, double x) {
 
 Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
   const skrr::Geometry& g = model.geometry;
-  Matrix up = multiply(x, w.wi_0, size_t(g.width));
+  Matrix up = multiply(model, x, w.wi_0, size_t(g.width));
   for (double& value : up) value = activate(g, value);
   if (g.gated) {
-    const Matrix gate = multiply(x, w.wi_1, size_t(g.width));
+    const Matrix gate = multiply(model, x, w.wi_1, size_t(g.width));
     for (size_t i = 0; i < up.size(); i++) up[i] *= gate[i];
   }
-  return multiply(operand(model, up), w.wo, size_t(g.ff));
+  return multiply(model, up, w.wo, size_t(g.ff));
 }
 
 }  // namespace
+
+// The orthonormal Hadamard transform of groups of numbers `lanes` apart: its own inverse.
+static void rotate(double* x, size_t width) {
+  const size_t lanes = std::min<size_t>(16, width & -width);
+  const size_t block = std::min<size_t>(64, width / lanes & -(width / lanes));
+  for (size_t first = 0; first < width; first++) {
+    if (first / lanes % block != 0) continue;
+    Matrix turned(block);
+    for (size_t i = 0; i < block; i++) {
+      for (size_t j = 0; j < block; j++) {
+        const double sign = __builtin_parityll(i & j) ? -1 : 1;
+        turned[i] += sign * x[first + j * lanes] / std::sqrt(double(block));
+      }
+    }
+    for (size_t i = 0; i < block; i++) x[first + i * lanes] = turned[i];
+  }
+}
+
+void round_to_int8(Matrix& matrix, size_t width) {
+  for (size_t first = 0; first < matrix.size(); first += width) {
+    rotate(&matrix[first], width);
+    double largest = 0;
+    for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
+    const double step = largest > 0 ? largest / 127 : 1;
+    for (size_t i = first; i < first + width; i++) matrix[i] = std::round(matrix[i] / step) * step;
+    rotate(&matrix[first], width);
+  }
+}
 
 Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {
   for (size_t p = 0; p < table.size(); p++) {
     if (table[p].slot == skrr::kSkipped) continue;
     const SubBlock& w = model.sub_blocks[size_t(table[p].slot)];
-    const Matrix x = operand(model, rms_norm(h, w.norm, double(model.geometry.epsilon)));
+    const Matrix x = rms_norm(h, w.norm, double(model.geometry.epsilon));
     const Matrix f = p % 2 == 0 ? attention(model, w, batch, x) : feed_forward(model, w, x);
     for (size_t i = 0; i < h.size(); i++) h[i] += double(table[p].scale) * f[i];
   }

@@ -14,11 +14,17 @@ struct SubBlock {
   Matrix norm, q, k, v, o, bias, wi_0, wi_1, wo;
 };
 
+enum class Rows { kExact, kBF16, kInt8 };
+
+// Each row of `width` as int8 holds it: the nearest multiples of largest / 127 in the rotated basis, turned back.
+void round_to_int8(Matrix& matrix, size_t width);
+
 struct Model {
   skrr::Geometry geometry;
-  bool bf16_operands = false;  // round what enters a matrix product, as tensor cores take it; sums stay double
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm, bias;
+  Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
+  bool bf16_attention = false;  // q, k, v and the weights of the softmax are bf16 too, as tensor cores take them
 };
 
 // embeddings [tokens, width] -> last hidden state [tokens, width]

@@ -2,6 +2,7 @@
 #include "cpu/kernels.h"
 
 #include <algorithm>
+#include <array>
 
 #include "engine/numeric.h"
 #include "test/engine/check.h"
@@ -12,33 +13,62 @@ using cpu::TileKernel;
 
 namespace {
 
-// C = A B^T through packing and one tile product, in slices as the backend does it.
-void tile_product(const TileKernel& kernel, bool bf16_weights) {
-  for (int k : {1, 7, 64, 300}) {
-    for (int valid_rows : {1, kernel.rows}) {
-      for (int valid_columns : {1, kernel.columns - 1, kernel.columns}) {
-        const std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
-        const std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
-        std::vector<char> a(size_t(kernel.rows * k) * kernel.a_size), b(size_t(kernel.columns * k) * kernel.b_size);
-        kernel.pack_a(x.data(), valid_rows, k, k, a.data());
-        kernel.pack_b(w.data(), valid_columns, k, k, 1, b.data());
-        std::vector<float> c(size_t(kernel.rows * kernel.columns), 777.0f);
-        const int half = k / 2;
-        kernel.multiply(a.data(), b.data(), half, false, c.data());
-        kernel.multiply(a.data() + size_t(half * kernel.rows) * kernel.a_size,
-                        b.data() + size_t(half * kernel.columns) * kernel.b_size, k - half, true, c.data());
+enum class Rounding { kNone, kWeights, kBoth, kIntegers };
 
-        std::vector<double> expected(c.size(), 0.0);  // rows and columns past the valid ones are zero
-        for (int r = 0; r < valid_rows; r++) {
-          for (int n = 0; n < valid_columns; n++) {
-            for (int i = 0; i < k; i++) {
-              const float weight = w[size_t(n * k + i)];
-              expected[size_t(r * kernel.columns + n)] +=
-                  double(x[size_t(r * k + i)]) * double(bf16_weights ? from_bf16(to_bf16(weight)) : weight);
-            }
-          }
-        }
-        CHECK_AT_MOST(relative_error(c, expected), 4e-6);  // k float32 roundings, at worst of one number
+Rounding bf16_rounding(const TileKernel& kernel) {
+  return kernel.a_size == 2 ? Rounding::kBoth : Rounding::kWeights;
+}
+
+// C = A B^T through packing and products, in two slices and over one to three row tiles, as the backend does it.
+void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, int valid_columns, int k) {
+  std::vector<float> x = random_floats(size_t(valid_rows * k), 1);
+  std::vector<float> w = random_floats(size_t(valid_columns * k), 2);
+  if (rounding == Rounding::kIntegers) {
+    for (std::vector<float>* values : {&x, &w}) {
+      for (float& value : *values) value = std::clamp(std::round(value * 50), -127.0f, 127.0f);
+    }
+  }
+  const auto rounded = [](float value, bool round) { return double(round ? from_bf16(to_bf16(value)) : value); };
+  const int tiles = (valid_rows + kernel.rows - 1) / kernel.rows;
+  const int half = k / 2 / kernel.depth * kernel.depth;
+  std::vector<float> c(size_t(tiles * kernel.rows * kernel.columns), 777.0f);
+  if (kernel.enter) kernel.enter();
+  for (int k0 : {0, half}) {
+    const int deep = k0 == 0 && half > 0 ? half : k - half;
+    const int padded = (deep + kernel.depth - 1) / kernel.depth * kernel.depth;
+    std::vector<char> a(size_t(tiles * kernel.rows * padded) * kernel.a_size);
+    std::vector<char> b(size_t(kernel.columns * padded) * kernel.b_size);
+    for (int t = 0; t < tiles; t++) {
+      kernel.pack_a(x.data() + t * kernel.rows * k + k0, std::min(kernel.rows, valid_rows - t * kernel.rows), deep, k,
+                    a.data() + size_t(t * kernel.rows * padded) * kernel.a_size);
+    }
+    kernel.pack_b(w.data() + k0, valid_columns, deep, k, 1, b.data());
+    kernel.multiply(a.data(), b.data(), b.data(), valid_rows, padded, k0 > 0, c.data());
+    if (half == 0) break;
+  }
+  if (kernel.leave) kernel.leave();
+
+  std::vector<double> computed, expected;  // columns past the valid ones are zero
+  for (int r = 0; r < valid_rows; r++) {
+    for (int n = 0; n < kernel.columns; n++) {
+      double sum = 0;
+      for (int i = 0; n < valid_columns && i < k; i++) {
+        sum += rounded(x[size_t(r * k + i)], rounding == Rounding::kBoth) *
+               rounded(w[size_t(n * k + i)], rounding == Rounding::kWeights || rounding == Rounding::kBoth);
+      }
+      expected.push_back(sum);
+      const float value = c[size_t(r * kernel.columns + n)];
+      computed.push_back(kernel.integers ? double(int32_t(bits_of(value))) : double(value));
+    }
+  }
+  CHECK_AT_MOST(relative_error(computed, expected), 4e-6);  // k float32 roundings, at worst of one number
+}
+
+void tile_products(const TileKernel& kernel, Rounding rounding) {
+  for (int k : {1, 7, 64, 300}) {
+    for (int valid_rows : {1, kernel.rows / 2, kernel.rows, 2 * kernel.rows + 1, 3 * kernel.rows - 1}) {
+      for (int valid_columns : {1, kernel.columns - 1, kernel.columns}) {
+        tile_product(kernel, rounding, valid_rows, valid_columns, k);
       }
     }
   }
@@ -51,10 +81,60 @@ void packing_a_transposed_matrix(const TileKernel& kernel) {
   for (int i = 0; i < n; i++) {
     for (int j = 0; j < k; j++) transposed[size_t(j * n + i)] = w[size_t(i * k + j)];
   }
-  std::vector<char> straight(size_t(kernel.columns * k) * kernel.b_size), other(straight.size());
+  const int padded = (k + kernel.depth - 1) / kernel.depth * kernel.depth;
+  std::vector<char> straight(size_t(kernel.columns * padded) * kernel.b_size), other(straight.size());
   kernel.pack_b(w.data(), n, k, k, 1, straight.data());
   kernel.pack_b(transposed.data(), n, k, 1, n, other.data());
   CHECK(straight == other);
+}
+
+// int32 or float sums times the scales of their row and column.
+void rescaling(const Kernels& kernels) {
+  const int rows = 3, columns = 32;
+  const std::vector<float> row_scales = random_floats(rows, 1), column_scales = random_floats(columns, 2);
+  for (bool integers : {false, true}) {
+    std::vector<float> c(rows * columns);
+    std::vector<double> expected;
+    for (int i = 0; i < rows * columns; i++) {
+      const int32_t sum = 1000 * i - 40000;
+      c[size_t(i)] = integers ? float_of(uint32_t(sum)) : float(sum);
+      expected.push_back(double(sum) * double(row_scales[size_t(i / columns)]) * double(column_scales[size_t(i % columns)]));
+    }
+    kernels.rescale(c.data(), integers, rows, columns, row_scales.data(), column_scales.data());
+    CHECK_AT_MOST(relative_error(c, expected), 1e-6);
+  }
+  std::vector<float> c(size_t(columns), 2.0f);
+  kernels.rescale(c.data(), false, 1, columns, nullptr, column_scales.data());
+  CHECK(c[5] == 2.0f * column_scales[5]);
+}
+
+// Twice gives back block times the numbers; once, an outlier's size is shared out.
+void rotating(const Kernels& kernels) {
+  for (const auto& [n, block, lanes] : {std::array{4096, 64, 16}, std::array{96, 2, 16}, std::array{24, 1, 8}, std::array{128, 32, 4}}) {
+    const std::vector<float> x = random_floats(size_t(n), 4);
+    std::vector<float> y = x;
+    kernels.rotate(y.data(), n, block, lanes);
+    kernels.rotate(y.data(), n, block, lanes);
+    for (float& value : y) value /= float(block);
+    CHECK_AT_MOST(relative_error(y, x), 1e-6);
+  }
+  std::vector<float> spike(1024);
+  spike[37] = 1000;
+  kernels.rotate(spike.data(), 1024, 64, 16);
+  CHECK(spike[5] == 1000 && spike[4] == 0 && *std::max_element(spike.begin(), spike.end()) == 1000);
+}
+
+void fitting_int8(const Kernels& kernels) {
+  for (int n : {1, 15, 16, 301}) {
+    const std::vector<float> x = random_floats(size_t(n), unsigned(n));
+    std::vector<float> y = x;
+    y[size_t(n / 2)] = -50;
+    const float back = kernels.fit_int8(y.data(), n);
+    CHECK(std::abs(y[size_t(n / 2)] + 127) < 1e-4f && std::abs(back * 127 - 50) < 1e-4f);
+    if (n > 1) CHECK_AT_MOST(std::abs(y[0] * back - x[0]), 1e-6);
+  }
+  std::vector<float> zeros(20);
+  CHECK(kernels.fit_int8(zeros.data(), 20) == 0 && zeros[3] == 0);
 }
 
 void softmax(const Kernels& kernels) {
@@ -107,9 +187,14 @@ void sum_of_squares(const Kernels& kernels) {
 int main() {
   skip_unless_isa_runs();
   const Kernels& kernels = cpu::kernels();
-  tile_product(kernels.f32, false);
-  tile_product(kernels.bf16, true);
+  tile_products(kernels.f32, Rounding::kNone);
+  tile_products(kernels.bf16, bf16_rounding(kernels.bf16));
+  tile_products(kernels.int8, Rounding::kIntegers);
+  rescaling(kernels);
+  rotating(kernels);
+  fitting_int8(kernels);
   packing_a_transposed_matrix(kernels.f32);
+  packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
   activations(kernels);
   sum_of_squares(kernels);

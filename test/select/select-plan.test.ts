@@ -49,7 +49,7 @@ describe('selectPlan', () => {
     expect(ours.trace.refine!.length).toBeGreaterThan(0)
   })
 
-  it.each(['skrr', 'paper', 'finercut', 'shortgpt'] as const)(
+  it.each(['skrr', 'paper', 'finercut', 'shortgpt', 'laco'] as const)(
     'by method %s reaches a target of sparsity, of bytes and of a number of sub-blocks',
     async (method) => {
       const encoder = await load()

@@ -1,0 +1,113 @@
+// Two blocks of T5-XXL with random weights, whole path of the engine, at the sizes of the rivals' table.
+//   bench_encoder [precision] [seconds per size] [threads] [one size, such as 1x77]
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "bench/native/common.h"
+#include "cpu/cpu_backend.h"
+#include "engine/encoder.h"
+#include "engine/numeric.h"
+
+using namespace skrr;
+
+namespace {
+
+const Geometry kSlice{2, 4096, 64, 64, 10240, 1, 32, 128, 1e-6f, Activation::kGeluTanh, true, false};
+
+// A checkpoint of seeded random weights in a temporary file, gone when the benchmark ends.
+class Weights {
+ public:
+  Weights() : path_("bench_encoder." + std::to_string(getpid()) + ".bin"), file_(path_, std::ios::binary) {
+    spec_.geometry = kSlice;
+    spec_.files = {path_};
+    const int64_t width = kSlice.width, inner = kSlice.inner(), ff = kSlice.ff;
+    spec_.embedding = add(1, width, 1);
+    spec_.final_norm = add(1, width, 1);
+    spec_.bias = add(kSlice.buckets, kSlice.heads, 1);
+    for (int s = 0; s < kSlice.sub_blocks(); s++) {
+      SubBlockSource& source = spec_.sub_blocks.emplace_back();
+      source.norm = add(1, width, 1);
+      if (is_attention(s)) {
+        source.q = add(inner, width, 0.003f), source.k = add(inner, width, 0.03f);  // logits of a few units
+        source.v = add(inner, width, 0.03f), source.o = add(width, inner, 0.03f);
+      } else {
+        source.wi_0 = add(ff, width, 0.03f), source.wi_1 = add(ff, width, 0.03f), source.wo = add(width, ff, 0.03f);
+      }
+    }
+    file_.close();
+  }
+  ~Weights() { std::remove(path_.c_str()); }
+
+  const EncoderSpec& spec() const { return spec_; }
+
+ private:
+  TensorSource add(int64_t rows, int64_t columns, float scale) {
+    const std::vector<uint16_t> values = bench::random_bf16(size_t(rows * columns), ++seed_, scale);
+    const TensorSource source{"w" + std::to_string(seed_), 0, offset_, DType::kBF16, rows, columns, 1};
+    file_.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * 2));
+    offset_ += values.size() * 2;
+    return source;
+  }
+
+  EncoderSpec spec_;
+  std::string path_;
+  std::ofstream file_;
+  uint64_t offset_ = 0;
+  uint32_t seed_ = 0;
+};
+
+double flops(int sequences, int length) {
+  const double tokens = double(sequences) * length, width = kSlice.width, inner = kSlice.inner();
+  const double block = tokens * 2 * width * (4 * inner + 3 * double(kSlice.ff)) + tokens * 4 * length * inner;
+  return kSlice.blocks * block;
+}
+
+void run_size(Encoder& encoder, Precision precision, int sequences, int length, double seconds) {
+  const int tokens = sequences * length;
+  std::vector<int32_t> starts, positions, rows;
+  std::vector<uint8_t> visible(size_t(tokens), 1);
+  for (int s = 0; s <= sequences; s++) starts.push_back(s * length);
+  for (int t = 0; t < tokens; t++) positions.push_back(t % length), rows.push_back(t);
+  std::vector<float> embeds(size_t(tokens) * size_t(kSlice.width)), out(embeds.size());
+  const std::vector<uint16_t> values = bench::random_bf16(embeds.size(), 99, 1);
+  for (size_t i = 0; i < embeds.size(); i++) embeds[i] = from_bf16(values[i]);
+  const Input input{{sequences, tokens, starts.data(), positions.data(), visible.data()}, nullptr, embeds.data()};
+  LayerTable table;
+  for (int s = 0; s < kSlice.sub_blocks(); s++) table.push_back({s, 1});
+  const bench::Times times = bench::measure(seconds, [&](int) {
+    encoder.encode(input, table, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
+  });
+  const double flop = flops(sequences, length);
+  const bench::Roofline limit = bench::roofline(precision);
+  const double least = std::max(flop / limit.flops, double(encoder.memory().weights) / limit.bytes_per_second);
+  std::printf("%dx%-4d median %8.2f ms  min %8.2f ms  cpu %8.2f ms  %6.0f GFLOP/s  roofline %3.0f %%\n", sequences, length,
+              times.median * 1e3, times.best * 1e3, times.cpu * 1e3, flop / times.median / 1e9, 100 * least / times.median);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const Precision precision = bench::parse_precision(count > 1 ? arguments[1] : "bf16");
+  const double seconds = count > 2 ? std::atof(arguments[2]) : 3;
+  const int threads = count > 3 ? std::atoi(arguments[3]) : 0;
+  const Weights weights;
+  Encoder encoder(weights.spec(), [&](const Geometry& geometry, const FixedTensors& fixed) {
+    return std::make_unique<cpu::CpuBackend>(geometry, fixed, cpu::Options{precision, threads});
+  });
+  const auto before = std::chrono::steady_clock::now();
+  encoder.load({0, 1, 2, 3}, [](uint64_t, uint64_t) {}, CancelFlag());
+  const double loading = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+  std::printf("isa %s, weights %.0f MiB, packed in %.2f s\n", cpu::kernels().isa,
+              double(encoder.memory().weights) / (1 << 20), loading);
+  const std::string only = count > 4 ? arguments[4] : "";
+  for (const auto& [sequences, length] : {std::pair{1, 77}, {1, 300}, {8, 128}, {1, 512}}) {
+    const std::string name = std::to_string(sequences) + "x" + std::to_string(length);
+    if (only.empty() || only == name) run_size(encoder, precision, sequences, length, seconds);
+  }
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  std::printf("peak resident %.0f MiB\n", double(usage.ru_maxrss) / 1024);
+}

@@ -1,0 +1,221 @@
+// AMX: eight tile registers of 16 rows x 64 bytes. bf16 products accumulate in float32, int8 products in int32; float32
+// work is AVX-512's.
+//
+// One block is 32 x 32 of C and 64 bytes of K, 2 x 2 tiles:
+//
+//              B   k0k1 of 16 columns | 16 columns           A block: tile of rows 0..15, tile of rows 16..31, each
+//                  k2k3 ...           |                                 [row][64 bytes of K]
+//                  (16 rows)   tmm6   |      tmm7            B block: tile of columns 0..15, tile of columns 16..31, each
+//   A  rows  0..15   tmm4   C: tmm0   |      tmm1                      [k pair][column][2]: what meets 4 bytes of a
+//      rows 16..31   tmm5      tmm2   |      tmm3                      row of A stands in 4 bytes
+//
+// Four loads feed four products of 16 cycles each. A slice of B (8 blocks, 16 KB) lies in L1, A comes from L2, and the
+// next slice of B travels from memory to L2 meanwhile: its cache lines are prefetched a few per block. int8 has
+// twice as much of K in the same bytes.
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/kernels.h"
+
+#ifdef __clang__
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8")
+#endif
+
+namespace skrr::cpu {
+namespace {
+
+constexpr int kTile = 16;                 // rows of a tile, and its columns of 4 bytes
+constexpr int kTileBytes = 1024;
+constexpr int kBlockBytes = 2 * kTileBytes;
+constexpr int kLine = 64;
+constexpr int kBlockLines = kBlockBytes / kLine;
+constexpr int kColumns = 2 * kTile;       // of C, in floats
+constexpr int kSliceBlocks = 8;
+
+// All eight registers 16 x 64 bytes, on this thread.
+void enter() {
+  struct alignas(64) {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {};
+    uint8_t rows[16] = {};
+  } config;
+  for (int t = 0; t < 8; t++) config.row_bytes[t] = kLine, config.rows[t] = kTile;
+  asm volatile("" ::"r"(&config) : "memory");  // g++ 12 does not know that ldtilecfg reads memory
+  _tile_loadconfig(&config);
+}
+
+void leave() { _tile_release(); }  // a thread with live tiles is dearer to switch and keeps its core awake
+
+// 16 floats from x, those past `valid` zero
+inline __m512 load(const float* x, int valid) {
+  return _mm512_maskz_loadu_ps(valid >= 16 ? 0xffff : __mmask16((1u << std::max(valid, 0)) - 1), x);
+}
+
+// 64 bytes of K from floats: the formats' whole difference, but for the instruction that multiplies.
+struct Bf16 {
+  static constexpr int kDepth = 32;
+  static __m512i row(const float* x, int valid) {
+    return (__m512i)_mm512_cvtne2ps_pbh(load(x + 16, valid - 16), load(x, valid));
+  }
+};
+struct Int8 {
+  static constexpr int kDepth = 64;
+  static __m512i row(const float* x, int valid) {
+    alignas(64) int8_t bytes[kDepth];
+    for (int i = 0; i < kDepth; i += 16) {
+      // Rounds to nearest. (Masked only because g++ 12 warns about its own unmasked ones.)
+      const __m512i integers = _mm512_maskz_cvtps_epi32(0xffff, load(x + i, valid - i));
+      _mm_store_si128(reinterpret_cast<__m128i*>(bytes + i), _mm512_maskz_cvtsepi32_epi8(0xffff, integers));
+    }
+    return _mm512_load_si512(bytes);
+  }
+};
+
+template <class Format>
+void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
+  char* out = static_cast<char*>(packed);
+  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kBlockBytes) {
+    for (int r = 0; r < 2 * kTile; r++) {
+      const __m512i row = r < valid ? Format::row(x + r * stride + k0, k - k0) : _mm512_setzero_si512();
+      _mm512_storeu_si512(out + r * kLine, row);
+    }
+  }
+}
+
+// 4 bytes of K of column n go to row k, column n of the tile: a column is written with the stride of a row.
+template <class Format>
+void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
+  char* out = static_cast<char*>(packed);
+  const __m512i down = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                          _mm512_set1_epi32(kLine));
+  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kBlockBytes) {
+    const int deep = std::min(Format::kDepth, k - k0);
+    for (int n = 0; n < kColumns; n++) {
+      float column[Format::kDepth] = {};
+      for (int i = 0; n < valid && i < deep; i++) column[i] = w[n * n_stride + (k0 + i) * k_stride];
+      char* top = out + n / kTile * kTileBytes + n % kTile * 4;
+      _mm512_i32scatter_epi32(top, down, Format::row(column, Format::kDepth), 1);
+    }
+  }
+}
+
+// c += a b on tile registers, whose numbers must be literals
+#define SKRR_DOT(c, a, b)                                    \
+  do {                                                       \
+    if constexpr (Format::kDepth == 64) _tile_dpbssd(c, a, b); \
+    else _tile_dpbf16ps(c, a, b);                            \
+  } while (0)
+
+// One row tile of C, of 32 rows or (half) of 16; `lines` cache lines of `next` are prefetched per block.
+template <class Format, bool half>
+inline void multiply_tile(const char* a, const char* b, int blocks, bool accumulate, float* c, const char* next,
+                          int lines) {
+  constexpr int stride = kColumns * sizeof(float);
+  float* c_low = c + kTile * kColumns;
+  if (accumulate) {
+    _tile_loadd(0, c, stride);
+    _tile_loadd(1, c + kTile, stride);
+    if (!half) _tile_loadd(2, c_low, stride);
+    if (!half) _tile_loadd(3, c_low + kTile, stride);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int i = 0; i < blocks; i++, a += kBlockBytes, b += kBlockBytes) {
+    _tile_loadd(6, b, kLine);
+    _tile_loadd(4, a, kLine);
+    SKRR_DOT(0, 4, 6);
+    _tile_loadd(7, b + kTileBytes, kLine);
+    SKRR_DOT(1, 4, 7);
+    if (!half) {
+      _tile_loadd(5, a + kTileBytes, kLine);
+      SKRR_DOT(2, 5, 6);
+      SKRR_DOT(3, 5, 7);
+    }
+    for (int line = 0; line < lines; line++, next += kLine) _mm_prefetch(next, _MM_HINT_T1);
+  }
+  _tile_stored(0, c, stride);
+  _tile_stored(1, c + kTile, stride);
+  if (!half) _tile_stored(2, c_low, stride);
+  if (!half) _tile_stored(3, c_low + kTile, stride);
+}
+
+#undef SKRR_DOT
+
+template <class Format>
+void multiply(const void* packed_a, const void* packed_b, const void* next_b, int rows, int k, bool accumulate,
+              float* c) {
+  const char* a = static_cast<const char*>(packed_a);
+  const char* b = static_cast<const char*>(packed_b);
+  const char* next = static_cast<const char*>(next_b);
+  const int blocks = k / Format::kDepth;
+  const int tiles = (rows + 2 * kTile - 1) / (2 * kTile);
+  const int share = (kBlockLines + tiles - 1) / tiles;  // of a block of B per row tile
+  int left = next ? kBlockLines : 0;
+  for (int t = 0; t < tiles; t++, a += blocks * kBlockBytes, c += 2 * kTile * kColumns) {
+    const int lines = std::min(share, left);
+    if (rows - t * 2 * kTile > kTile) multiply_tile<Format, false>(a, b, blocks, accumulate, c, next, lines);
+    else multiply_tile<Format, true>(a, b, blocks, accumulate, c, next, lines);
+    next += blocks * lines * kLine;
+    left -= lines;
+  }
+}
+
+template <class Format>
+constexpr TileKernel tile_kernel() {
+  constexpr int size = kLine / Format::kDepth;
+  return {2 * kTile,      kColumns,         Format::kDepth, kSliceBlocks * Format::kDepth, size, size, pack_a<Format>,
+          pack_b<Format>, multiply<Format>, size == 1,      enter,                         leave};
+}
+
+constexpr TileKernel kBf16 = tile_kernel<Bf16>(), kInt8 = tile_kernel<Int8>();
+
+}  // namespace
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const Kernels& amx_kernels() {
+  static const Kernels table = [] {
+    Kernels copy = avx512_kernels;
+    copy.isa = "amx";
+    copy.bf16 = kBf16;
+    copy.int8 = kInt8;
+    return copy;
+  }();
+  return table;
+}
+
+bool amx_runs_here() {
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned kBf16Bit = 1u << 22, kTileBit = 1u << 24, kInt8Bit = 1u << 25;
+  constexpr unsigned kNeeded = kBf16Bit | kTileBit | kInt8Bit;
+  if ((d & kNeeded) != kNeeded || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return false;
+  if (!(a & (1u << 5))) return false;  // AVX512_BF16
+#ifdef __linux__
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM: the state is 8 KB a thread
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace skrr::cpu
+#endif

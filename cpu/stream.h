@@ -1,0 +1,27 @@
+// Stores that bypass the caches, for results larger than they are: the lines are not fetched first only to be replaced.
+#pragma once
+
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace skrr::cpu {
+
+// Copies n floats; out is 16-byte aligned, n a multiple of 4. Other threads see them after finish_streams().
+inline void stream(const float* x, int n, float* out) {
+#if defined(__x86_64__)
+  for (int i = 0; i < n; i += 4) _mm_stream_ps(out + i, _mm_loadu_ps(x + i));
+#else
+  std::memcpy(out, x, size_t(n) * sizeof(float));
+#endif
+}
+
+inline void finish_streams() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+}  // namespace skrr::cpu

@@ -1,0 +1,43 @@
+import type { TextEncoder } from '../encoder.js'
+import { writeReport } from '../report/report.js'
+import { selectPlan, type CalibrationInput, type Selection, type SelectOptions } from '../select/index.js'
+import { METHODS, type Method } from '../select/methods.js'
+import { measureSimilarity, type Similarity } from '../select/similarity.js'
+import { weightBytes } from '../select/target.js'
+
+/** `--report`: the page of a search, and with `--compare` of the other methods beside it. */
+export interface ReportPage {
+  /** Measures what only the page shows, and writes it. Meant for `onResult`, where all weights are loaded. */
+  write(chosen: Selection): Promise<void>
+  /** Runs the other methods at the bytes of the chosen plan, and writes the page again. */
+  compare(chosen: Selection): Promise<void>
+}
+
+export function reportPage(
+  encoder: TextEncoder,
+  calibration: CalibrationInput,
+  search: SelectOptions,
+  { report, model, out, method }: { report?: string; model: string; out: string; method: Method },
+): ReportPage | undefined {
+  if (report === undefined) return undefined
+  const { geometry, precision } = encoder
+  let similarity: Similarity | undefined
+  const write = (selections: readonly Selection[]): Promise<void> =>
+    writeReport(report, selections, { geometry, precision, model, plan: out, similarity })
+  return {
+    async write(chosen) {
+      similarity = await measureSimilarity(encoder, calibration, search)
+      await write([chosen])
+    },
+    async compare(chosen) {
+      const selections = [chosen]
+      const target = { bytes: weightBytes(chosen.plan, geometry, precision) }
+      for (const other of METHODS) {
+        if (other !== method) {
+          selections.push(await selectPlan(encoder, calibration, { ...search, target, method: other }))
+        }
+      }
+      await write(selections)
+    },
+  }
+}

@@ -1,0 +1,84 @@
+import type { Geometry } from '../geometry.js'
+import type { Precision } from '../native.js'
+import { Plan } from '../plan/plan.js'
+import type { Selection } from '../select/index.js'
+import { weightBytes } from '../select/target.js'
+import type { Trace } from '../select/trace.js'
+
+/** A plan on the way to the one that was chosen. */
+export interface CoursePoint {
+  /** Sub-blocks removed; later steps share a stretch behind the last removal, no wider than half of what is before it. */
+  readonly x: number
+  readonly phase: 'skip' | 'reuse' | 'refine'
+  readonly D: number
+  /** Of the plan's weights. */
+  readonly bytes: number
+  /** The sub-block removed, or what the step changed. */
+  readonly label: string
+}
+
+/**
+ * How D went over a search, from its trace: after each removal of the best beam, then each step that followed. Where the removals
+ * were chosen by another measure, they alone: what followed is not on its scale.
+ */
+export function courseOf(selection: Selection, geometry: Geometry, precision: Precision): CoursePoint[] {
+  const { trace } = selection
+  const bytesOf = (table: readonly (number | null)[]): number =>
+    weightBytes(new Plan(table), geometry, precision)
+  const removed = removals(trace).map(({ skips, D }) => ({
+    phase: 'skip' as const,
+    D,
+    bytes: bytesOf(Plan.skip(geometry.blocks, skips).table),
+    label: String(skips.at(-1)),
+  }))
+  // Algorithm 2 loads nothing that was removed
+  const { bytes } = removed.at(-1) ?? { bytes: 0 }
+  const later = !isComparable(selection)
+    ? []
+    : [
+        ...reuses(trace).map((step) => ({ ...step, phase: 'reuse' as const, bytes })),
+        ...(trace.refine ?? []).map(({ move, plan, D }) => ({
+          phase: 'refine' as const,
+          D,
+          bytes: bytesOf(plan.map((source) => (source < 0 ? null : source))),
+          label: move,
+        })),
+      ]
+  const stride = Math.min(1, removed.length / 2 / later.length)
+  return [
+    ...removed.map((point, i) => ({ ...point, x: i + 1 })),
+    ...later.map((point, i) => ({ ...point, x: removed.length + stride * (i + 1) })),
+  ]
+}
+
+/** Whether a course's D is the one plans are compared by: FinerCut removes by its own, without projection and null condition. */
+export const isComparable = ({ trace }: Selection): boolean => trace.method !== 'finercut'
+
+/** The other beams after each removal: what nearly was. */
+export function otherBeams({ trace }: Selection): { x: number; D: number; label: string }[] {
+  return (trace.steps ?? []).flatMap(({ expansions, kept }, i) =>
+    kept.slice(1).flatMap((index) => {
+      const { D, skips } = expansions[index]!
+      return D === null ? [] : [{ x: i + 1, D, label: skips.join(' ') }]
+    }),
+  )
+}
+
+/** The beginnings of the final skip list; each was an expansion of its step. */
+function removals({ steps = [], result }: Trace): { skips: readonly number[]; D: number }[] {
+  return steps.flatMap(({ expansions }, i) => {
+    const list = result!.skips.slice(0, i + 1)
+    const found = expansions.find(({ skips }) => skips.every((skip, n) => skip === list[n]))
+    return found === undefined || found.D === null ? [] : [{ skips: list, D: found.D }]
+  })
+}
+
+function reuses({ reuse, steps }: Trace): { D: number; label: string }[] {
+  const run = reuse?.pruning ?? reuse?.ascending
+  if (run === undefined || steps === undefined) return []
+  return run.trace.map(({ i, l, r, choice, D_current, D_l, D_r }) => {
+    if (choice === 'left') return { D: D_l!, label: `${i}←${l}` }
+    if (choice === 'right') return { D: D_r!, label: `${i}←${r}` }
+    return { D: D_current, label: `${i} stays skipped` }
+  })
+}
