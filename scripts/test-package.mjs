@@ -1,6 +1,6 @@
 // The package as its users get it: packed, installed from the tarball in a folder outside the checkout, and
 // examples/service.mjs run on it. 50 requests at once must all be answered, rightly, while the event loop of the service
-// is never late by 20 ms. Needs a build, and the npm registry or a cache that knows the dependencies.
+// is never late by 20 ms (or --late MS). Needs a build, and the npm registry or a cache that knows the dependencies.
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,12 +8,14 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { T5_V11_DEMO } from '../dist/checkpoint/geometries.js'
 import { writeSynthetic } from '../dist/checkpoint/synthetic.js'
 import { TextEncoder } from '../dist/index.js'
 
 const REQUESTS = 50
-const LATE_MS = 20
+/** `--late MS`: a machine that others use too needs more than the 20 ms a service is held to. */
+const LATE_MS = Number(parseArgs({ options: { late: { type: 'string', default: '20' } } }).values.late)
 /** Other programs on the machine can only make the loop later, so the best of a few runs of the service counts. */
 const ATTEMPTS = 4
 
