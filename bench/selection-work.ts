@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
+import { T5_XXL } from '../src/checkpoint/geometries.js'
 import { openCheckpoint } from '../src/checkpoint/open.js'
 import { writeSynthetic } from '../src/checkpoint/synthetic.js'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
@@ -23,21 +24,7 @@ import { chooseReuse } from '../src/select/reuse.js'
 import { searchSkips } from '../src/select/skip.js'
 
 /** T5-XXL's depth; the width does not matter for counts. */
-const DEEP: Geometry = {
-  family: 't5',
-  blocks: 24,
-  width: 32,
-  heads: 2,
-  headDim: 16,
-  ff: 64,
-  vocab: 256,
-  buckets: 32,
-  maxDistance: 128,
-  epsilon: 1e-6,
-  activation: 'gelu_tanh',
-  gated: true,
-  biasPerBlock: false,
-}
+const DEEP: Geometry = { ...T5_XXL, width: 32, heads: 2, headDim: 16, ff: 64, vocab: 256 }
 
 const { values } = parseArgs({
   options: {

@@ -1,5 +1,5 @@
 import type { Checkpoint } from './checkpoint/types.js'
-import { InputError, SkrrError } from './errors.js'
+import { InputError } from './errors.js'
 import { resolvePrecision } from './memory.js'
 import { native, runJob, type Device, type NativeEncoder, type Precision } from './native.js'
 import { nativeSpec } from './native-spec.js'
@@ -23,20 +23,12 @@ export interface OpenedEngine {
 }
 
 /**
- * Opens the engine on the device asked for, and on no other. `auto` is not one device: it is CUDA where that works, else the
- * CPU; only ERR_DEVICE (no library, driver or device) moves it on.
+ * Opens the engine on the device asked for, and on no other. `auto` is the CPU: the CUDA backend is proven on an emulated device
+ * only (docs/cuda.md), and nobody should get embeddings from it without having asked.
  */
 export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions): Promise<OpenedEngine> {
   const { device = 'auto' } = options
-  if (device !== 'auto') return await openOn(device, checkpoint, options)
-  if (resolvePrecision(checkpoint, options.precision) === 'bf16') {
-    try {
-      return await openOn('cuda', checkpoint, options)
-    } catch (error) {
-      if (!(error instanceof SkrrError && error.code === 'ERR_DEVICE')) throw error
-    }
-  }
-  return await openOn('cpu', checkpoint, options)
+  return await openOn(device === 'auto' ? 'cpu' : device, checkpoint, options)
 }
 
 async function openOn(

@@ -19,8 +19,8 @@ export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
   plan?: Plan | string | undefined
   /**
-   * Default `auto`: CUDA's first device where it works and the precision is bf16, else the CPU; `device` of the encoder says
-   * which. `cuda` or `cuda:N` is that device or an error.
+   * Default `auto`: the CPU, until the CUDA backend has run on a GPU (docs/cuda.md). `cuda` or `cuda:N` is that device or an
+   * error; `device` of the encoder says which it is.
    */
   device?: 'auto' | Device | undefined
   /** Weight format in memory. Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has. */
