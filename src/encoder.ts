@@ -23,7 +23,10 @@ export interface LoadOptions {
    * error; `device` of the encoder says which it is.
    */
   device?: 'auto' | Device | undefined
-  /** Weight format in memory. Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has. */
+  /**
+   * Weight format in memory: f32, bf16 or int8, whatever the checkpoint's is. Default: f32 for float32 checkpoints on the CPU,
+   * else bf16, the only one CUDA has.
+   */
   precision?: Precision | undefined
   /** Threads of the CPU backend. Default: all this process may use. */
   threads?: number | undefined

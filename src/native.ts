@@ -40,8 +40,12 @@ export interface NativeOptions {
   threads: number
 }
 
-/** Weight format in memory. Activations and sums are float32 in both. */
-export type Precision = 'f32' | 'bf16'
+/**
+ * Weight formats in memory. int8: a scale per output channel, in a rotated basis that outliers do not stand out in. Sums and
+ * the residual stream are float32 in all of them.
+ */
+export const PRECISIONS = ['f32', 'bf16', 'int8'] as const
+export type Precision = (typeof PRECISIONS)[number]
 export type OutputType = 'f32' | 'bf16' | 'f16'
 
 /** Packed sequences, see engine/batch.h. One of ids and embeds. */

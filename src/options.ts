@@ -5,7 +5,7 @@ import { DEVICE_NAMES, isDevice } from './device.js'
 import type { EncodeOptions, EncoderInput, LoadOptions } from './encoder.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './memory.js'
-import type { Device } from './native.js'
+import { PRECISIONS, type Device } from './native.js'
 import { pipelines, type PipelineName } from './pipelines.js'
 import { Plan } from './plan/plan.js'
 import { fieldName, show, valueAt } from './show.js'
@@ -50,7 +50,7 @@ const options = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { e
 const load = {
   plan,
   device: is<'auto' | Device>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
-  precision: oneOf('f32', 'bf16'),
+  precision: oneOf(...PRECISIONS),
   threads: whole(1, MAX_THREADS),
   tokenizer: text,
   textEncoder: text,

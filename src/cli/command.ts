@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { DEVICE_NAMES, isDevice } from '../device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
-import type { Device } from '../native.js'
+import { PRECISIONS, type Device } from '../native.js'
 import { listPresets } from '../plan/presets.js'
 
 /** What every action is handed beside its options. */
@@ -19,6 +19,11 @@ export function modelCommand(name: string, description: string): Command {
     .addOption(planOption())
     .option('--json', 'print one JSON object on stdout, errors too')
 }
+
+export const precisionOption = (): Option =>
+  new Option('--precision <name>', 'weights in memory; default: f32 for F32 checkpoints, else bf16').choices(
+    PRECISIONS,
+  )
 
 function planOption(): Option {
   const names = listPresets().map((preset) => preset.name)

@@ -3,7 +3,15 @@ import { writeSafetensors } from '../checkpoint/write.js'
 import { TextEncoder, type Encoded } from '../encoder.js'
 import type { Device, Precision } from '../native.js'
 import { pipelines, type PipelineName } from '../pipelines.js'
-import { action, deviceName, modelCommand, printJson, wholeNumber, type Run } from './command.js'
+import {
+  action,
+  deviceName,
+  modelCommand,
+  precisionOption,
+  printJson,
+  wholeNumber,
+  type Run,
+} from './command.js'
 import { readInput, type InputOptions } from './inputs.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
@@ -30,12 +38,7 @@ export function encodeCommand(): Command {
     .option('--inputs-embeds <file>', 'safetensors with inputs_embeds [batch, tokens, width]')
     .requiredOption('--out <file>', 'safetensors to write: last_hidden_state F32, attention_mask I32')
     .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
-    .addOption(
-      new Option(
-        '--precision <name>',
-        'weights in memory; default: f32 for F32 checkpoints, else bf16',
-      ).choices(['f32', 'bf16']),
-    )
+    .addOption(precisionOption())
     .addOption(
       new Option('--pipeline <name>', 'mask and length as this pipeline has them').choices(
         Object.keys(pipelines),

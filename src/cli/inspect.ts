@@ -5,16 +5,18 @@ import type { Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
 import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
 import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
+import type { Precision } from '../native.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
-import { action, modelCommand, printJson } from './command.js'
+import { action, modelCommand, precisionOption, printJson } from './command.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
 
 interface Options {
   model: string
   textEncoder?: string
   plan?: string
+  precision?: Precision
   json?: true
 }
 
@@ -29,12 +31,13 @@ interface CheckpointBytes {
 
 export function inspectCommand(): Command {
   return modelCommand('inspect', 'Show a model and what a plan makes of it, without loading weights')
+    .addOption(precisionOption())
     .addHelpText(
       'after',
       `
 Examples:
   $ skrr inspect --model t5xxl_fp16.safetensors
-  $ skrr inspect --model t5-xxl/ --plan pixart-sigma-41.9 --json`,
+  $ skrr inspect --model t5-xxl/ --plan pixart-sigma-41.9 --precision int8 --json`,
     )
     .action(action(inspect))
 }
@@ -43,7 +46,8 @@ async function inspect(options: Options): Promise<void> {
   const checkpoint = await openCheckpoint(options.model, options)
   const plan = await resolvePlan(options.plan, checkpoint)
   const bytes = bytesByKind(checkpoint, plan)
-  const memory = estimateMemory(checkpoint, plan)
+  const precision = resolvePrecision(checkpoint, options.precision)
+  const memory = { precision, ...estimateMemory(checkpoint, plan, { precision }) }
   if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
   else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
 }
@@ -66,10 +70,14 @@ function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
   }
 }
 
+interface Memory extends MemoryUse {
+  precision: Precision
+}
+
 const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): number =>
   attention + feedForward + embedding + other
 
-function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: MemoryUse): unknown {
+function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): unknown {
   const { geometry } = checkpoint
   return {
     model: checkpoint.path,
@@ -80,12 +88,12 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
     parameters: { dense: denseParameters(geometry), planned: plan.parameters(geometry) },
     sparsity: plan.sparsity(geometry),
     bytes: { ...bytes, total: sum(bytes) },
-    memory: { precision: resolvePrecision(checkpoint, undefined), ...memory },
+    memory,
     plan: plan.toJSON(),
   }
 }
 
-function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: MemoryUse): string {
+function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
   const { geometry: g } = checkpoint
   const dtypes = new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))
   const form = g.gated ? `gated ${g.activation}` : g.activation
@@ -106,7 +114,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ],
     [
       'in memory',
-      `${formatBytes(memory.total)} as ${resolvePrecision(checkpoint, undefined)}: weights ${formatBytes(memory.weights)}, ` +
+      `${formatBytes(memory.total)} as ${memory.precision}: weights ${formatBytes(memory.weights)}, ` +
         `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])

@@ -12,7 +12,7 @@ import { METHODS, type Method } from '../select/methods.js'
 import { nullNormIsOff } from '../select/null-norm.js'
 import type { ReuseOrder } from '../select/reuse.js'
 import { weightBytes, type Target } from '../select/target.js'
-import { action, printJson, wholeNumber, type Run } from './command.js'
+import { action, precisionOption, printJson, wholeNumber, type Run } from './command.js'
 import { readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
 import { reportPage } from './select-report.js'
 import { SelectBar } from './select-bar.js'
@@ -79,12 +79,7 @@ export function selectCommand(): Command {
         .default('pruned'),
     )
     .addOption(new Option('--metric <name>', 'discrepancy').choices(['mse', 'cosine']).default('mse'))
-    .addOption(
-      new Option(
-        '--precision <name>',
-        'weights in memory; default: f32 for F32 checkpoints, else bf16',
-      ).choices(['f32', 'bf16']),
-    )
+    .addOption(precisionOption())
     .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
     .option('--cache-bytes <n>', 'most bytes of cached states (default: 1 GiB)', wholeNumber(0))
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))

@@ -7,11 +7,18 @@ import { Plan } from '../plan/plan.js'
 export type Target =
   { readonly sparsity: number } | { readonly bytes: number } | { readonly skipCount: number }
 
-const BYTES = { f32: 4, bf16: 2 }
+const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1 }
+
+/** What lies outside the sub-blocks stays in the checkpoint's own format, which is 16 bits where precisions are shorter. */
+const fixedBytes = (geometry: Geometry, precision: Precision): number =>
+  fixedParameters(geometry) * Math.max(2, BYTES[precision])
+
+const bytesOf = (parameters: number, geometry: Geometry, precision: Precision): number =>
+  fixedBytes(geometry, precision) + (parameters - fixedParameters(geometry)) * BYTES[precision]
 
 /** Bytes of the weights a plan keeps, token embedding included, at the precision they are held in. */
 export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision): number =>
-  plan.parameters(geometry) * BYTES[precision]
+  bytesOf(plan.parameters(geometry), geometry, precision)
 
 /** Tests whether a set of skipped sub-blocks reaches the target. @throws InputError where none can */
 export function targetReached(
@@ -38,8 +45,8 @@ export function targetReached(
     return (skips) => plan(skips).sparsity(geometry) >= sparsity
   }
   const { bytes } = target
-  const least = fixedParameters(geometry) * BYTES[precision]
-  const most = denseParameters(geometry) * BYTES[precision]
+  const least = fixedBytes(geometry, precision)
+  const most = bytesOf(denseParameters(geometry), geometry, precision)
   if (!(bytes >= least && bytes < most)) {
     const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
     throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)

@@ -167,8 +167,8 @@ describe('a command line that cannot be understood', () => {
     ['a missing option', 'encode --model x --prompt a', "required option '--out <file>' not specified"],
     [
       'an unknown precision',
-      'encode --model x --prompt a --out o --precision int8',
-      "argument 'int8' is invalid. Allowed choices are f32, bf16",
+      'encode --model x --prompt a --out o --precision int3',
+      "argument 'int3' is invalid. Allowed choices are f32, bf16, int8",
     ],
     [
       'an unknown device',

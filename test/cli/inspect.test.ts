@@ -57,6 +57,16 @@ describe('skrr inspect --json', () => {
     expect(Plan.parse(planned.plan).equals(plan)).toBe(true)
   })
 
+  it('in another precision counts what that would hold', async () => {
+    const [f32, int8] = await Promise.all(
+      ['f32', 'int8'].map((p) => skrrJson<Summary>(['inspect', '--model', V11, '--precision', p])),
+    )
+    expect(int8!.memory).toMatchObject(await TextEncoder.estimate(V11, { precision: 'int8' }))
+    expect(int8!.memory.precision).toBe('int8')
+    expect(int8!.memory.weights).toBeLessThan(0.4 * f32!.memory.weights)
+    expect(int8!.bytes).toEqual(f32!.bytes)
+  })
+
   it('shows the other families, and where the tokenizer is', async () => {
     const umt5 = await skrrJson<Summary>(['inspect', '--model', golden('umt5-tiny', 'bf16')])
     expect(umt5).toMatchObject({ geometry: { family: 'umt5', biasPerBlock: true }, dtypes: ['BF16'] })

@@ -34,6 +34,22 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
       },
     )
   })
+
+  describe.each(['int8'] as const)(`${model} in %s`, (precision) => {
+    let encoder: TextEncoder
+    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model), { precision })))
+    afterAll(() => encoder.dispose())
+
+    it('holds what it estimated', async () => {
+      expect(encoder.precision).toBe(precision)
+      const { weights } = await TextEncoder.estimate(golden(model), { precision })
+      expect(encoder.memory.weights).toBe(weights)
+    })
+    it.each(cases)('stays near float64 on $name', async ({ input, expected }) => {
+      const { embeddings } = await encoder.encode(input)
+      expect(relativeError(embeddings, expected)).toBeLessThan(TOLERANCE[precision])
+    })
+  })
 }
 
 describe('a checkpoint under its other names and layouts', async () => {
