@@ -63,12 +63,12 @@ mutant("the swizzle of longer rows" swizzle.cuh gemm gemm "chunk ^ (row >> 1 & 3
 mutant("table index past the end" gemm.cu gemm gemm "g.at.table[g.at.step]" "g.at.table[g.at.step + 2]")
 mutant("the slot of the position, not of the table" gemm.cu gemm gemm "g.at.slots[step.slot]" "g.at.slots[g.at.step]")
 mutant("a skipped step runs" gemm.cu gemm gemm "if (step.slot < 0) return;" "")
-mutant("the step's scale is forgotten" gemm.cu gemm gemm "old.x + scale * c.first" "old.x + c.first")
-mutant("rows past the end are stored" gemm.cu gemm gemm "row < g.m && column < g.n" "column < g.n")
-mutant("columns past the end are stored" gemm.cu gemm gemm "row < g.m && column < g.n" "row < g.m")
-mutant("gate and value change places" gemm.cu gemm gemm
+mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "old.x + scale * c.first" "old.x + c.first")
+mutant("rows past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "column < g.n")
+mutant("columns past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "row < g.m")
+mutant("gate and value change places" gemm_finish.cuh gemm gemm
   "activate(g.activation, acc[i][j][e]) * acc[i][j + 1][e]" "activate(g.activation, acc[i][j + 1][e]) * acc[i][j][e]")
-mutant("all splits write to one place" gemm.cu gemm gemm "size_t(blockIdx.z) * size_t(g.m)" "size_t(g.m)")
+mutant("all splits write to one place" gemm_finish.cuh gemm gemm "size_t(split) * size_t(g.m)" "size_t(g.m)")
 mutant("splits overlap" gemm.cu gemm gemm "(int(blockIdx.z) + 1) * depth" "(int(blockIdx.z) + 2) * depth")
 mutant("one partial product is left out" residual.cu residual rms_norm "s < splits" "s + 1 < splits")
 mutant("no barrier in a block's sum" block_sum.cuh rms_norm rms_norm "  __syncthreads();\n" "")
