@@ -1,46 +1,17 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Plan, TextEncoder } from '../../src/index.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
+import { cudaLibrary, useLibrary } from './devices.js'
 
-// Device cuda through the whole package, on the emulated machine of test/simt: any race, wild access or read of what was
-// never written ends this process. `npm run test:engine` builds it; SKRR_TEST_CUDA_LIBRARY names another, as on a GPU.
+// What only device cuda does; goldens, plans and the life cycle are in this folder's other files, on every device.
 const root = join(import.meta.dirname, '..', '..')
-const library = process.env.SKRR_TEST_CUDA_LIBRARY ?? join(root, 'build/engine/skrr_cuda_emulated.so')
 const installed = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'skrr_cuda.so')
 
-/** For the tests of a describe block: the library `device: 'cuda'` opens. */
-function useLibrary(path: string): void {
-  const before = process.env.SKRR_CUDA_LIBRARY
-  beforeAll(() => {
-    process.env.SKRR_CUDA_LIBRARY = path
-  })
-  afterAll(() => {
-    if (before === undefined) delete process.env.SKRR_CUDA_LIBRARY
-    else process.env.SKRR_CUDA_LIBRARY = before
-  })
-}
-
-describe.skipIf(!existsSync(library))('device cuda', () => {
-  useLibrary(library)
-
-  describe.each(['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny'])('%s', async (model) => {
-    const cases = (await goldenCases(model)).filter(({ expectedBf16 }) => expectedBf16)
-    let encoder: TextEncoder
-    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'), { device: 'cuda' })))
-    afterAll(() => encoder.dispose())
-
-    it('says where it runs', () => expect([encoder.device, encoder.precision]).toEqual(['cuda', 'bf16']))
-    it.each(cases)(
-      'is no worse than Hugging Face in bf16 on $name',
-      async ({ input, expectedBf16, bf16Error }) => {
-        const { embeddings } = await encoder.encode(input)
-        expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(bf16Error ?? TOLERANCE.bf16)
-      },
-    )
-  })
+describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
+  useLibrary(cudaLibrary)
 
   it('follows a plan and its scales as the CPU does, switched without loading', async () => {
     const model = golden('t5-tiny-v11', 'bf16')

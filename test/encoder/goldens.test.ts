@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TextEncoder } from '../../src/index.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
+import { describeOn } from './devices.js'
 
 // What Hugging Face computes, at every position, masked ones included.
 for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
   const cases = await goldenCases(model)
 
-  describe(`${model} in f32`, () => {
+  describeOn('cpu', `${model} in f32`, () => {
     let encoder: TextEncoder
     beforeAll(async () => void (encoder = await TextEncoder.load(golden(model))))
     afterAll(() => encoder.dispose())
@@ -20,20 +21,27 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
     })
   })
 
-  describe(`${model} in bf16`, () => {
-    let encoder: TextEncoder
-    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'))))
-    afterAll(() => encoder.dispose())
+  for (const device of ['cpu', 'cuda'] as const) {
+    describeOn(device, `${model} in bf16`, () => {
+      let encoder: TextEncoder
+      beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'), { device })))
+      afterAll(() => encoder.dispose())
 
-    it('keeps a bf16 checkpoint in bf16', () => expect(encoder.precision).toBe('bf16'))
-    it.each(cases.filter(({ expectedBf16 }) => expectedBf16))(
-      'is no worse than Hugging Face in bf16 on $name',
-      async ({ input, expectedBf16, bf16Error }) => {
-        const { embeddings } = await encoder.encode(input)
-        expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(bf16Error ?? TOLERANCE.bf16)
-      },
-    )
-  })
+      it('keeps a bf16 checkpoint in bf16, and says where it runs', () => {
+        expect([encoder.precision, encoder.device]).toEqual(['bf16', device])
+      })
+      it.each(cases)(
+        'is near float64 and no worse than Hugging Face in bf16 on $name',
+        async ({ input, shape, expected, expectedBf16, bf16Error }) => {
+          const { embeddings, shape: found } = await encoder.encode(input)
+          expect(found).toEqual(shape)
+          expect(relativeError(embeddings, expected)).toBeLessThan(TOLERANCE.bf16Weights)
+          if (!expectedBf16) return // not recorded for this case
+          expect(relativeError(embeddings, expectedBf16)).toBeLessThan(bf16Error ?? TOLERANCE.bf16)
+        },
+      )
+    })
+  }
 
   describe.each(['int8'] as const)(`${model} in %s`, (precision) => {
     let encoder: TextEncoder
