@@ -1,6 +1,7 @@
 // What the .node file exports. src/native.ts is the only JavaScript that sees it.
 #include <napi.h>
 
+#include "binding/cuda.h"
 #include "binding/encoder.h"
 #include "binding/jobs.h"
 #include "binding/measure.h"
@@ -11,13 +12,9 @@ namespace {
 
 // estimate(geometry, subBlocks: Int32Array, options, tokens, longest): { weights, workspace } in bytes
 Napi::Value estimate(const Napi::CallbackInfo& info) {
-  const cpu::Estimate bytes =
-      cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), parse_sub_blocks(info[1]),
-                    parse_cpu_options(info[2].As<Napi::Object>()), info[3].ToNumber(), info[4].ToNumber());
-  Napi::Object object = Napi::Object::New(info.Env());
-  object.Set("weights", double(bytes.weights));
-  object.Set("workspace", double(bytes.workspace));
-  return object;
+  return js_estimate(info.Env(),
+                     cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), parse_sub_blocks(info[1]),
+                                   parse_cpu_options(info[2].As<Napi::Object>()), info[3].ToNumber(), info[4].ToNumber()));
 }
 
 // describe(): { isa, threads }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
@@ -26,9 +23,7 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   try {
     object.Set("isa", cpu::kernels().isa);
   } catch (const Error& failure) {
-    const Napi::Error error = Napi::Error::New(info.Env(), failure.what());
-    error.Set("code", Napi::String::New(info.Env(), failure.code));
-    throw error;
+    throw js_error(info.Env(), failure.code, failure.what());
   }
   object.Set("threads", cpu::available_threads());
   return object;
@@ -44,6 +39,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   engine.projection_class = Napi::Persistent(ProjectionHandle::define(env, "Projection"));
   exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
   exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
+  exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));
+  exports.Set("probeCuda", Napi::Function::New<probe_cuda>(env, "probeCuda"));
+  exports.Set("estimateCuda", Napi::Function::New<estimate_cuda>(env, "estimateCuda"));
   exports.Set("describe", Napi::Function::New<describe>(env, "describe"));
   return exports;
 }

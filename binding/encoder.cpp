@@ -69,7 +69,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   };
   return EngineThread::of(env).submit(env, flag_of(info[2]), std::move(pending), [=](Pending&) {
     const auto make = [&](const Geometry& geometry, const FixedTensors& fixed) -> std::unique_ptr<Backend> {
-      if (cuda) return open_cuda_backend(cuda_library_path(), geometry, fixed, *cuda);
+      if (cuda) return CudaLibrary(cuda_library_path()).open(*cuda, geometry, fixed);
       return std::make_unique<cpu::CpuBackend>(geometry, fixed, options);
     };
     opened->encoder = std::make_shared<Encoder>(spec, make);
@@ -92,9 +92,7 @@ EncoderObject::~EncoderObject() {
 
 std::shared_ptr<Encoder> EncoderObject::encoder(Napi::Env env) const {
   if (encoder_) return encoder_;
-  const Napi::Error error = Napi::Error::New(env, "the encoder was disposed");
-  error.Set("code", Napi::String::New(env, "ERR_DISPOSED"));
-  throw error;
+  throw js_error(env, "ERR_DISPOSED", "the encoder was disposed");
 }
 
 Napi::Value EncoderObject::load(const Napi::CallbackInfo& info) {

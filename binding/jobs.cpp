@@ -4,6 +4,12 @@
 
 namespace skrr::binding {
 
+Napi::Error js_error(Napi::Env env, const std::string& code, const std::string& message) {
+  const Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
 void EngineThread::install(Napi::Env env) {
   auto* engine = new EngineThread(env);
   env.SetInstanceData(engine);
@@ -76,9 +82,7 @@ void EngineThread::settle(Napi::Env env, Pending& pending) {
     pending.deferred.Resolve(pending.result(env));
     return;
   }
-  const Napi::Error error = Napi::Error::New(env, pending.error_message);
-  error.Set("code", Napi::String::New(env, pending.error_code));
-  pending.deferred.Reject(error.Value());
+  pending.deferred.Reject(js_error(env, pending.error_code, pending.error_message).Value());
 }
 
 Napi::Function CancelToken::define(Napi::Env env) {

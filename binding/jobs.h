@@ -16,6 +16,9 @@
 
 namespace skrr::binding {
 
+// An Error with one of our codes as its `code`.
+Napi::Error js_error(Napi::Env env, const std::string& code, const std::string& message);
+
 // A promise in the making, with what must live until it settles.
 struct Pending {
   explicit Pending(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}

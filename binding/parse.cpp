@@ -145,6 +145,13 @@ LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size
   return table;
 }
 
+Napi::Object js_estimate(Napi::Env env, const Estimate& bytes) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("weights", double(bytes.weights));
+  object.Set("workspace", double(bytes.workspace));
+  return object;
+}
+
 // A packed batch (src/batch.ts); its arrays stay alive and in place until the promise settles.
 Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
   const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();

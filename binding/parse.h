@@ -42,6 +42,9 @@ T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, s
   return data;
 }
 
+// { weights, workspace } in bytes
+Napi::Object js_estimate(Napi::Env env, const Estimate& bytes);
+
 Input parse_input(Pending& pending, const Napi::Object& batch, size_t width);
 
 }  // namespace skrr::binding

@@ -80,11 +80,6 @@ class CpuBackend final : public Backend {
   Buffer mixed_;                                   // attention's result before o: [tokens, inner]
 };
 
-// Bytes a model will take under a plan, before anything is loaded (estimate.cpp).
-struct Estimate {
-  size_t weights;
-  size_t workspace;  // for one batch of `tokens` packed tokens whose longest sequence has `longest`
-};
 Estimate estimate(const Geometry& geometry, const std::vector<int>& sub_blocks, const Options& options, int tokens,
                   int longest);
 

@@ -20,6 +20,10 @@ struct Options {
   int device = 0;
 };
 
+// What the sub-blocks and a batch of up to `tokens` tokens, the longest sequence having `longest`, take on a device.
+Estimate estimate(const DeviceFacts& device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+                  int longest);
+
 class CudaBackend final : public Backend {
  public:
   // Throws ERR_DEVICE when there is no such device that works, ERR_ENGINE when the model's shape has no kernel.

@@ -5,25 +5,33 @@ namespace {
 
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-GemmPlan plan_out(const Device& device, const Shape& shape, int tokens, int k) {
-  return plan_gemm(tokens, shape.width, k, true, device.processors(), device.shared_memory());
+GemmPlan plan_out(const DeviceFacts& device, const Shape& shape, int tokens, int k) {
+  return plan_gemm(tokens, shape.width, k, true, device.processors, device.shared_memory);
 }
 
 }  // namespace
 
-Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tokens_(tokens) {
+Workspace::Layout::Layout(const DeviceFacts& device, const Geometry& geometry, int tokens) {
   const Shape shape(geometry);
   const size_t m = size_t(tokens);
-  const size_t operand = m * size_t(std::max(shape.width, shape.inner)) * sizeof(bf16);
-  const size_t wide = m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
-                                   size_t(shape.width) * sizeof(float));
-  const size_t partials = Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
-  wide_at_ = aligned(operand);
-  partials_at_ = wide_at_ + aligned(wide);
-  memory_ = Buffer(device, partials_at_ + partials, "activations of " + std::to_string(tokens) + " tokens");
+  wide = aligned(m * size_t(std::max(shape.width, shape.inner)) * sizeof(bf16));
+  partials = wide + aligned(m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
+                                         size_t(shape.width) * sizeof(float)));
+  bytes = partials + Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
 }
 
-size_t Forward::most_partial_rows(const Device& device, const Shape& shape, int tokens) {
+size_t Workspace::bytes_for(const DeviceFacts& device, const Geometry& geometry, int tokens) {
+  return Layout(device, geometry, tokens).bytes;
+}
+
+Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tokens_(tokens) {
+  const Layout layout(device.facts(), geometry, tokens);
+  wide_at_ = layout.wide;
+  partials_at_ = layout.partials;
+  memory_ = Buffer(device, layout.bytes, "activations of " + std::to_string(tokens) + " tokens");
+}
+
+size_t Forward::most_partial_rows(const DeviceFacts& device, const Shape& shape, int tokens) {
   size_t most = 0;
   for (int m = 1; m <= tokens; m++) {
     const int splits = std::max(plan_out(device, shape, m, shape.inner).splits, plan_out(device, shape, m, shape.ff).splits);
@@ -70,7 +78,7 @@ void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspac
 }
 
 void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const {
-  const GemmPlan plan = plan_out(device_, shape_, tokens, k);
+  const GemmPlan plan = plan_out(device_.facts(), shape_, tokens, k);
   Gemm out{};
   out.at = at;
   out.out_weights = true;

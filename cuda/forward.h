@@ -15,6 +15,7 @@ class Workspace {
  public:
   Workspace() = default;
   Workspace(Device& device, const Geometry& geometry, int tokens);
+  static size_t bytes_for(const DeviceFacts& device, const Geometry& geometry, int tokens);
 
   bf16* operand() const { return memory_.as<bf16>(); }  // normed stream or attention's result: [tokens, width or inner]
   bf16* wide() const { return memory_.as<bf16>(wide_at_); }            // q|k|v or activations: [tokens, 3 inner or ff]
@@ -24,6 +25,11 @@ class Workspace {
   size_t bytes() const { return memory_.bytes(); }
 
  private:
+  struct Layout {
+    Layout(const DeviceFacts& device, const Geometry& geometry, int tokens);
+    size_t wide, partials, bytes;  // offsets; `operand` lies at 0
+  };
+
   int tokens_ = 0;
   size_t wide_at_ = 0, partials_at_ = 0;
   Buffer memory_;
@@ -37,7 +43,7 @@ class Forward {
   void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
 
   // Rows of partial products there must be room for: the most splits x tokens of any batch of up to `tokens`.
-  static size_t most_partial_rows(const Device& device, const Shape& shape, int tokens);
+  static size_t most_partial_rows(const DeviceFacts& device, const Shape& shape, int tokens);
 
  private:
   void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;

@@ -6,6 +6,13 @@
 
 EXPORTED const char* skrr_cuda_interface() { return skrr::kCudaInterface; }
 
+EXPORTED void skrr_cuda_describe(int device, std::string& name) { name = skrr::cuda::device_facts(device).name; }
+
+EXPORTED void skrr_cuda_estimate(int device, const skrr::Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+                                 int longest, skrr::Estimate& result) {
+  result = skrr::cuda::estimate(skrr::cuda::device_facts(device), geometry, sub_blocks, tokens, longest);
+}
+
 EXPORTED skrr::Backend* skrr_cuda_open(const skrr::Geometry& geometry, const skrr::FixedTensors& fixed, int device) {
   return new skrr::cuda::CudaBackend(geometry, fixed, skrr::cuda::Options{device});
 }

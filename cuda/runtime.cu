@@ -61,20 +61,20 @@ class CudaGraph final : public Graph {
 
 }  // namespace
 
+DeviceFacts device_facts(int index) {
+  const cudaDeviceProp properties = find_device(index);
+  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+}
+
 struct Device::State {
   int index;
-  std::string name;
-  int processors;
-  size_t shared_memory;
+  DeviceFacts facts;
   cudaStream_t stream = nullptr;
 };
 
 Device::Device(int index) : state_(std::make_unique<State>()) {
-  const cudaDeviceProp properties = find_device(index);
   state_->index = index;
-  state_->name = properties.name;
-  state_->processors = properties.multiProcessorCount;
-  state_->shared_memory = properties.sharedMemPerBlockOptin;
+  state_->facts = device_facts(index);
   use();
   check(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking));
 }
@@ -82,9 +82,7 @@ Device::Device(int index) : state_(std::make_unique<State>()) {
 Device::~Device() { cudaStreamDestroy(state_->stream); }
 
 void Device::use() const { check(cudaSetDevice(state_->index)); }
-const std::string& Device::name() const { return state_->name; }
-int Device::processors() const { return state_->processors; }
-size_t Device::shared_memory() const { return state_->shared_memory; }
+const DeviceFacts& Device::facts() const { return state_->facts; }
 Stream Device::stream() const { return state_->stream; }
 
 void* Device::allocate(size_t bytes, const std::string& what) {

@@ -19,18 +19,28 @@ class Graph {
   virtual void launch() = 0;
 };
 
+// What kernels and memory are planned by. Asking takes no memory on the device.
+struct DeviceFacts {
+  std::string name;
+  int processors;        // streaming multiprocessors
+  size_t shared_memory;  // bytes a block may have
+};
+// Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
+DeviceFacts device_facts(int index);
+
 // One GPU and one queue of work on it. Everything queued runs in order; use() makes the device current on this thread.
 class Device {
  public:
-  explicit Device(int index);  // throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old
+  explicit Device(int index);  // throws what device_facts() does
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   void use() const;
-  const std::string& name() const;
-  int processors() const;             // streaming multiprocessors
-  size_t shared_memory() const;       // bytes a block may have
+  const DeviceFacts& facts() const;
+  const std::string& name() const { return facts().name; }
+  int processors() const { return facts().processors; }
+  size_t shared_memory() const { return facts().shared_memory; }
   Stream stream() const;
 
   // Throws ERR_ENGINE with the bytes needed for `what` and the bytes free.

@@ -80,33 +80,38 @@ std::vector<float> read_padded(const Tensor& tensor, size_t padded) {
   return values;
 }
 
+SlotLayout::SlotLayout(const Geometry& g, int sub_block) {
+  const Shape shape(g);
+  const bool attention = is_attention(sub_block);
+  const size_t width = size_t(shape.width);
+  in = aligned(width * sizeof(float));
+  out = in + aligned(size_t(attention ? 3 * shape.inner : shape.up) * width * sizeof(bf16));
+  bias = out + aligned(size_t(attention ? shape.inner : shape.ff) * width * sizeof(bf16));
+  const bool own_bias = attention && g.bias_per_block;
+  bytes = bias + (own_bias ? aligned(size_t(g.buckets) * size_t(g.heads) * sizeof(float)) : 0);
+}
+
 LoadedSlot load_slot(Device& device, const Geometry& g, int sub_block, const SubBlockTensors& t,
                      const float* shared_bias, const CancelFlag& cancel) {
   const Shape shape(g);
   const bool attention = is_attention(sub_block);
-  const size_t norm_bytes = aligned(size_t(shape.width) * sizeof(float));
-  const size_t in_bytes = aligned(size_t(attention ? 3 * shape.inner : shape.up) * size_t(shape.width) * sizeof(bf16));
-  const size_t out_bytes = aligned(size_t(attention ? shape.inner : shape.ff) * size_t(shape.width) * sizeof(bf16));
-  const size_t bias_bytes = t.bias ? aligned(size_t(t.bias.rows * t.bias.columns) * sizeof(float)) : 0;
-
-  Buffer memory(device, norm_bytes + in_bytes + out_bytes + bias_bytes, "sub-block " + std::to_string(sub_block));
+  const SlotLayout layout(g, sub_block);
+  Buffer memory(device, layout.bytes, "sub-block " + std::to_string(sub_block));
   const std::vector<float> norm = read_padded(t.norm, size_t(shape.width));
   device.upload(memory.as<float>(), norm.data(), norm.size() * sizeof(float));
   {
     const HostMatrix in = attention ? attention_in(g, shape, t, cancel) : feed_forward_in(g, shape, t, cancel);
-    device.upload(memory.as<bf16>(norm_bytes), in.data(), in.bytes());
+    device.upload(memory.as<bf16>(layout.in), in.data(), in.bytes());
   }
   const HostMatrix out = attention ? attention_out(g, shape, t, cancel) : feed_forward_out(g, shape, t, cancel);
-  device.upload(memory.as<bf16>(norm_bytes + in_bytes), out.data(), out.bytes());
+  device.upload(memory.as<bf16>(layout.out), out.data(), out.bytes());
   const float* bias = attention ? shared_bias : nullptr;
-  if (t.bias) {
-    float* own = memory.as<float>(norm_bytes + in_bytes + out_bytes);
-    const std::vector<float> values = read_padded(t.bias, size_t(t.bias.rows * t.bias.columns));
-    device.upload(own, values.data(), values.size() * sizeof(float));
-    bias = own;
+  if (attention && g.bias_per_block) {
+    const std::vector<float> values = read_padded(t.bias, size_t(g.buckets) * size_t(g.heads));
+    device.upload(memory.as<float>(layout.bias), values.data(), values.size() * sizeof(float));
+    bias = memory.as<float>(layout.bias);
   }
-  const Slot slot{memory.as<float>(), memory.as<bf16>(norm_bytes), memory.as<bf16>(norm_bytes + in_bytes), bias,
-                  WeightFormat::kBF16};
+  const Slot slot{memory.as<float>(), memory.as<bf16>(layout.in), memory.as<bf16>(layout.out), bias, WeightFormat::kBF16};
   return {std::move(memory), slot};
 }
 

@@ -11,6 +11,13 @@
 
 namespace skrr::cuda {
 
+// How a sub-block's weights lie in their allocation: offsets in bytes.
+struct SlotLayout {
+  SlotLayout(const Geometry& geometry, int sub_block);
+
+  size_t in, out, bias, bytes;  // the norm lies at 0; `bias` only where blocks have tables of their own
+};
+
 // A sub-block's weights in one allocation of device memory.
 struct LoadedSlot {
   Buffer memory;

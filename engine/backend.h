@@ -56,6 +56,12 @@ struct Comparison {
   double squares_b = 0;
 };
 
+// What an encoder takes on a device, in bytes, by the sums its backend allocates by.
+struct Estimate {
+  size_t weights;    // Backend::weight_bytes() with the plan's sub-blocks loaded
+  size_t workspace;  // everything else while a batch is computed
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;

@@ -28,11 +28,13 @@ CudaExports load(const std::string& library) {
   if (!handle) unusable(std::string(dlerror()) + ". Reinstall skrr");
   CudaExports exports;
   find(handle, library, "skrr_cuda_interface", exports.skrr_cuda_interface);
-  find(handle, library, "skrr_cuda_open", exports.skrr_cuda_open);
   if (std::strcmp(exports.skrr_cuda_interface(), kCudaInterface) != 0) {
     unusable(library + ": found '" + exports.skrr_cuda_interface() + "', expected '" + kCudaInterface +
              "'. Build both in one go");
   }
+  find(handle, library, "skrr_cuda_describe", exports.skrr_cuda_describe);
+  find(handle, library, "skrr_cuda_estimate", exports.skrr_cuda_estimate);
+  find(handle, library, "skrr_cuda_open", exports.skrr_cuda_open);
   return exports;
 }
 
@@ -47,9 +49,23 @@ std::string cuda_library_path() {
   return (slash == std::string::npos ? std::string(".") : path.substr(0, slash)) + "/skrr_cuda.so";
 }
 
-std::unique_ptr<Backend> open_cuda_backend(const std::string& library, const Geometry& geometry,
-                                           const FixedTensors& fixed, int device) {
-  return std::unique_ptr<Backend>(load(library).skrr_cuda_open(geometry, fixed, device));
+CudaLibrary::CudaLibrary(const std::string& path) : exports_(load(path)) {}
+
+std::string CudaLibrary::device_name(int device) const {
+  std::string name;
+  exports_.skrr_cuda_describe(device, name);
+  return name;
+}
+
+Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+                               int longest) const {
+  Estimate result{};
+  exports_.skrr_cuda_estimate(device, geometry, sub_blocks, tokens, longest, result);
+  return result;
+}
+
+std::unique_ptr<Backend> CudaLibrary::open(int device, const Geometry& geometry, const FixedTensors& fixed) const {
+  return std::unique_ptr<Backend>(exports_.skrr_cuda_open(geometry, fixed, device));
 }
 
 }  // namespace skrr

@@ -4,25 +4,38 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/backend.h"
 
 namespace skrr {
 
 // Both sides must be of one build: C++ objects and exceptions cross between them.
-constexpr const char* kCudaInterface = "skrr cuda 1, g++ " __VERSION__;
+constexpr const char* kCudaInterface = "skrr cuda 2, g++ " __VERSION__;
 
-// What the library exports, under these names.
+// What the library exports, under these names. All but the first throw ERR_DEVICE where there is no such device.
 struct CudaExports {
   const char* (*skrr_cuda_interface)();
+  void (*skrr_cuda_describe)(int device, std::string& name);
+  void (*skrr_cuda_estimate)(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+                             int longest, Estimate& result);
   Backend* (*skrr_cuda_open)(const Geometry& geometry, const FixedTensors& fixed, int device);
 };
 
 // Where the library is expected: skrr_cuda.so beside this module, or what SKRR_CUDA_LIBRARY names.
 std::string cuda_library_path();
 
-// Throws ERR_DEVICE: no library, a damaged one or one of another build, or what the library says of the device.
-std::unique_ptr<Backend> open_cuda_backend(const std::string& library, const Geometry& geometry,
-                                           const FixedTensors& fixed, int device);
+// The library, loaded. Loading one that is damaged can end the process (src/cuda-probe.ts asks another one first).
+class CudaLibrary {
+ public:
+  explicit CudaLibrary(const std::string& path);  // throws ERR_DEVICE: none, a damaged one, one of another build
+
+  std::string device_name(int device) const;
+  Estimate estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens, int longest) const;
+  std::unique_ptr<Backend> open(int device, const Geometry& geometry, const FixedTensors& fixed) const;
+
+ private:
+  CudaExports exports_;
+};
 
 }  // namespace skrr

@@ -1,5 +1,5 @@
 import type { Checkpoint } from './checkpoint/types.js'
-import { InputError } from './errors.js'
+import { probeCuda } from './cuda-probe.js'
 import { resolvePrecision } from './memory.js'
 import { native, runJob, type Device, type NativeEncoder, type Precision } from './native.js'
 import { nativeSpec } from './native-spec.js'
@@ -15,34 +15,27 @@ export interface DeviceOptions {
   signal?: AbortSignal | undefined
 }
 
-/** An engine and where it came to run. */
+/** An engine, where it came to run and, where the caller left that open, why there. */
 export interface OpenedEngine {
   engine: NativeEncoder
   device: Device
+  deviceReason: string | undefined
   precision: Precision
 }
 
-/**
- * Opens the engine on the device asked for, and on no other. `auto` is the CPU: the CUDA backend is proven on an emulated device
- * only (docs/cuda.md), and nobody should get embeddings from it without having asked.
- */
-export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions): Promise<OpenedEngine> {
-  const { device = 'auto' } = options
-  return await openOn(device === 'auto' ? 'cpu' : device, checkpoint, options)
-}
+const AUTO_REASON =
+  'auto is the CPU: the CUDA backend is proven on an emulated device only (docs/cuda.md), and runs where it is asked for'
 
-async function openOn(
-  device: Device,
-  checkpoint: Checkpoint,
-  { precision: asked, threads = 0, signal }: DeviceOptions,
-): Promise<OpenedEngine> {
-  if (device !== 'cpu' && asked !== undefined && asked !== 'bf16') {
-    const expected = `bf16 on device ${device}`
-    throw new InputError({ field: 'precision', found: `"${asked}"`, expected, hint: "Or use device 'cpu'" })
-  }
-  const precision = device === 'cpu' ? resolvePrecision(checkpoint, asked) : 'bf16'
+/** Opens the engine on the device asked for, and on no other. */
+export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions): Promise<OpenedEngine> {
+  const { device: asked = 'auto', threads = 0, signal } = options
+  const device = resolveDevice(asked)
+  const precision = resolvePrecision(checkpoint, options.precision, device)
+  if (device !== 'cpu') await probeCuda(device)
   const engine = await runJob([signal], (cancel) =>
     native().open(nativeSpec(checkpoint), { device, precision, threads }, cancel),
   )
-  return { engine, device, precision }
+  return { engine, device, deviceReason: asked === 'auto' ? AUTO_REASON : undefined, precision }
 }
+
+export const resolveDevice = (asked: 'auto' | Device): Device => (asked === 'auto' ? 'cpu' : asked)

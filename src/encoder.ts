@@ -7,7 +7,7 @@ import type { Geometry } from './geometry.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.js'
 import { checkPlanFits, layerTable } from './native-spec.js'
 import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
-import { openEngine } from './device.js'
+import { openEngine, resolveDevice } from './device.js'
 import { runJob, type Device, type NativeEncoder, type OutputType, type Precision } from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
@@ -104,6 +104,8 @@ export class TextEncoder {
     /** @internal */
     readonly tokenizer: TokenizerThread | undefined,
     readonly device: Device,
+    /** Why it runs there, where `auto` left that to us. */
+    readonly deviceReason: string | undefined,
     readonly precision: Precision,
     plan: Plan,
   ) {
@@ -123,12 +125,12 @@ export class TextEncoder {
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
-    const { engine, device, precision } = await openEngine(checkpoint, options)
+    const { engine, device, deviceReason, precision } = await openEngine(checkpoint, options)
     const tokenizer = await openTokenizer(tokenizerPath, signal).catch(async (error: unknown) => {
       await engine.dispose()
       throw error
     })
-    const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, precision, plan)
+    const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, deviceReason, precision, plan)
     try {
       await encoder.#load(plan, signal, onProgress)
     } catch (error) {
@@ -138,16 +140,15 @@ export class TextEncoder {
     return encoder
   }
 
-  /** What load() would take, before anything is loaded. */
+  /** What load() would take on that device, before anything is loaded. @throws ERR_DEVICE where it is missing */
   static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
     const options = checkOptions('estimate', given)
-    if (options.device?.startsWith('cuda')) {
-      const found = JSON.stringify(options.device)
-      throw new InputError({ field: 'device', found, expected: 'cpu: estimates for CUDA do not exist yet' })
-    }
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
-    return estimateMemory(checkpoint, plan, options)
+    return await estimateMemory(checkpoint, plan, {
+      ...options,
+      device: resolveDevice(options.device ?? 'auto'),
+    })
   }
 
   get geometry(): Geometry {

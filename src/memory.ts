@@ -1,6 +1,8 @@
 import type { Checkpoint } from './checkpoint/types.js'
-import { fixedTensors } from './geometry.js'
-import { callNative, native, type Precision } from './native.js'
+import { probeCuda } from './cuda-probe.js'
+import { InputError } from './errors.js'
+import { fixedTensors, type Geometry } from './geometry.js'
+import { callNative, native, runJob, type Device, type Precision } from './native.js'
 import type { Plan } from './plan/plan.js'
 
 /** Bytes by kind. */
@@ -26,26 +28,58 @@ export interface EstimateOptions {
 /** Tokens the engine computes at once at most, a single longer prompt excepted: bounds the workspace. */
 export const MICRO_BATCH_TOKENS = 1024
 
-/** The checkpoint's own precision: float32 stays, everything shorter is held as bf16. */
-export function resolvePrecision(checkpoint: Checkpoint, asked: Precision | undefined): Precision {
+/**
+ * The precision asked for, where the device has it. Default: the checkpoint's own, float32 staying and everything shorter held
+ * as bf16, which is the only one CUDA has.
+ * @throws InputError
+ */
+export function resolvePrecision(
+  checkpoint: Checkpoint,
+  asked: Precision | undefined,
+  device: Device = 'cpu',
+): Precision {
+  if (device !== 'cpu') {
+    if (asked === undefined || asked === 'bf16') return 'bf16'
+    const expected = `bf16 on device ${device}`
+    throw new InputError({ field: 'precision', found: `"${asked}"`, expected, hint: "Or use device 'cpu'" })
+  }
   if (asked !== undefined) return asked
   const short = [...checkpoint.tensors.values()].some((tensor) => tensor.dtype !== 'F32')
   return short ? 'bf16' : 'f32'
 }
 
-/** What an encoder will hold at its peak, from the same sums the engine allocates by. */
-export function estimateMemory(checkpoint: Checkpoint, plan: Plan, options: EstimateOptions = {}): MemoryUse {
+/**
+ * What an encoder will hold at its peak on a device, from the same sums the engine allocates by. On CUDA weights and workspace
+ * are device memory (the driver's own context comes on top, some hundred MB), the embedding is the host's.
+ */
+export async function estimateMemory(
+  checkpoint: Checkpoint,
+  plan: Plan,
+  { device = 'cpu', ...options }: EstimateOptions & { device?: Device | undefined } = {},
+): Promise<MemoryUse> {
+  const precision = resolvePrecision(checkpoint, options.precision, device)
   const tokens = options.tokens ?? MICRO_BATCH_TOKENS
-  const { weights, workspace } = callNative(() =>
-    native().estimate(
-      checkpoint.geometry,
-      Int32Array.from(plan.sources()),
-      { precision: resolvePrecision(checkpoint, options.precision), threads: options.threads ?? 0 },
-      tokens,
-      options.longest ?? tokens,
-    ),
-  )
-  const table = fixedTensors(checkpoint.geometry).find(({ role }) => role === 'embedding')
+  const { geometry } = checkpoint
+  const sources = Int32Array.from(plan.sources())
+  const longest = options.longest ?? tokens
+  const { weights, workspace } =
+    device === 'cpu'
+      ? callNative(() =>
+          native().estimate(geometry, sources, { precision, threads: options.threads ?? 0 }, tokens, longest),
+        )
+      : await estimateOnCuda(geometry, sources, device, tokens, longest)
+  const table = fixedTensors(geometry).find(({ role }) => role === 'embedding')
   const embedding = (table && checkpoint.tensors.get(table.name)?.bytes) ?? 0
   return { weights, embedding, workspace, total: weights + embedding + workspace }
+}
+
+async function estimateOnCuda(
+  geometry: Geometry,
+  sources: Int32Array,
+  device: Device,
+  tokens: number,
+  longest: number,
+): Promise<{ weights: number; workspace: number }> {
+  await probeCuda(device)
+  return await runJob([], () => native().estimateCuda(geometry, sources, { device }, tokens, longest))
 }

@@ -150,8 +150,20 @@ interface Binding {
     tokens: number,
     longest: number,
   ): { weights: number; workspace: number }
+  estimateCuda(
+    geometry: Geometry,
+    subBlocks: Int32Array,
+    options: Pick<NativeOptions, 'device'>,
+    tokens: number,
+    longest: number,
+  ): Promise<{ weights: number; workspace: number }>
+  /** Where the CUDA library is expected. */
+  cudaLibraryPath(): string
   describe(): { isa: string; threads: number }
 }
+
+const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')
+const here = `${process.platform}-${process.arch}`
 
 let binding: Binding | undefined
 
@@ -161,12 +173,14 @@ export function native(): Binding {
   return binding
 }
 
-/** SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
-function loadBinding(): Binding {
-  const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')
-  const here = `${process.platform}-${process.arch}`
+/** The addon's file, whether it is there or not. SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
+export function addonFile(): string {
   const { SKRR_ADDON } = process.env
-  const file = SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+  return SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+}
+
+function loadBinding(): Binding {
+  const file = addonFile()
   if (!existsSync(file)) {
     const others = existsSync(prebuilds) ? readdirSync(prebuilds).join(', ') : ''
     throw new SkrrError('ERR_DEVICE', {
@@ -235,7 +249,7 @@ export async function runJob<T>(
 const CLASSES = { ERR_CHECKPOINT: CheckpointError, ERR_PLAN: PlanError, ERR_INPUT: InputError }
 const PLAIN: readonly ErrorCode[] = ['ERR_DEVICE', 'ERR_ENGINE', 'ERR_DISPOSED']
 
-function fromNative(error: unknown): unknown {
+export function fromNative(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof SkrrError) return error
   const { code } = error as NodeJS.ErrnoException
   const detail = { message: error.message }

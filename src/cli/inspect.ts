@@ -47,7 +47,7 @@ async function inspect(options: Options): Promise<void> {
   const plan = await resolvePlan(options.plan, checkpoint)
   const bytes = bytesByKind(checkpoint, plan)
   const precision = resolvePrecision(checkpoint, options.precision)
-  const memory = { precision, ...estimateMemory(checkpoint, plan, { precision }) }
+  const memory = { precision, ...(await estimateMemory(checkpoint, plan, { precision })) }
   if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
   else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
 }

@@ -14,7 +14,7 @@ std::string failure(const std::string& library, int device = 0) {
   try {
     Geometry geometry;
     geometry.head_dim = 64;
-    open_cuda_backend(library, geometry, FixedTensors(), device);
+    CudaLibrary(library).open(device, geometry, FixedTensors());
   } catch (const Error& error) {
     CHECK(std::string(error.code) == "ERR_DEVICE");
     return error.what();
@@ -37,6 +37,11 @@ void a_damaged_library_is_named() {
   std::remove(path.c_str());
 }
 
+void a_library_of_another_build_is_told_apart(const std::string& path) {
+  const std::string message = failure(path);
+  CHECK(has(message, "found 'skrr cuda 0, of another build'") && has(message, skrr::kCudaInterface));
+}
+
 // Only where it was built. Without a GPU it must say so; with one, that there are not so many.
 void the_real_library_answers_for_its_devices(const std::string& path) {
   const std::string message = failure(path, 1000);
@@ -50,6 +55,7 @@ int main(int count, char** arguments) {
   a_missing_library_says_how_to_get_one();
   a_damaged_library_is_named();
   CHECK(has(cuda_library_path(), "/skrr_cuda.so"));
-  if (count > 1) the_real_library_answers_for_its_devices(arguments[1]);
+  a_library_of_another_build_is_told_apart(arguments[1]);
+  if (count > 2) the_real_library_answers_for_its_devices(arguments[2]);
   return finish("cuda library");
 }

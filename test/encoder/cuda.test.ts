@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Plan, TextEncoder } from '../../src/index.js'
+import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
 import { cudaLibrary, useLibrary } from './devices.js'
@@ -31,9 +33,31 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     expect(cuda.memory.weights).toBe(held)
   })
 
-  it('is not what auto picks: it has not run on a GPU yet', async () => {
+  it('is not what auto picks, which says why', async () => {
     await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
     expect(encoder.device).toBe('cpu')
+    expect(encoder.deviceReason).toMatch(/auto is the CPU: .*docs\/cuda.md/)
+    await using asked = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
+    expect(asked.deviceReason).toBeUndefined()
+  })
+
+  it('takes what was estimated, in bf16 whatever the checkpoint holds', async () => {
+    const model = golden('t5-tiny-v11')
+    const { input } = (await goldenCases('t5-tiny-v11')).find(({ name }) => name === 'len7')!
+    const promised = await TextEncoder.estimate(model, { device: 'cuda', tokens: 21, longest: 7 })
+    await using encoder = await TextEncoder.load(model, { device: 'cuda' })
+    await encoder.encode(input)
+    const { weights, workspace } = encoder.memory
+    expect(weights).toBe(promised.weights)
+    expect(workspace).toBeGreaterThan(0)
+    expect(workspace).toBeLessThan(promised.workspace) // which counts the batch itself too
+  })
+
+  it('has no estimate for a device that is not there, or a precision it has not', async () => {
+    const estimate = (options: object): Promise<unknown> =>
+      TextEncoder.estimate(golden('t5-tiny-v11'), { device: 'cuda', ...options })
+    await expect(estimate({ device: 'cuda:9' })).rejects.toMatchObject({ code: 'ERR_DEVICE' })
+    await expect(estimate({ precision: 'int8' })).rejects.toThrow('expected bf16 on device cuda')
   })
 
   it('has the devices there are', async () => {
@@ -45,13 +69,59 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
   })
 })
 
-describe('device cuda without its library', () => {
-  useLibrary('/nowhere/skrr_cuda.so')
+describe('a CUDA library that cannot be used', () => {
+  const whole = existsSync(cudaLibrary)
+  const build = dirname(cudaLibrary)
+  const load = async (library: string): Promise<unknown> => {
+    vi.stubEnv('SKRR_CUDA_LIBRARY', library)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    return await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' }).catch((e: unknown) => e)
+  }
 
-  it('is an error that says why and what to do, never another device', async () => {
-    const load = TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
-    await expect(load).rejects.toMatchObject({ code: 'ERR_DEVICE' })
-    await expect(load).rejects.toThrow(/skrr_cuda.so was not found.*nvcc.*or use device 'cpu'/)
+  it('that is missing is an error that says why and what to do, never another device', async () => {
+    expect(await load('/nowhere/skrr_cuda.so')).toMatchObject({
+      code: 'ERR_DEVICE',
+      message: expect.stringMatching(/skrr_cuda.so was not found.*nvcc.*or use device 'cpu'/) as string,
+    })
+  })
+
+  it.skipIf(!whole)('that crashes when it is loaded takes another process down, not this one', async () => {
+    const library = join(build, 'skrr_cuda_crashing.so')
+    for (let time = 0; time < 2; time++) {
+      expect(await load(library)).toMatchObject({
+        code: 'ERR_DEVICE',
+        message: expect.stringMatching(/skrr_cuda_crashing.so: .* crashed \(SIG.*reinstall.*'cpu'/) as string,
+      })
+    }
+    const estimate = TextEncoder.estimate(golden('t5-tiny-v11'), { device: 'cuda' })
+    await expect(estimate).rejects.toMatchObject({ code: 'ERR_DEVICE' })
+  })
+
+  it.skipIf(!whole)('that lost its end is named as damaged', async () => {
+    const library = join(await temporaryFolder(), 'skrr_cuda.so')
+    await writeFile(library, (await readFile(cudaLibrary)).subarray(0, 100_000))
+    expect(await load(library)).toMatchObject({
+      code: 'ERR_DEVICE',
+      message: expect.stringMatching(/skrr_cuda.so.*(einstall|crashed)/) as string,
+    })
+  })
+
+  it.skipIf(!whole)('of another build is told apart', async () => {
+    expect(await load(join(build, 'skrr_cuda_other_build.so'))).toMatchObject({
+      code: 'ERR_DEVICE',
+      message: expect.stringMatching(/found 'skrr cuda 0, of another build', expected 'skrr cuda/) as string,
+    })
+  })
+
+  it.skipIf(!whole)('is asked again when the file has changed', async () => {
+    const library = join(await temporaryFolder(), 'skrr_cuda.so')
+    await copyFile(join(build, 'skrr_cuda_other_build.so'), library)
+    expect(await load(library)).toMatchObject({ code: 'ERR_DEVICE' })
+    await rm(library)
+    await copyFile(cudaLibrary, library)
+    const encoder = await load(library)
+    expect(encoder).toBeInstanceOf(TextEncoder)
+    await (encoder as TextEncoder).dispose()
   })
 })
 

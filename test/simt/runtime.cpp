@@ -27,21 +27,22 @@ void require_not_recording(const char* what) {
 
 }  // namespace
 
-struct Device::State {
-  std::string name = "emulated";
-};
-
-Device::Device(int index) : state_(std::make_unique<State>()) {
+DeviceFacts device_facts(int index) {
   if (index != 0) {
     throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": found 1 device, expected an index from 0 to 0");
   }
+  return {"emulated", 4, 99 * 1024};  // shared memory of consumer cards: the least kernels must do with
 }
+
+struct Device::State {
+  DeviceFacts facts;
+};
+
+Device::Device(int index) : state_(new State{device_facts(index)}) {}
 Device::~Device() = default;
 
 void Device::use() const {}
-const std::string& Device::name() const { return state_->name; }
-int Device::processors() const { return 4; }
-size_t Device::shared_memory() const { return 99 * 1024; }  // of consumer cards: the least kernels must do with
+const DeviceFacts& Device::facts() const { return state_->facts; }
 Stream Device::stream() const { return nullptr; }
 
 void* Device::allocate(size_t bytes, const std::string& what) {
