@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OutputError, SkrrError } from '../errors.js'
-import { ioReason } from './files.js'
+import { ioReason, isFolder } from './files.js'
 
 /** Outputs appear whole under their name or not at all: written beside it under another name, flushed, renamed. */
 
@@ -27,6 +27,18 @@ export async function writeFileAtomically(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw asOutputError(file, error, signal)
+  }
+}
+
+/** Whether writeFileAtomically() would come to a file: asked before work whose result could not be kept. Throws OutputError. */
+export async function checkWritable(file: string): Promise<void> {
+  const temporary = temporaryName(file)
+  try {
+    if (await isFolder(file)) throw Object.assign(new Error(), { code: 'EISDIR' })
+    await (await open(temporary, 'wx')).close()
+    await rm(temporary)
+  } catch (error) {
+    throw asOutputError(file, error, undefined)
   }
 }
 

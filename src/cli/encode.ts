@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { checkWritable } from '../checkpoint/atomic.js'
 import { writeSafetensors } from '../checkpoint/write.js'
 import { TextEncoder, type Encoded } from '../encoder.js'
 import type { Device, Precision } from '../native.js'
@@ -67,6 +68,7 @@ Examples:
 }
 
 async function encode(options: Options, { signal }: Run): Promise<void> {
+  await checkWritable(options.out)
   const input = await readInput(options, signal)
   const started = performance.now()
   const bar = new ByteBar('loading')

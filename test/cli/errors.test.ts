@@ -118,7 +118,13 @@ describe('a command that cannot be done', () => {
       'an output that is a folder',
       `encode ${prompt} --out @/model`,
       'ERR_OUTPUT',
-      '@/model: cannot be written',
+      '@/model: cannot be written: it is a folder',
+    ],
+    [
+      'a result that nobody could keep, before anything else is looked at',
+      'encode --model @/none --prompt cat --out @/none/o',
+      'ERR_OUTPUT',
+      '@/none/o: cannot be written: there is no such file or folder',
     ],
     [
       'an output below a file',
