@@ -12,9 +12,11 @@ namespace {
 
 // estimate(geometry, subBlocks: Int32Array, options, tokens, longest): { weights, workspace } in bytes
 Napi::Value estimate(const Napi::CallbackInfo& info) {
-  return js_estimate(info.Env(),
-                     cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), parse_sub_blocks(info[1]),
-                                   parse_cpu_options(info[2].As<Napi::Object>()), info[3].ToNumber(), info[4].ToNumber()));
+  const cpu::Options options = parse_cpu_options(info[2].As<Napi::Object>());
+  std::vector<cpu::PlannedSubBlock> sub_blocks;
+  for (int s : parse_sub_blocks(info[1])) sub_blocks.push_back({s, options.precision});
+  return js_estimate(info.Env(), cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), sub_blocks, options.threads,
+                                               info[3].ToNumber(), info[4].ToNumber()));
 }
 
 // describe(): { isa, threads }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks

@@ -112,6 +112,7 @@ cpu::Options parse_cpu_options(const Napi::Object& object) {
   if (precision == "f32") options.precision = Precision::kF32;
   else if (precision == "bf16") options.precision = Precision::kBF16;
   else if (precision == "int8") options.precision = Precision::kInt8;
+  else if (precision == "int4") options.precision = Precision::kInt4;
   else throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
   options.threads = int(number(object, "threads"));
   return options;

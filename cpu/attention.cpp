@@ -78,7 +78,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     const int rows = std::min(f32.rows, head.n - first);
     f32.pack_a(head.q + first * head.stride, rows, head.head_dim, head.stride, query);
     for (int64_t key = 0; key < head.n; key += f32.columns) {
-      f32.multiply(query, k_panels + key * head.head_dim, nullptr, rows, head.head_dim, false, tile);
+      f32.multiply(query, k_panels + key * head.head_dim, nullptr, 0, rows, head.head_dim, false, tile);
       copy_tile(f32, tile, rows, f32.columns, scores + key, layout.keys);
     }
     for (int r = 0; r < rows; r++) {
@@ -88,7 +88,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     f32.pack_a(scores, rows, head.n, layout.keys, weights);
     for (int64_t d = 0; d < head.head_dim; d += f32.columns) {
       const int64_t valid = std::min<int64_t>(f32.columns, head.head_dim - d);
-      f32.multiply(weights, v_panels + d * head.n, nullptr, rows, head.n, false, tile);
+      f32.multiply(weights, v_panels + d * head.n, nullptr, 0, rows, head.n, false, tile);
       copy_tile(f32, tile, rows, valid, head.out + first * head.out_stride + d, head.out_stride);
     }
   }
@@ -98,7 +98,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
 
 // h += scale * o(softmax(q k^T + bias) v), q|k|v = W norm(h)
 void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
-  const int columns = tile_kernel().columns;
+  const int columns = weights.in.kernel().columns;
   const int inner = geometry_.inner();
   const int64_t part = ceil_div(inner, columns) * columns;  // q, k and v each take whole panels of a row
   const int64_t stride = 3 * part;
@@ -141,7 +141,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   });
 
   const size_t inner_bytes = size_t(inner) * sizeof(float);
-  rows_.pack(context_, tile_kernel(), s.tokens(), inner, cancel,
+  rows_.pack(context_, weights.out.kernel(), s.tokens(), inner, cancel,
              [&](int64_t r, float* out) { std::memcpy(out, mixed + r * inner, inner_bytes); });
   add_product(weights.out, scale, s, cancel);
 }

@@ -28,17 +28,18 @@ CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, cons
 
 void CpuBackend::load(int sub_block, const SubBlockTensors& t, const CancelFlag& cancel) {
   using Order = PackedMatrix::Order;
+  const TileKernel& kernel = tile_kernel(context_.kernels, t.precision.value_or(precision_));
   auto slot = std::make_unique<SubBlock>();
   slot->norm = read_all(t.norm);
   if (is_attention(sub_block)) {
     slot->bias = read_all(t.bias);
-    slot->in = PackedMatrix(context_, tile_kernel(), {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
-    slot->out = PackedMatrix(context_, tile_kernel(), {&t.o}, Order::kStacked, cancel);
+    slot->in = PackedMatrix(context_, kernel, {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
+    slot->out = PackedMatrix(context_, kernel, {&t.o}, Order::kStacked, cancel);
   } else {
     std::vector<const Tensor*> up{&t.wi_0};
     if (geometry_.gated) up.push_back(&t.wi_1);
-    slot->in = PackedMatrix(context_, tile_kernel(), up, Order::kInterleaved, cancel);
-    slot->out = PackedMatrix(context_, tile_kernel(), {&t.wo}, Order::kStacked, cancel);
+    slot->in = PackedMatrix(context_, kernel, up, Order::kInterleaved, cancel);
+    slot->out = PackedMatrix(context_, kernel, {&t.wo}, Order::kStacked, cancel);
   }
   slots_[size_t(sub_block)] = std::move(slot);
 }
@@ -97,7 +98,7 @@ void CpuBackend::finish(const States& states, float* out) {
 void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const Kernels& kernels = context_.kernels;
   const auto activate = geometry_.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
-  const int columns = tile_kernel().columns;
+  const int columns = weights.in.kernel().columns;
   const int64_t stride = ceil_div(geometry_.ff, columns) * columns;  // of one row of activations, whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
   float* activations = wide_.as<float>();
@@ -116,14 +117,14 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   }
 
   const size_t ff_bytes = size_t(geometry_.ff) * sizeof(float);
-  rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.ff, cancel,
+  rows_.pack(context_, weights.out.kernel(), s.tokens(), geometry_.ff, cancel,
              [&](int64_t r, float* out) { std::memcpy(out, activations + r * stride, ff_bytes); });
   add_product(weights.out, scale, s, cancel);
 }
 
 // rows_ = norm(h), packed
 void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
-  rows_.pack(context_, tile_kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
+  rows_.pack(context_, weights.in.kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
     rms_norm(s.row(r), weights.norm.data(), out);
   });
 }

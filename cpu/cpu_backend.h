@@ -1,4 +1,4 @@
-// The CPU backend: the encoder on the processor's own cores, with float32, bf16 or int8 weights.
+// The CPU backend: the encoder on the processor's own cores, with float32, bf16, int8 or int4 weights.
 #pragma once
 
 #include <memory>
@@ -7,16 +7,23 @@
 #include "cpu/matrix.h"
 #include "cpu/position_bias.h"
 #include "engine/backend.h"
+#include "engine/error.h"
 
 namespace skrr::cpu {
 
 struct Options {
-  Precision precision = Precision::kF32;
+  Precision precision = Precision::kF32;  // of the sub-blocks that do not name their own
   int threads = 0;  // 0: all this process may use
 };
 
 inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision) {
-  return precision == Precision::kInt8 ? kernels.int8 : precision == Precision::kBF16 ? kernels.bf16 : kernels.f32;
+  switch (precision) {
+    case Precision::kF32: return kernels.f32;
+    case Precision::kBF16: return kernels.bf16;
+    case Precision::kInt8: return kernels.int8;
+    case Precision::kInt4: return kernels.int4;
+  }
+  throw Error("ERR_ENGINE", "unknown precision");
 }
 
 // A filled slot.
@@ -67,7 +74,6 @@ class CpuBackend final : public Backend {
   void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
   void rms_norm(const float* x, const float* weight, float* out) const;
-  const TileKernel& tile_kernel() const { return cpu::tile_kernel(context_.kernels, precision_); }
 
   const Geometry geometry_;
   const Precision precision_;
@@ -80,7 +86,11 @@ class CpuBackend final : public Backend {
   Buffer mixed_;                                   // attention's result before o: [tokens, inner]
 };
 
-Estimate estimate(const Geometry& geometry, const std::vector<int>& sub_blocks, const Options& options, int tokens,
+struct PlannedSubBlock {
+  int sub_block;
+  Precision precision;
+};
+Estimate estimate(const Geometry& geometry, const std::vector<PlannedSubBlock>& sub_blocks, int threads, int tokens,
                   int longest);
 
 }  // namespace skrr::cpu

@@ -30,23 +30,30 @@ int64_t scratch_floats(const Geometry& g, const Kernels& kernels, const TileKern
                    AttentionScratch(kernels.f32, longest, g.head_dim).floats()});
 }
 
-}  // namespace
-
-Estimate estimate(const Geometry& g, const std::vector<int>& sub_blocks, const Options& options, int tokens,
-                  int longest) {
-  const Kernels& kernels = cpu::kernels();
-  const TileKernel& kernel = tile_kernel(kernels, options.precision);
-  const int threads = options.threads > 0 ? options.threads : available_threads();
-
-  size_t weights = size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float);
-  for (int s : sub_blocks) weights += weights_of(g, kernel, s);
-
+// What sub-blocks of one precision work in, beside the streams all of them share.
+size_t workspace_of(const Geometry& g, const Kernels& kernels, const TileKernel& kernel, int64_t tokens, int64_t longest,
+                    int threads) {
   const size_t rows = size_t(round_up(tokens, kernel.rows) * round_up(std::max({g.width, g.inner(), g.ff}), kernel.depth));
   const int64_t wide = tokens * std::max(3 * round_up(g.inner(), kernel.columns), round_up(g.ff, kernel.columns));
   const int64_t mixed = int64_t(tokens) * g.inner();
-  const int64_t streams = 3 * int64_t(tokens) * g.width;  // embeddings, residual stream, result
   const int64_t scratch = threads * scratch_floats(g, kernels, kernel, tokens, longest, threads);
-  return {weights, rows * kernel.a_size + size_t(wide + mixed + streams + scratch) * sizeof(float)};
+  return rows * kernel.a_size + size_t(wide + mixed + scratch) * sizeof(float);
+}
+
+}  // namespace
+
+Estimate estimate(const Geometry& g, const std::vector<PlannedSubBlock>& sub_blocks, int threads, int tokens,
+                  int longest) {
+  const Kernels& kernels = cpu::kernels();
+  if (threads <= 0) threads = available_threads();
+  Estimate sum{size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float), 0};
+  for (const auto& [sub_block, precision] : sub_blocks) {
+    const TileKernel& kernel = tile_kernel(kernels, precision);
+    sum.weights += weights_of(g, kernel, sub_block);
+    sum.workspace = std::max(sum.workspace, workspace_of(g, kernels, kernel, tokens, longest, threads));
+  }
+  sum.workspace += 3 * size_t(tokens) * size_t(g.width) * sizeof(float);  // embeddings, residual stream, result
+  return sum;
 }
 
 }  // namespace skrr::cpu

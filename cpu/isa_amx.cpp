@@ -11,7 +11,7 @@
 //
 // Four loads feed four products of 16 cycles each. A slice of B (8 blocks, 16 KB) lies in L1, A comes from L2, and the
 // next slice of B travels from memory to L2 meanwhile: its cache lines are prefetched a few per block. int8 has
-// twice as much of K in the same bytes.
+// twice as much of K in the same bytes: packed_layout.h.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -39,7 +39,6 @@ constexpr int kTile = 16;                 // rows of a tile, and its columns of 
 constexpr int kTileBytes = 1024;
 constexpr int kBlockBytes = 2 * kTileBytes;
 constexpr int kLine = 64;
-constexpr int kBlockLines = kBlockBytes / kLine;
 constexpr int kColumns = 2 * kTile;       // of C, in floats
 constexpr int kSliceBlocks = 8;
 
@@ -94,18 +93,17 @@ void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
 }
 
 // 4 bytes of K of column n go to row k, column n of the tile: a column is written with the stride of a row.
-template <class Format>
 void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
   char* out = static_cast<char*>(packed);
   const __m512i down = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                                           _mm512_set1_epi32(kLine));
-  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kBlockBytes) {
-    const int deep = std::min(Format::kDepth, k - k0);
+  for (int k0 = 0; k0 < k; k0 += Bf16::kDepth, out += kBlockBytes) {
+    const int deep = std::min(Bf16::kDepth, k - k0);
     for (int n = 0; n < kColumns; n++) {
-      float column[Format::kDepth] = {};
+      float column[Bf16::kDepth] = {};
       for (int i = 0; n < valid && i < deep; i++) column[i] = w[n * n_stride + (k0 + i) * k_stride];
       char* top = out + n / kTile * kTileBytes + n % kTile * 4;
-      _mm512_i32scatter_epi32(top, down, Format::row(column, Format::kDepth), 1);
+      _mm512_i32scatter_epi32(top, down, Bf16::row(column, Bf16::kDepth), 1);
     }
   }
 }
@@ -117,10 +115,18 @@ void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride
     else _tile_dpbf16ps(c, a, b);                            \
   } while (0)
 
-// One row tile of C, of 32 rows or (half) of 16; `lines` cache lines of `next` are prefetched per block.
+// What comes next of B, fetched to L2 in equal parts by every block of every row tile.
+struct Ahead {
+  const char *line, *end;
+  int lines;  // per block
+  void fetch() {
+    for (int i = 0; i < lines && line < end; i++, line += kLine) _mm_prefetch(line, _MM_HINT_T1);
+  }
+};
+
+// One row tile of C, of 32 rows or (half) of 16.
 template <class Format, bool half>
-inline void multiply_tile(const char* a, const char* b, int blocks, bool accumulate, float* c, const char* next,
-                          int lines) {
+inline void multiply_tile(const char* a, const char* b, int blocks, bool accumulate, float* c, Ahead& ahead) {
   constexpr int stride = kColumns * sizeof(float);
   float* c_low = c + kTile * kColumns;
   if (accumulate) {
@@ -145,7 +151,7 @@ inline void multiply_tile(const char* a, const char* b, int blocks, bool accumul
       SKRR_DOT(2, 5, 6);
       SKRR_DOT(3, 5, 7);
     }
-    for (int line = 0; line < lines; line++, next += kLine) _mm_prefetch(next, _MM_HINT_T1);
+    ahead.fetch();
   }
   _tile_stored(0, c, stride);
   _tile_stored(1, c + kTile, stride);
@@ -156,32 +162,26 @@ inline void multiply_tile(const char* a, const char* b, int blocks, bool accumul
 #undef SKRR_DOT
 
 template <class Format>
-void multiply(const void* packed_a, const void* packed_b, const void* next_b, int rows, int k, bool accumulate,
-              float* c) {
+void multiply(const void* packed_a, const void* packed_b, const void* next, int64_t next_bytes, int rows, int k,
+              bool accumulate, float* c) {
   const char* a = static_cast<const char*>(packed_a);
   const char* b = static_cast<const char*>(packed_b);
-  const char* next = static_cast<const char*>(next_b);
   const int blocks = k / Format::kDepth;
   const int tiles = (rows + 2 * kTile - 1) / (2 * kTile);
-  const int share = (kBlockLines + tiles - 1) / tiles;  // of a block of B per row tile
-  int left = next ? kBlockLines : 0;
+  const char* from = static_cast<const char*>(next);
+  Ahead ahead{from, from + next_bytes, int((next_bytes / kLine + blocks * tiles - 1) / (blocks * tiles))};
   for (int t = 0; t < tiles; t++, a += blocks * kBlockBytes, c += 2 * kTile * kColumns) {
-    const int lines = std::min(share, left);
-    if (rows - t * 2 * kTile > kTile) multiply_tile<Format, false>(a, b, blocks, accumulate, c, next, lines);
-    else multiply_tile<Format, true>(a, b, blocks, accumulate, c, next, lines);
-    next += blocks * lines * kLine;
-    left -= lines;
+    if (rows - t * 2 * kTile > kTile) multiply_tile<Format, false>(a, b, blocks, accumulate, c, ahead);
+    else multiply_tile<Format, true>(a, b, blocks, accumulate, c, ahead);
   }
 }
 
 template <class Format>
-constexpr TileKernel tile_kernel() {
+TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
   constexpr int size = kLine / Format::kDepth;
-  return {2 * kTile,      kColumns,         Format::kDepth, kSliceBlocks * Format::kDepth, size, size, pack_a<Format>,
-          pack_b<Format>, multiply<Format>, size == 1,      enter,                         leave};
+  return {2 * kTile, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, size, kBlockBytes, pack_a<Format>, pack_b,
+          multiply<Format>, size == 1, size == 1, nullptr, enter, leave};
 }
-
-constexpr TileKernel kBf16 = tile_kernel<Bf16>(), kInt8 = tile_kernel<Int8>();
 
 }  // namespace
 
@@ -195,8 +195,9 @@ const Kernels& amx_kernels() {
   static const Kernels table = [] {
     Kernels copy = avx512_kernels;
     copy.isa = "amx";
-    copy.bf16 = kBf16;
-    copy.int8 = kInt8;
+    copy.bf16 = tile_kernel<Bf16>(pack_b);
+    copy.int8 = tile_kernel<Int8>(avx512_kernels.int8.pack_b);
+    copy.int4 = expanding(copy.int8, avx512_kernels.int4);
     return copy;
   }();
   return table;

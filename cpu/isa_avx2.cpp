@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
 #include "engine/numeric.h"
 
 #ifdef __clang__

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
 #include "engine/numeric.h"
 
 namespace skrr::cpu {

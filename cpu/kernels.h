@@ -7,7 +7,8 @@
 //   A (activations)  [K slice][row tile][block]     a block holds `rows` rows x `depth` of K, as the kernel likes them
 //   B (weights)      [panel][K slice][block]        a block holds `columns` outputs x `depth` of K
 //
-// float32 (depth 1): the values of one k stand together. The other formats' blocks are drawn in their isa_*.cpp.
+// float32 (depth 1): the values of one k stand together. AMX's blocks of bf16 are drawn in isa_amx.cpp. B in int8 and int4
+// is laid out alike everywhere (packed_layout.h).
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ struct TileKernel {
   int columns;    // of a tile of C: the width of a weight panel
   int depth;      // of a block: K is padded to a multiple of it
   int slice;      // of K, a multiple of `depth` and of `columns`; with it the order of every sum is fixed
-  size_t a_size;  // bytes of a packed element of A
-  size_t b_size;  // bytes of a packed element of B
+  size_t a_size;   // bytes of a packed element of A
+  int block_bytes;  // of a block of B
 
   // x [valid, k] with rows `stride` apart -> the blocks of one row tile; what is past `valid` and k becomes zeros.
   void (*pack_a)(const float* x, int valid, int k, int64_t stride, void* packed);
@@ -30,16 +31,27 @@ struct TileKernel {
   void (*pack_b)(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed);
   // Row tiles of A (`rows` rows in all, ceil(rows / kernel.rows) tiles) times one panel, over k (a multiple of depth):
   // c [tile][kernel.rows][columns] = (accumulate ? c : 0) + sum over k of a[row][k] * b[column][k].
-  // `next`, unless null, is as many bytes of B that will be needed soon.
-  void (*multiply)(const void* a, const void* b, const void* next, int rows, int k, bool accumulate, float* c);
+  // `next_bytes` from `next` on are bytes of B that will be needed soon.
+  void (*multiply)(const void* a, const void* b, const void* next, int64_t next_bytes, int rows, int k, bool accumulate,
+                   float* c);
 
-  // int8: A holds integers too, quantised row by row, and C is int32 until it is rescaled. Without it A is float32.
+  // int8, int4: W is rotated (Rotation, matrix.h) and divided by a scale per row before it is packed.
+  bool scaled = false;
+  // And A holds integers too, quantised row by row, so that C is int32 until it is rescaled. Without it A is float32.
   bool integers = false;
+  // int4: blocks over k (a multiple of depth) -> int8 blocks, which are what `multiply` takes. Null in other formats.
+  void (*expand)(const void* packed, int k, void* blocks) = nullptr;
 
   // Called on a thread before its first and after its last multiply of a task; null where nothing is to be done.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;
 };
+
+// int4 on the instructions of `int8`: packed and expanded as `int4` does it.
+inline TileKernel expanding(TileKernel int8, const TileKernel& int4) {
+  int8.block_bytes = int4.block_bytes, int8.pack_b = int4.pack_b, int8.expand = int4.expand;
+  return int8;
+}
 
 struct Kernels {
   const char* isa;
@@ -47,6 +59,7 @@ struct Kernels {
   TileKernel bf16;  // weights in bf16, sums float32; activations bf16 where the hardware multiplies that (AMX)
 
   TileKernel int8;  // weights in int8; activations too where the hardware multiplies that
+  TileKernel int4;  // int8's products of weights in int4
 
   float (*sum_of_squares)(const float* x, int n);
   float (*fit_int8)(float* x, int n);  // scales x in place to at most 127; returns the factor that undoes it

@@ -32,35 +32,42 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
   const std::vector<PanelSource> sources = arrange(kernel, parts, order);
   const int64_t k = parts[0]->columns;
   panels_ = int64_t(sources.size());
-  const size_t panel_bytes = size_t(kernel.columns * k_) * kernel.b_size;
-  buffer_ = Buffer(size_t(panels_) * panel_bytes);
-  if (scaled(kernel)) scales_.resize(size_t(panels_ * kernel.columns));
+  const int64_t panel_bytes = bytes_of(k_);
+  buffer_ = Buffer(size_t(panels_ * panel_bytes));
+  scale_buffer_ = Buffer(kernel.scaled ? size_t(panels_ * kernel.columns) * sizeof(float) : 0);
+  data_ = buffer_.as(), scales_ = scale_buffer_.as<float>();
   const Rotation rotation(k);
   context.pool.run(int(panels_), cancel, [&](int p, int worker) {
     const auto [tensor, first_row] = sources[size_t(p)];
     const int valid = int(std::min<int64_t>(kernel.columns, tensor->rows - first_row));
     float* rows = context.borrow(worker, valid * k);
     read_floats(*tensor, first_row * k, valid * k, rows);
-    for (int n = 0; scaled(kernel) && n < valid; n++) {
-      scales_[size_t(p * kernel.columns + n)] =
+    for (int n = 0; kernel.scaled && n < valid; n++) {
+      scale_buffer_.as<float>()[p * kernel.columns + n] =
           rotation.to_int8(context.kernels, rows + n * k, k) / float(rotation.block);
     }
-    kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + size_t(p) * panel_bytes);
+    kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
   });
 }
 
 void multiply_group(const PackedRows& x, const PackedMatrix& w, int64_t row, int64_t rows, int64_t first, int64_t last,
-                    int64_t panel_floats, float* c) {
+                    int64_t panel_floats, float* c, float* expanded) {
   const TileKernel& kernel = w.kernel();
   for (int64_t k0 = 0; k0 < w.k(); k0 += kernel.slice) {
     const int64_t depth = std::min<int64_t>(kernel.slice, w.k() - k0);
     const char* a = x.slice(row, k0, depth);
     for (int64_t p = first; p < last; p++) {
+      const void* b = w.panel(p, k0);
+      if (kernel.expand) {
+        kernel.expand(b, int(depth), expanded);
+        b = expanded;
+      }
       const char* next = p + 1 < last               ? w.panel(p + 1, k0)
                          : k0 + depth < w.k()       ? w.panel(first, k0 + depth)
                          : last < w.panels()        ? w.panel(last, 0)
                                                     : nullptr;
-      kernel.multiply(a, w.panel(p, k0), next, int(rows), int(depth), k0 > 0, c + (p - first) * panel_floats);
+      kernel.multiply(a, b, next, next ? w.bytes_of(depth) : 0, int(rows), int(depth), k0 > 0,
+                      c + (p - first) * panel_floats);
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include "cpu/buffer.h"
 #include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
 #include "cpu/stream.h"
 #include "cpu/thread_pool.h"
 #include "engine/tensor.h"
@@ -53,30 +54,36 @@ class PackedMatrix {
   enum class Order { kStacked, kInterleaved };
 
   PackedMatrix() = default;
+  // Packs: reads the parts and owns the result.
   PackedMatrix(Context& context, const TileKernel& kernel, const std::vector<const Tensor*>& parts, Order order,
                const CancelFlag& cancel);
+  // Uses what was packed before where it lies, in a mapped file: `panels` panels of kernels.int8 or int4 over k
+  // (packed_layout.h), and their scales [panels * columns]. Both must outlive this.
+  PackedMatrix(const TileKernel& kernel, const char* data, const float* scales, int64_t k, int64_t panels)
+      : kernel_(&kernel), k_(round_up(k, kernel.depth)), panels_(panels), data_(data), scales_(scales) {}
 
   // Bytes a packed [n, k] takes: whole panels of whole blocks.
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
-    const int64_t outputs = round_up(n, kernel.columns);
-    return size_t(outputs * round_up(k, kernel.depth)) * kernel.b_size + size_t(scaled(kernel) ? outputs * 4 : 0);
+    const int64_t panels = ceil_div(n, kernel.columns);
+    return size_t(panels * ceil_div(k, kernel.depth) * kernel.block_bytes) +
+           size_t(kernel.scaled ? panels * kernel.columns : 0) * sizeof(float);
   }
 
   const TileKernel& kernel() const { return *kernel_; }
   int64_t k() const { return k_; }  // padded
   int64_t panels() const { return panels_; }
-  size_t bytes() const { return buffer_.bytes() + scales_.size() * sizeof(float); }
-  const float* scales(int64_t panel) const { return &scales_[size_t(panel * kernel_->columns)]; }  // [columns]
-  static bool scaled(const TileKernel& kernel) { return kernel.b_size == sizeof(int8_t); }
-  const char* panel(int64_t p, int64_t k0) const {
-    return buffer_.as() + size_t((p * k_ + k0) * kernel_->columns) * kernel_->b_size;
-  }
+  size_t bytes() const { return kernel_ ? bytes_for(*kernel_, panels_ * kernel_->columns, k_) : 0; }
+  // Of k in a panel.
+  int64_t bytes_of(int64_t k) const { return k / kernel_->depth * kernel_->block_bytes; }
+  const char* panel(int64_t p, int64_t k0) const { return data_ + p * bytes_of(k_) + bytes_of(k0); }
+  const float* scales(int64_t panel) const { return scales_ + panel * kernel_->columns; }  // [columns]
 
  private:
   const TileKernel* kernel_ = nullptr;
   int64_t k_ = 0, panels_ = 0;
-  Buffer buffer_;
-  std::vector<float> scales_;  // int8: of each output channel [panels * columns]
+  const char* data_ = nullptr;
+  const float* scales_ = nullptr;  // int8, int4: of each output channel [panels * columns]
+  Buffer buffer_, scale_buffer_;   // what data_ and scales_ point into, where this owns them
 };
 
 // X, packed [K slice][row tile]; reused for every product that reads the same rows. All row tiles of a slice stand
@@ -89,7 +96,6 @@ class PackedRows {
     m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
     scales_.resize(kernel.integers ? size_t(padded_m_) : 0);
-    const bool rotated = PackedMatrix::scaled(kernel);
     const Rotation rotation(k);
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
@@ -99,7 +105,7 @@ class PackedRows {
         float* x = rows + r * k;
         row(first + r, x);
         if (kernel.integers) scales_[size_t(first + r)] = rotation.to_int8(context.kernels, x, k);
-        else if (rotated) context.kernels.rotate(x, int(k), rotation.block, rotation.lanes);
+        else if (kernel.scaled) context.kernels.rotate(x, int(k), rotation.block, rotation.lanes);
       }
       for (int64_t k0 = 0; k0 < k; k0 += kernel.slice) {
         const int depth = int(std::min<int64_t>(kernel.slice, k - k0));
@@ -140,12 +146,16 @@ struct Blocking {
         group(std::min<int64_t>(task, m * k * int64_t(kernel.a_size) <= (1 << 20) ? 2 : 16)) {}
 
   int64_t panel_floats(const TileKernel& kernel) const { return block_rows * kernel.columns; }
-  int64_t scratch_floats(const TileKernel& kernel) const { return group * panel_floats(kernel); }
+  // Of C, and behind it of the slice of a panel that is expanded.
+  int64_t scratch_floats(const TileKernel& kernel) const {
+    return group * panel_floats(kernel) + (kernel.expand ? kernel.slice * kernel.columns / int64_t(sizeof(float)) : 0);
+  }
 };
 
 // c [panel - first][row tile][kernel.rows][columns] = `rows` rows of X from `row` on times panels [first, last).
+// `expanded` has room for a slice of a panel where the kernel expands.
 void multiply_group(const PackedRows& x, const PackedMatrix& w, int64_t row, int64_t rows, int64_t first, int64_t last,
-                    int64_t panel_floats, float* c);
+                    int64_t panel_floats, float* c, float* expanded);
 
 // C = X W^T. Finished tiles go to
 //   epilogue(first_row, rows, panels, tiles)   tiles[i] is [kernel.rows][kernel.columns] of panel panels * together + i
@@ -164,14 +174,14 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
       const int64_t last = std::min(first + cut.group, end);
       for (int64_t row = 0; row < x.m(); row += cut.block_rows) {
         const int64_t rows = std::min(cut.block_rows, x.m() - row);
-        multiply_group(x, w, row, rows, first, last, panel_floats, c);
+        multiply_group(x, w, row, rows, first, last, panel_floats, c, c + cut.group * panel_floats);
         for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time
           for (int64_t p = first; p < last; p += together) {
             const int valid = int(std::min<int64_t>(kernel.rows, rows - r));
             float* tiles[2] = {};
             for (int i = 0; i < together; i++) {
               tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
-              if (w.scaled(kernel)) {
+              if (kernel.scaled) {
                 context.kernels.rescale(tiles[i], kernel.integers, valid, kernel.columns, x.scales(row + r),
                                         w.scales(p + i));
               }

@@ -8,11 +8,15 @@ constexpr int kRows = SKRR_ROWS;
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
 constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
+constexpr int kInt8Slice = 24 * 1024 / packed::kColumns;
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
+typedef uint8_t VecUB __attribute__((vector_size(SKRR_LANES)));
+typedef uint16_t VecPairs __attribute__((vector_size(4 * SKRR_LANES)));
+typedef uint8_t VecBytes __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
@@ -28,12 +32,6 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   VecH half;
   std::memcpy(&half, b, sizeof(half));
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
-}
-
-inline Vec load_b(const int8_t* b) {
-  VecB bytes;
-  std::memcpy(&bytes, b, sizeof(bytes));
-  return __builtin_convertvector(__builtin_convertvector(bytes, VecI), Vec);
 }
 
 // One row tile. kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
@@ -63,7 +61,8 @@ inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, fl
 
 // The hardware's own prefetching keeps up with these kernels: `next` is not needed.
 template <class B>
-void multiply(const void* packed_a, const void* packed_b, const void*, int rows, int k, bool accumulate, float* c) {
+void multiply(const void* packed_a, const void* packed_b, const void*, int64_t, int rows, int k, bool accumulate,
+              float* c) {
   const float* a = static_cast<const float*>(packed_a);
   const B* b = static_cast<const B*>(packed_b);
   for (int r = 0; r < rows; r += kRows, a += k * kRows, c += kRows * kColumns) {
@@ -71,6 +70,7 @@ void multiply(const void* packed_a, const void* packed_b, const void*, int rows,
   }
 }
 
+template <int depth>
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
   float* out = static_cast<float*>(packed);
   if (valid == kRows) {
@@ -78,16 +78,16 @@ void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; r++) out[r] = x[r * stride + i];
     }
-    return;
+  } else {
+    for (int i = 0; i < k; i++) {
+      for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
+    }
   }
-  for (int i = 0; i < k; i++) {
-    for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
-  }
+  if (depth > 1) std::memset(out, 0, size_t((depth - k % depth) % depth * kRows) * sizeof(float));
 }
 
 inline void convert(float x, float* out) { *out = x; }
 inline void convert(float x, uint16_t* out) { *out = to_bf16(x); }
-inline void convert(float x, int8_t* out) { *out = int8_t(int(x < 0 ? x - 0.5f : x + 0.5f)); }
 
 template <class B>
 void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
@@ -258,11 +258,17 @@ void activate(float* x, const float* gate, int n) {
   });
 }
 
+#include "cpu/packed_kernels.inl"
+
 constexpr Kernels make_kernels(const char* isa) {
   return {isa,
-          {kRows, kColumns, 1, kSlice, sizeof(float), sizeof(float), pack_a, pack_b<float>, multiply<float>},
-          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), sizeof(uint16_t), pack_a, pack_b<uint16_t>, multiply<uint16_t>},
-          {kRows, kColumns, 1, 4 * kSlice, sizeof(float), sizeof(int8_t), pack_a, pack_b<int8_t>, multiply<int8_t>},
+          {kRows, kColumns, 1, kSlice, sizeof(float), kColumns * sizeof(float), pack_a<1>, pack_b<float>, multiply<float>},
+          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), kColumns * sizeof(uint16_t), pack_a<1>, pack_b<uint16_t>,
+           multiply<uint16_t>},
+          {kRows, packed::kColumns, packed::kDepth, kInt8Slice, sizeof(float), packed::kInt8Block,
+           pack_a<packed::kDepth>, pack_int8, multiply_int8, true},
+          {kRows, packed::kColumns, packed::kDepth, kInt8Slice, sizeof(float), packed::kInt4Block,
+           pack_a<packed::kDepth>, pack_int4, multiply_int8, true, false, expand_int4},
           sum_of_squares,
           fit_int8,
           rotate,

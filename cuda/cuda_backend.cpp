@@ -40,6 +40,10 @@ CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, co
 // --- slots ---
 
 void CudaBackend::load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) {
+  if (tensors.precision.value_or(Precision::kBF16) != Precision::kBF16) {
+    throw Error("ERR_DEVICE", "the precision of sub-block " + std::to_string(sub_block) +
+                                  ": expected bf16, which is what device cuda holds weights in");
+  }
   device_->use();
   LoadedSlot loaded = load_slot(*device_, geometry_, sub_block, tensors, bias_.as<float>(), cancel);
   device_->upload(slots_.as<Slot>() + sub_block, &loaded.slot, sizeof(Slot));

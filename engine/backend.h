@@ -15,10 +15,6 @@
 
 namespace skrr {
 
-// Of the matrices. kInt8: one scale per output channel, and activations quantised row by row where the device multiplies
-// integers. Norms, biases, the residual stream and attention itself are float32 in all of them.
-enum class Precision { kF32, kBF16, kInt8 };
-
 // The residual stream of one batch on the device: [tokens, width] float32, with the batch's row structure.
 class States {
  public:
@@ -66,7 +62,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Fills / empties the slot named after `sub_block`. The tensors are read during the call and not kept.
+  // Fills / empties the slot named after `sub_block`. The tensors are read during the call and not kept. Throws
+  // ERR_DEVICE for a precision the device does not have.
   virtual void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) = 0;
   virtual void unload(int sub_block) = 0;
 

@@ -32,7 +32,7 @@ Tensor Encoder::view(const TensorSource& source) const {
 
 SubBlockTensors Encoder::view(const SubBlockSource& s) const {
   return {view(s.norm), view(s.q),    view(s.k),    view(s.v), view(s.o),
-          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo)};
+          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo), s.precision};
 }
 
 static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {

@@ -26,6 +26,7 @@ struct TensorSource {
 
 struct SubBlockSource {
   TensorSource norm, q, k, v, o, bias, wi_0, wi_1, wo;
+  std::optional<Precision> precision = std::nullopt;  // as SubBlockTensors::precision
 };
 
 struct EncoderSpec {

@@ -25,6 +25,7 @@ inline Roofline roofline(skrr::Precision precision) {
     case skrr::Precision::kF32: return {31e9, 428e9};
     case skrr::Precision::kBF16: return {31e9, 5.0e12};
     case skrr::Precision::kInt8: return {31e9, 10.0e12};
+    case skrr::Precision::kInt4: return {31e9, 10.0e12};
   }
   return {31e9, 0};
 }
@@ -33,7 +34,8 @@ inline skrr::Precision parse_precision(const std::string& name) {
   if (name == "f32") return skrr::Precision::kF32;
   if (name == "bf16") return skrr::Precision::kBF16;
   if (name == "int8") return skrr::Precision::kInt8;
-  std::fprintf(stderr, "precision: found %s, expected f32, bf16 or int8\n", name.c_str());
+  if (name == "int4") return skrr::Precision::kInt4;
+  std::fprintf(stderr, "precision: found %s, expected f32, bf16, int8 or int4\n", name.c_str());
   std::exit(2);
 }
 

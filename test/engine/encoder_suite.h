@@ -69,6 +69,7 @@ struct Fixture {
         const bool reads_width = matrix != &w.o && matrix != &w.wo;
         const int k = reads_width ? geometry.width : matrix == &w.o ? geometry.inner() : geometry.ff;
         if (precision == Precision::kInt8) reference::round_to_int8(*matrix, size_t(k));
+        if (precision == Precision::kInt4) reference::round_to_int4(*matrix, size_t(k));
         if (precision != Precision::kBF16) continue;
         for (double& value : *matrix) value = double(from_bf16(to_bf16(float(value))));
       }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
 #include "engine/numeric.h"
 
 namespace reference {
@@ -123,15 +125,35 @@ static void rotate(double* x, size_t width) {
   }
 }
 
-void round_to_int8(Matrix& matrix, size_t width) {
+// Each row in multiples of largest / 127 in the rotated basis, as `round` leaves them.
+template <class Round>
+static void round_rows(Matrix& matrix, size_t width, Round round) {
   for (size_t first = 0; first < matrix.size(); first += width) {
     rotate(&matrix[first], width);
     double largest = 0;
     for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
     const double step = largest > 0 ? largest / 127 : 1;
-    for (size_t i = first; i < first + width; i++) matrix[i] = std::round(matrix[i] / step) * step;
+    for (size_t i = first; i < first + width; i++) matrix[i] /= step;
+    round(&matrix[first]);
+    for (size_t i = first; i < first + width; i++) matrix[i] *= step;
     rotate(&matrix[first], width);
   }
+}
+
+void round_to_int8(Matrix& matrix, size_t width) {
+  round_rows(matrix, width, [&](double* row) {
+    for (size_t i = 0; i < width; i++) row[i] = std::round(row[i]);
+  });
+}
+
+void round_to_int4(Matrix& matrix, size_t width) {
+  const skrr::cpu::TileKernel& kernel = skrr::cpu::kernels().int4;
+  std::vector<uint8_t> panel(skrr::cpu::packed::panel_bytes(int64_t(width), kernel.block_bytes));
+  round_rows(matrix, width, [&](double* row) {
+    const std::vector<float> values(row, row + width);
+    kernel.pack_b(values.data(), 1, int(width), 0, 1, panel.data());
+    for (size_t i = 0; i < width; i++) row[i] = skrr::cpu::packed::int4_value(panel.data(), 0, int64_t(i));
+  });
 }
 
 Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {

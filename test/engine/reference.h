@@ -18,6 +18,9 @@ enum class Rows { kExact, kBF16, kInt8 };
 
 // Each row of `width` as int8 holds it: the nearest multiples of largest / 127 in the rotated basis, turned back.
 void round_to_int8(Matrix& matrix, size_t width);
+// As int4 holds it. Which multiplier and zero suit a group best is not repeated here: the CPU's packing chooses them, the
+// tests of the kernels check that it chooses well, and packed_layout.h says what they mean.
+void round_to_int4(Matrix& matrix, size_t width);
 
 struct Model {
   skrr::Geometry geometry;

@@ -21,7 +21,7 @@ Subject subject(Precision precision) {
   const cpu::TileKernel& kernel = cpu::tile_kernel(cpu::kernels(), precision);
   reference::Rows rows = reference::Rows::kExact;
   if (precision == Precision::kBF16 && kernel.a_size == sizeof(uint16_t)) rows = reference::Rows::kBF16;
-  if (precision == Precision::kInt8 && kernel.integers) rows = reference::Rows::kInt8;
+  if (kernel.integers) rows = reference::Rows::kInt8;
   return {on_cpu(2, precision), precision, rows, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
 }
 
@@ -48,7 +48,62 @@ void the_estimate_is_what_is_loaded(Precision precision) {
   const Fixture fixture(kT5);
   Encoder encoder = fixture.open(on_cpu(2, precision));
   load(encoder, {0, 1});
-  CHECK(cpu::estimate(kT5, {0, 1}, {precision, 2}, 50, 50).weights == encoder.memory().weights);
+  CHECK(cpu::estimate(kT5, {{0, precision}, {1, precision}}, 2, 50, 50).weights == encoder.memory().weights);
+}
+
+// Sub-blocks of one encoder in precisions of their own: the bytes of each, and together those of a mixed estimate.
+void precisions_mix() {
+  Fixture fixture(kT5);
+  const Sample sample(kT5.width);
+  fixture.spec.sub_blocks[1].precision = Precision::kInt4;
+  fixture.spec.sub_blocks[2].precision = Precision::kInt8;
+  Encoder mixed = fixture.open(on_cpu(2, Precision::kF32));
+  load(mixed, all(kT5));
+  std::vector<cpu::PlannedSubBlock> planned;
+  for (int s : all(kT5)) planned.push_back({s, fixture.spec.sub_blocks[size_t(s)].precision.value_or(Precision::kF32)});
+  CHECK(cpu::estimate(kT5, planned, 2, 50, 50).weights == mixed.memory().weights);
+
+  LayerTable table(size_t(kT5.sub_blocks()), {kSkipped, 1});
+  for (int s : {1, 2}) {
+    table[size_t(s)].slot = s;
+    Encoder pure = Fixture(kT5).open(on_cpu(2, planned[size_t(s)].precision));
+    load(pure, {s});
+    CHECK(encode(mixed, sample, table, kT5.width) == encode(pure, sample, table, kT5.width));
+    table[size_t(s)].slot = kSkipped;
+  }
+}
+
+// A matrix used where it lies multiplies like the one that was packed.
+void packed_weights_are_used_in_place() {
+  cpu::Context context(2);
+  const int64_t n = 70, k = 130, m = 9;
+  const std::vector<float> w = random_floats(size_t(n * k), 3), x = random_floats(size_t(m * k), 4);
+  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(w.data()), DType::kF32, n, k, 1};
+  for (const cpu::TileKernel* kernel : {&context.kernels.int8, &context.kernels.int4}) {
+    const cpu::PackedMatrix packed(context, *kernel, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
+    CHECK(packed.bytes() == cpu::PackedMatrix::bytes_for(*kernel, n, k));
+    std::vector<char> file(1 + packed.bytes());  // nothing needs to be aligned
+    const size_t scale_bytes = size_t(packed.panels() * kernel->columns) * sizeof(float);
+    std::memcpy(&file[1], packed.panel(0, 0), packed.bytes() - scale_bytes);
+    const std::vector<float> scales(packed.scales(0), packed.scales(packed.panels()));
+    const cpu::PackedMatrix mapped(*kernel, &file[1], scales.data(), k, packed.panels());
+    CHECK(mapped.bytes() == packed.bytes() && mapped.k() == packed.k());
+
+    cpu::PackedRows rows;
+    rows.pack(context, *kernel, m, k, CancelFlag(), [&](int64_t r, float* out) {
+      std::memcpy(out, &x[size_t(r * k)], size_t(k) * sizeof(float));
+    });
+    std::vector<float> products[2];
+    for (int i = 0; i < 2; i++) {
+      products[i].resize(size_t(m * packed.panels() * kernel->columns));
+      cpu::multiply<1>(context, rows, i == 0 ? packed : mapped, CancelFlag(),
+                       [&](int64_t first, int valid, int64_t panel, float* const* tiles) {
+                         float* out = &products[i][size_t((panel * m + first) * kernel->columns)];
+                         std::memcpy(out, tiles[0], size_t(valid * kernel->columns) * sizeof(float));
+                       });
+    }
+    CHECK(products[0] == products[1] && products[0][0] != 0);
+  }
 }
 
 }  // namespace
@@ -56,12 +111,14 @@ void the_estimate_is_what_is_loaded(Precision precision) {
 int main() {
   skip_unless_isa_runs();
   run_all(subject(Precision::kF32));
-  for (Precision precision : {Precision::kBF16, Precision::kInt8}) {
+  for (Precision precision : {Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
     for (const Geometry& geometry : {kT5, kV10, kUmt5}) matches_the_reference(subject(precision), geometry);
   }
-  for (Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8}) {
+  for (Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
     threads_and_company_do_not_change_a_bit(precision);
     the_estimate_is_what_is_loaded(precision);
   }
+  precisions_mix();
+  packed_weights_are_used_in_place();
   return finish("encoder");
 }

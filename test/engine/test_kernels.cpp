@@ -1,5 +1,6 @@
 // Each kernel of the chosen instruction set against the same sum in double.
 #include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
 
 #include <algorithm>
 #include <array>
@@ -28,6 +29,7 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
       for (float& value : *values) value = std::clamp(std::round(value * 50), -127.0f, 127.0f);
     }
   }
+  const auto bytes = [&](int depth) { return size_t(depth / kernel.depth * kernel.block_bytes); };
   const auto rounded = [](float value, bool round) { return double(round ? from_bf16(to_bf16(value)) : value); };
   const int tiles = (valid_rows + kernel.rows - 1) / kernel.rows;
   const int half = k / 2 / kernel.depth * kernel.depth;
@@ -37,13 +39,19 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
     const int deep = k0 == 0 && half > 0 ? half : k - half;
     const int padded = (deep + kernel.depth - 1) / kernel.depth * kernel.depth;
     std::vector<char> a(size_t(tiles * kernel.rows * padded) * kernel.a_size);
-    std::vector<char> b(size_t(kernel.columns * padded) * kernel.b_size);
+    std::vector<char> b(bytes(padded)), expanded(kernel.expand ? size_t(kernel.columns * padded) : 0);
     for (int t = 0; t < tiles; t++) {
       kernel.pack_a(x.data() + t * kernel.rows * k + k0, std::min(kernel.rows, valid_rows - t * kernel.rows), deep, k,
                     a.data() + size_t(t * kernel.rows * padded) * kernel.a_size);
     }
     kernel.pack_b(w.data() + k0, valid_columns, deep, k, 1, b.data());
-    kernel.multiply(a.data(), b.data(), b.data(), valid_rows, padded, k0 > 0, c.data());
+    for (int n = 0; kernel.expand && n < valid_columns; n++) {  // int4: the weights are what is left of them
+      const uint8_t* panel = reinterpret_cast<const uint8_t*>(b.data());
+      for (int i = 0; i < deep; i++) w[size_t(n * k + k0 + i)] = float(cpu::packed::int4_value(panel, n, i));
+    }
+    if (kernel.expand) kernel.expand(b.data(), padded, expanded.data());
+    kernel.multiply(a.data(), kernel.expand ? expanded.data() : b.data(), b.data(), int64_t(b.size()), valid_rows, padded,
+                    k0 > 0, c.data());
     if (half == 0) break;
   }
   if (kernel.leave) kernel.leave();
@@ -82,10 +90,69 @@ void packing_a_transposed_matrix(const TileKernel& kernel) {
     for (int j = 0; j < k; j++) transposed[size_t(j * n + i)] = w[size_t(i * k + j)];
   }
   const int padded = (k + kernel.depth - 1) / kernel.depth * kernel.depth;
-  std::vector<char> straight(size_t(kernel.columns * padded) * kernel.b_size), other(straight.size());
+  std::vector<char> straight(size_t(padded / kernel.depth * kernel.block_bytes)), other(straight.size());
   kernel.pack_b(w.data(), n, k, k, 1, straight.data());
   kernel.pack_b(transposed.data(), n, k, 1, n, other.data());
   CHECK(straight == other);
+}
+
+// --- the packed formats: the same bytes on every instruction set ---
+
+std::vector<char> pack_panel(const TileKernel& kernel, const std::vector<float>& w, int valid, int k) {
+  std::vector<char> panel(cpu::packed::panel_bytes(k, kernel.block_bytes), char(0x55));
+  kernel.pack_b(w.data(), valid, k, k, 1, panel.data());
+  return panel;
+}
+
+void int8_panels_are_as_drawn(const TileKernel& kernel) {
+  for (const auto& [valid, k] : {std::array{32, 128}, std::array{5, 64}, std::array{17, 100}, std::array{1, 1}}) {
+    std::vector<float> w = random_floats(size_t(valid * k), unsigned(k), 40);
+    for (float& value : w) value = std::clamp(value, -127.0f, 127.0f);
+    const std::vector<char> panel = pack_panel(kernel, w, valid, k);
+    for (int n = 0; n < cpu::packed::kColumns; n++) {
+      for (int i = 0; i < (k + 63) / 64 * 64; i++) {
+        const float expected = n < valid && i < k ? std::nearbyint(w[size_t(n * k + i)]) : 0;
+        CHECK(int8_t(panel[cpu::packed::int8_at(n, i)]) == int(expected));
+      }
+    }
+  }
+}
+
+// Expanding gives what packed_layout.h says the half bytes mean, in int8's places.
+void int4_panels_are_as_drawn(const TileKernel& kernel) {
+  for (const auto& [valid, k] : {std::array{32, 256}, std::array{5, 64}, std::array{17, 100}, std::array{1, 1}}) {
+    std::vector<float> w = random_floats(size_t(valid * k), unsigned(k), 40);
+    for (float& value : w) value = std::clamp(value, -127.0f, 127.0f);
+    const std::vector<char> panel = pack_panel(kernel, w, valid, k);
+    const int padded = (k + 63) / 64 * 64;
+    std::vector<int8_t> expanded(size_t(padded * cpu::packed::kColumns));
+    kernel.expand(panel.data(), padded, expanded.data());
+    double error = 0, size = 0;
+    for (int n = 0; n < cpu::packed::kColumns; n++) {
+      for (int i = 0; i < padded; i++) {
+        const int value = cpu::packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), n, i);
+        CHECK(expanded[cpu::packed::int8_at(n, i)] == value);
+        if (n >= valid || i >= k) CHECK(value == 0);
+        else error += std::pow(double(w[size_t(n * k + i)]) - value, 2), size += std::pow(double(w[size_t(n * k + i)]), 2);
+      }
+    }
+    CHECK_AT_MOST(std::sqrt(error / size), 0.09);  // normal numbers in 16 levels over their range would be at 0.11
+  }
+}
+
+// A group that is made of 16 levels within int8 is kept exactly.
+void int4_keeps_what_it_can_hold(const TileKernel& kernel) {
+  for (int multiplier = 1; multiplier <= 16; multiplier++) {
+    for (int zero = 0; zero <= 15; zero++) {
+      if (multiplier * zero > 128 || multiplier * (15 - zero) > 127) continue;
+      std::vector<float> w;
+      for (int i = 0; i < 64; i++) w.push_back(float(multiplier * (i * 7 % 16 - zero)));
+      const std::vector<char> panel = pack_panel(kernel, w, 1, 64);
+      for (int i = 0; i < 64; i++) {
+        CHECK(cpu::packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), 0, i) == int(w[size_t(i)]));
+      }
+    }
+  }
 }
 
 // int32 or float sums times the scales of their row and column.
@@ -190,6 +257,10 @@ int main() {
   tile_products(kernels.f32, Rounding::kNone);
   tile_products(kernels.bf16, bf16_rounding(kernels.bf16));
   tile_products(kernels.int8, Rounding::kIntegers);
+  tile_products(kernels.int4, Rounding::kIntegers);
+  int8_panels_are_as_drawn(kernels.int8);
+  int4_panels_are_as_drawn(kernels.int4);
+  int4_keeps_what_it_can_hold(kernels.int4);
   rescaling(kernels);
   rotating(kernels);
   fitting_int8(kernels);
