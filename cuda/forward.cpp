@@ -6,7 +6,7 @@ namespace {
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 GemmPlan plan_out(const DeviceFacts& device, const Shape& shape, int tokens, int k) {
-  return plan_gemm(tokens, shape.width, k, true, device.processors, device.shared_memory);
+  return plan_gemm(tokens, shape.width, k, true, device);
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Works
   in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
   in.finish = Finish::kStore;
   in.y = workspace.wide();
-  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.processors(), device_.shared_memory()));
+  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
 
   attention(device_.stream(), {at, workspace.wide(), workspace.operand(), rows, geometry_.heads, shape_.head_dim});
   add_product(at, workspace.operand(), rows.tokens, shape_.inner, h, workspace);
@@ -72,7 +72,7 @@ void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspac
   in.finish = geometry_.gated ? Finish::kGate : Finish::kActivate;
   in.activation = geometry_.activation;
   in.y = workspace.wide();
-  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.processors(), device_.shared_memory()));
+  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
 
   add_product(at, workspace.wide(), tokens, shape_.ff, h, workspace);
 }

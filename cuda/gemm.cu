@@ -63,6 +63,7 @@ void gemm(Stream stream, const Gemm& g, const GemmPlan& plan) {
     case GemmTile::kSmall: return launch_tile<SmallTile>(stream, g, plan.splits);
     case GemmTile::kMedium: return launch_tile<MediumTile>(stream, g, plan.splits);
     case GemmTile::kWide: return launch_tile<WideTile>(stream, g, plan.splits);
+    case GemmTile::kHopper: return hopper_gemm(stream, g, plan);
   }
 }
 

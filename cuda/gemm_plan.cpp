@@ -1,8 +1,12 @@
 // How a product is cut into thread blocks: the cheapest of all tiles and splits by a model of the machine. The model counts
 // cycles of one multiprocessor; its constants are from data sheets and papers, to be replaced by measurements.
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "engine/error.h"
 
 namespace skrr::cuda {
 namespace {
@@ -28,7 +32,21 @@ constexpr double kStart = 1500;         // filling the pipeline, storing the til
 constexpr double kReduction = 3000;     // one more kernel, when K is split
 constexpr int kStages = 4, kLeastDepth = 512, kMostSplits = 8;
 
+constexpr int kHopperRows = 128, kHopperColumns = 128;  // of a narrow tile; a wide one has twice the columns
+constexpr int kHopperLeastRows = 128;                    // fewer leave most of its tile empty
+constexpr double kHopperMultiplications = 1700;          // 800 TFLOP/s of an H100
+
 double ceil_div(double a, double b) { return double((long long)((a + b - 1) / b)); }
+
+// Weights come from memory once; every tile reads its operands through L2. Few blocks keep too little in flight.
+double transfer(double weights, double in_flight, double through_cache, double processors) {
+  const double memory_rate = std::min(kMemoryBytes * processors, in_flight / kLatency);
+  return std::max(weights / memory_rate, through_cache / (kCacheBytes * processors));
+}
+
+double reduction(int splits, double m, double n, double processors) {
+  return splits > 1 ? kReduction + 2.0 * splits * m * n * 4 / (kCacheBytes * processors) : 0;
+}
 
 double cycles(const TileCost& t, int splits, double m, double n, double k, double processors, double shared_memory) {
   const double down = ceil_div(m, t.rows), blocks = down * ceil_div(n, t.columns) * splits;
@@ -36,27 +54,67 @@ double cycles(const TileCost& t, int splits, double m, double n, double k, doubl
   const double waves = ceil_div(blocks, processors * resident);
   const double at_once = std::min(resident, ceil_div(blocks, processors));
   const double multiply = waves * at_once * t.rows * t.columns * (k / splits) / t.multiplications;
-
-  // Weights come from memory once; every tile reads its operands through L2. Few blocks keep too little in flight.
   const double in_flight = std::min(blocks, processors * resident) * (kStages - 1) * t.columns * t.depth * 2;
-  const double memory_rate = std::min(kMemoryBytes * processors, in_flight / kLatency);
-  const double memory = n * k * 2 / memory_rate;
-  const double cache = blocks * (t.rows + t.columns) * (k / splits) * 2 / (kCacheBytes * processors);
-  const double reduction = splits > 1 ? kReduction + 2.0 * splits * m * n * 4 / (kCacheBytes * processors) : 0;
-  return std::max({multiply, memory, cache}) + waves * kStart + reduction;
+  const double through_cache = blocks * (t.rows + t.columns) * (k / splits) * 2;
+  return std::max(multiply, transfer(n * k * 2, in_flight, through_cache, processors)) + waves * kStart +
+         reduction(splits, m, n, processors);
+}
+
+double hopper_cycles(const GemmPlan& plan, double m, double n, double k, double processors) {
+  const double down = ceil_div(m, kHopperRows) * plan.splits, narrow = ceil_div(n, kHopperColumns) - plan.wide * 2;
+  const double tiles = ceil_div(down * (plan.wide + narrow), processors);  // of the block that has most
+  const double units = tiles + ceil_div(down * plan.wide, processors);     // of 128 columns, in these
+  const double multiply = units * kHopperRows * kHopperColumns * (k / plan.splits) / kHopperMultiplications;
+  const double in_flight = plan.blocks * (kStages - 1) * kHopperColumns * 64.0 * 2;
+  const double columns = plan.wide * (kHopperRows + 2 * kHopperColumns) + narrow * (kHopperRows + kHopperColumns);
+  const double through_cache = down * columns * (k / plan.splits) * 2;
+  return std::max(multiply, transfer(n * k * 2, in_flight, through_cache, processors)) + tiles * kStart +
+         reduction(plan.splits, m, n, processors);
+}
+
+// SKRR_CUDA_GEMM, for tests and measurements: every product by one kernel. Otherwise the model chooses.
+enum class Path { kCheapest, kMma, kHopper };
+
+Path wanted_path(bool hopper) {
+  const char* name = std::getenv("SKRR_CUDA_GEMM");
+  if (!name) return Path::kCheapest;
+  if (std::string(name) == "mma") return Path::kMma;
+  if (std::string(name) == "hopper" && hopper) return Path::kHopper;
+  throw Error("ERR_DEVICE", "SKRR_CUDA_GEMM: found \"" + std::string(name) + "\", expected \"mma\"" +
+                                (hopper ? " or \"hopper\"" : " on a device that is not of compute capability 9.0"));
 }
 
 }  // namespace
 
-GemmPlan plan_gemm(int m, int n, int k, bool may_split, int processors, size_t shared_memory) {
+// Every block takes every blocks-th tile, wide ones first. So the first block has most: ceil(wide tiles / processors)
+// tiles of 256 columns, ceil(tiles / processors) in all. Of the cuts that end soonest, that with most wide tiles.
+GemmPlan plan_hopper(int m, int n, int splits, int processors) {
+  const auto at_most = [&](int tiles) { return (tiles + processors - 1) / processors; };
+  const int down = (m + kHopperRows - 1) / kHopperRows * splits, units = (n + kHopperColumns - 1) / kHopperColumns;
+  int best = units / 2, least = at_most(down * best) + at_most(down * (units - best));
+  for (int wide = best - 1; wide >= 0; wide--) {
+    const int length = at_most(down * wide) + at_most(down * (units - wide));
+    if (length < least) least = length, best = wide;
+  }
+  return {GemmTile::kHopper, splits, best, std::min(processors, down * (units - best))};
+}
+
+GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device) {
+  const Path path = wanted_path(device.hopper);
   GemmPlan best{GemmTile::kSmall, 1};
   double least = -1;
-  for (const TileCost& tile : kTiles) {
-    if (tile.shared_bytes > double(shared_memory)) continue;
-    for (int splits = 1; splits <= (may_split ? kMostSplits : 1); splits++) {
-      if (splits > 1 && k / splits < kLeastDepth) break;
-      const double cost = cycles(tile, splits, m, n, k, processors, double(shared_memory));
-      if (least < 0 || cost < least) least = cost, best = {tile.tile, splits};
+  const auto consider = [&](const GemmPlan& plan, double cost) {
+    if (least < 0 || cost < least) least = cost, best = plan;
+  };
+  for (int splits = 1; splits <= (may_split ? kMostSplits : 1); splits++) {
+    if (splits > 1 && k / splits < kLeastDepth) break;
+    if (path == Path::kHopper || (path == Path::kCheapest && device.hopper && m >= kHopperLeastRows)) {
+      const GemmPlan plan = plan_hopper(m, n, splits, device.processors);
+      consider(plan, hopper_cycles(plan, m, n, k, device.processors));
+    }
+    for (const TileCost& tile : kTiles) {
+      if (path == Path::kHopper || tile.shared_bytes > double(device.shared_memory)) continue;
+      consider({tile.tile, splits, 0, 0}, cycles(tile, splits, m, n, k, device.processors, double(device.shared_memory)));
     }
   }
   return best;

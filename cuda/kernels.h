@@ -12,6 +12,8 @@
 
 namespace skrr::cuda {
 
+struct DeviceFacts;  // runtime.h
+
 // --- the layer table, in device memory ---
 
 // One position of the plan.
@@ -30,6 +32,7 @@ struct Slot {
   const bf16* out;    // attention: o [width, heads head_dim]; feed-forward: wo [width, ff]
   const float* bias;  // [buckets, heads]; attention only
   WeightFormat format;
+  const TensorMap* maps = nullptr;  // of `in` and `out`; null where the device has no copy engine for them
 };
 
 // Where a kernel finds its weights: the table says which slot runs at `step`, the slot where its weights are.
@@ -46,7 +49,7 @@ void rms_norm(Stream stream, StepRef at, const float* h, bf16* x, int rows, int 
 void final_norm(Stream stream, const float* weight, const float* h, float* y, int rows, int width, int padded,
                 float epsilon);
 
-// --- gemm.cu ---
+// --- gemm.cu, hopper_gemm.cu ---
 
 enum class Finish : int {
   kStore,     // y = x W^T
@@ -55,12 +58,15 @@ enum class Finish : int {
   kAdd,       // h += scale * x W^T
 };
 
-enum class GemmTile : int { kSmall, kMedium, kWide };
+enum class GemmTile : int { kSmall, kMedium, kWide, kHopper };
 
 // How a product is cut: found by plan_gemm, the same for the same shape and device.
 struct GemmPlan {
   GemmTile tile;
   int splits;  // of K, kAdd only: each split writes its part to `partials`, add_partials() sums them in order
+  // kHopper only:
+  int wide = 0;    // tiles of 256 columns, the rest of n in tiles of 128
+  int blocks = 0;
 };
 
 struct Gemm {
@@ -75,8 +81,10 @@ struct Gemm {
   float* partials;  // kAdd with splits > 1: [splits, m, n]
 };
 
-GemmPlan plan_gemm(int m, int n, int k, bool may_split, int processors, size_t shared_memory);
+GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device);
+GemmPlan plan_hopper(int m, int n, int splits, int processors);
 void gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);
+void hopper_gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);  // kHopper
 
 // --- residual.cu ---
 

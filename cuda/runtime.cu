@@ -63,7 +63,8 @@ class CudaGraph final : public Graph {
 
 DeviceFacts device_facts(int index) {
   const cudaDeviceProp properties = find_device(index);
-  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
+          properties.major == 9 && properties.minor == 0};
 }
 
 struct Device::State {

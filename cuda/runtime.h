@@ -24,6 +24,7 @@ struct DeviceFacts {
   std::string name;
   int processors;        // streaming multiprocessors
   size_t shared_memory;  // bytes a block may have
+  bool hopper;           // compute capability 9.0: hopper_gemm.cu runs there, and nowhere else
 };
 // Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
 DeviceFacts device_facts(int index);
@@ -41,6 +42,7 @@ class Device {
   const std::string& name() const { return facts().name; }
   int processors() const { return facts().processors; }
   size_t shared_memory() const { return facts().shared_memory; }
+  bool hopper() const { return facts().hopper; }
   Stream stream() const;
 
   // Throws ERR_ENGINE with the bytes needed for `what` and the bytes free.

@@ -13,4 +13,9 @@ struct bf16 {
   uint16_t bits;
 };
 
+// A matrix as Hopper's copy engine knows it, the driver's CUtensorMap: what lies where, and in which boxes it is copied.
+struct alignas(128) TensorMap {
+  uint64_t opaque[16];
+};
+
 }  // namespace skrr::cuda

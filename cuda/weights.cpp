@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/tensor_map.h"
 #include "engine/numeric.h"
 
 namespace skrr::cuda {
@@ -86,7 +87,8 @@ SlotLayout::SlotLayout(const Geometry& g, int sub_block) {
   const size_t width = size_t(shape.width);
   in = aligned(width * sizeof(float));
   out = in + aligned(size_t(attention ? 3 * shape.inner : shape.up) * width * sizeof(bf16));
-  bias = out + aligned(size_t(attention ? shape.inner : shape.ff) * width * sizeof(bf16));
+  maps = out + aligned(size_t(attention ? shape.inner : shape.ff) * width * sizeof(bf16));
+  bias = maps + aligned(2 * sizeof(TensorMap));
   const bool own_bias = attention && g.bias_per_block;
   bytes = bias + (own_bias ? aligned(size_t(g.buckets) * size_t(g.heads) * sizeof(float)) : 0);
 }
@@ -111,7 +113,13 @@ LoadedSlot load_slot(Device& device, const Geometry& g, int sub_block, const Sub
     device.upload(memory.as<float>(layout.bias), values.data(), values.size() * sizeof(float));
     bias = memory.as<float>(layout.bias);
   }
-  const Slot slot{memory.as<float>(), memory.as<bf16>(layout.in), memory.as<bf16>(layout.out), bias, WeightFormat::kBF16};
+  Slot slot{memory.as<float>(), memory.as<bf16>(layout.in), memory.as<bf16>(layout.out), bias, WeightFormat::kBF16};
+  if (device.hopper()) {
+    const TensorMap maps[] = {tensor_map(slot.in, attention ? 3 * shape.inner : shape.up, shape.width),
+                              tensor_map(slot.out, shape.width, attention ? shape.inner : shape.ff)};
+    device.upload(memory.as<TensorMap>(layout.maps), maps, sizeof maps);
+    slot.maps = memory.as<TensorMap>(layout.maps);
+  }
   return {std::move(memory), slot};
 }
 

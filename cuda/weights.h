@@ -15,7 +15,7 @@ namespace skrr::cuda {
 struct SlotLayout {
   SlotLayout(const Geometry& geometry, int sub_block);
 
-  size_t in, out, bias, bytes;  // the norm lies at 0; `bias` only where blocks have tables of their own
+  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where blocks have tables of their own
 };
 
 // A sub-block's weights in one allocation of device memory.

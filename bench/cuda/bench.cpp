@@ -10,6 +10,7 @@
 #include <random>
 
 #include "cuda/cuda_backend.h"
+#include "cuda/tensor_map.h"
 #include "engine/numeric.h"
 
 using namespace skrr;
@@ -110,12 +111,18 @@ void bench_products(Device& device, const Settings& settings, Report& report) {
     const size_t weight_bytes = size_t(p.n) * size_t(p.k) * sizeof(bf16);
     const Buffer weights(device, kSlots * weight_bytes, "weights");
     const std::vector<uint16_t> values = random_weights(size_t(p.n) * size_t(p.k));
+    const Buffer maps(device, 2 * kSlots * sizeof(TensorMap), "tensor maps");
     std::vector<Slot> slots;
     std::vector<Step> steps;
     for (int s = 0; s < kSlots; s++) {
       const bf16* at = weights.as<bf16>(size_t(s) * weight_bytes);
       device.upload(weights.as<bf16>(size_t(s) * weight_bytes), values.data(), weight_bytes);
-      slots.push_back({nullptr, at, at, nullptr, WeightFormat::kBF16});
+      TensorMap* const slot_maps = maps.as<TensorMap>() + 2 * s;
+      if (device.hopper()) {
+        const TensorMap map = tensor_map(at, p.n, p.k), both[] = {map, map};
+        device.upload(slot_maps, both, sizeof both);
+      }
+      slots.push_back({nullptr, at, at, nullptr, WeightFormat::kBF16, slot_maps});
       steps.push_back({s, 1e-3f});
     }
     const Buffer table(device, steps.size() * sizeof(Step), "table"), slot_table(device, slots.size() * sizeof(Slot), "slots");
@@ -131,7 +138,7 @@ void bench_products(Device& device, const Settings& settings, Report& report) {
       Gemm g{{}, p.out_weights, x.as<bf16>(), tokens, p.n, p.k, p.finish, settings.geometry.activation, workspace.wide(),
              h.as<float>(), workspace.partials()};
       const GemmPlan plan =
-          plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.processors(), device.shared_memory());
+          plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.facts());
       const auto graph = device.record([&] {
         for (int i = 0; i < settings.launches; i++) {
           g.at = {table.as<Step>(), slot_table.as<Slot>(), i % kSlots};

@@ -19,6 +19,12 @@ inline void skip_without_device() {
     std::exit(77);
   }
 }
+inline void skip_without_hopper() {
+  skip_without_device();
+  if (skrr::cuda::Device(0).hopper()) return;
+  std::printf("skipped: not of compute capability 9.0\n");
+  std::exit(77);
+}
 
 #else
 
@@ -34,5 +40,6 @@ inline void check_findings() {
 // Since the last call.
 inline uint64_t ldmatrix_conflicts() { return simt::take_counters().ldmatrix_conflicts; }
 inline void skip_without_device() {}
+inline void skip_without_hopper() {}
 
 #endif

@@ -25,7 +25,7 @@ function(mutant name file kernel test from to)
   string(REPLACE "|" ";" objects "${OBJECTS}")
   list(FILTER objects INCLUDE REGEX "test_${test}\\.cpp")
   execute_process(
-    COMMAND ${CXX} -std=gnu++17 -O1 -g ${CHECKED} -w -I${WORK} -I${ROOT} -x c++ -c ${WORK}/cuda/${kernel}.cu -o ${WORK}/mutant.o
+    COMMAND ${CXX} -std=gnu++17 -O1 -g ${CHECKED} -w -Wno-psabi -I${WORK} -I${ROOT} -x c++ -c ${WORK}/cuda/${kernel}.cu -o ${WORK}/mutant.o
     COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND ${CXX} ${WORK}/mutant.o ${objects} ${libraries} -o ${WORK}/test -ldl -pthread
                   COMMAND_ERROR_IS_FATAL ANY)
@@ -73,6 +73,39 @@ mutant("splits overlap" gemm.cu gemm gemm "(int(blockIdx.z) + 1) * depth" "(int(
 mutant("one partial product is left out" residual.cu residual rms_norm "s < splits" "s + 1 < splits")
 mutant("no barrier in a block's sum" block_sum.cuh rms_norm rms_norm "  __syncthreads();\n" "")
 mutant("epsilon is forgotten" rms_norm.cu rms_norm rms_norm " + epsilon" "")
+
+# --- the same on Hopper ---
+macro(hopper_mutant name from to)
+  mutant("${name}" hopper_gemm.cu hopper_gemm hopper_gemm "${from}" "${to}")
+endmacro()
+hopper_mutant("a copy is not waited for" "    mbarrier_wait(ring.full(), ring.parity);\n" "")
+hopper_mutant("waits for the round before" "mbarrier_wait(ring.full(), ring.parity)" "mbarrier_wait(ring.full(), ring.parity ^ 1)")
+hopper_mutant("the parity does not turn with the ring" "stage = 0, parity ^= 1" "stage = 0")
+hopper_mutant("the producer does not wait for a free stage" "      mbarrier_wait(ring.empty(), ring.parity ^ 1);\n" "")
+hopper_mutant("stages are not released" "    if (step > tile.begin) release(before);\n" "")
+hopper_mutant("a stage is released while it is multiplied" "wgmma_wait<1>" "wgmma_wait<2>")
+hopper_mutant("this step's stage is released, not that of the step before" "release(before);\n    before" "release(ring);\n    before")
+hopper_mutant("the first warp to be ready releases a stage" "mbarrier_init(ring.empty(), kConsumerWarps)" "mbarrier_init(ring.empty(), 1)")
+hopper_mutant("one warp of four releases" "threadIdx.x % 32 == 0" "threadIdx.x % kWarpgroup == 0")
+hopper_mutant("no fence before products" "    wgmma_fence();\n" "")
+hopper_mutant("sums are stored before the last products are over" "  wgmma_wait<0>();\n" "")
+hopper_mutant("fewer bytes announced than copied" "uint32_t((1 + tile.boxes) * kBoxBytes)" "uint32_t(2 * kBoxBytes)")
+hopper_mutant("more bytes announced than copied" "uint32_t((1 + tile.boxes) * kBoxBytes)" "uint32_t(3 * kBoxBytes)")
+hopper_mutant("barriers the copy engine does not see" "  fence_async_proxy();\n" "")
+hopper_mutant("no barrier after the barriers are made" "  __syncthreads();\n" "")
+hopper_mutant("the tensor map is not fenced" "      fence_tensor_map(w);\n" "")
+hopper_mutant("the tensor map of the other matrix" "g.out_weights ? 1 : 0" "g.out_weights ? 0 : 1")
+hopper_mutant("the tensor map of the position, not of the table" "g.at.slots[step.slot].maps" "g.at.slots[g.at.step].maps")
+hopper_mutant("half the step along K" "x + uint64_t(k * 2), w + uint64_t(k * 2)" "x + uint64_t(k), w + uint64_t(k)")
+hopper_mutant("a descriptor of 64-byte swizzle" "uint64_t(1) << 62" "uint64_t(2) << 62")
+hopper_mutant("a descriptor of denser rows" "1024 >> 4" "512 >> 4")
+hopper_mutant("both warpgroups multiply the same rows" "threadIdx.x / kWarpgroup * uint32_t" "0 * uint32_t")
+hopper_mutant("row and column of a box change places" "x, tile.row, step * kDepth" "x, step * kDepth, tile.row")
+hopper_mutant("the first box of W twice" "tile.column + box * kBoxRows" "tile.column")
+hopper_mutant("narrow tiles begin too early" "across + cut.wide" "across")
+hopper_mutant("splits overlap" "(split + 1) * cut.depth" "(split + 2) * cut.depth")
+hopper_mutant("registers nobody gave" "    give_registers<40>();\n" "")
+hopper_mutant("a skipped step runs" "if (step.slot < 0) return;" "")
 
 # --- attention ---
 mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (key == 0)" "    if (key == 0)")

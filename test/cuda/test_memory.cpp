@@ -92,7 +92,7 @@ void the_workspace_of_t5_xxl_keeps_the_promise() {
   std::vector<int> planned;
   for (int s = 0; s < 27; s++) planned.push_back(s);
   for (const int processors : {46, 108, 132}) {
-    const Estimate bytes = cuda::estimate({"", processors, 99 * 1024}, xxl, planned, 1024, 1024);
+    const Estimate bytes = cuda::estimate({"", processors, 99 * 1024, false}, xxl, planned, 1024, 1024);
     CHECK_AT_MOST(double(bytes.workspace), 0.03 * double(bytes.weights) + 64e6);
   }
 }

@@ -17,6 +17,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kSharedLimit = 227 * 1024;  // of the largest architecture; the backend keeps to smaller ones itself
+constexpr int kRegisters = 65536;                // of a multiprocessor
 constexpr size_t kSharedGuard = 4096;        // around shared memory: an access just outside is told from a wild one
 
 Block* block_now = nullptr;
@@ -50,6 +51,7 @@ void thread_main() {
   if (!self.open_group.empty() || !self.groups.empty()) {
     report("not waited for", Place(), "a thread ends with an asynchronous copy in flight");
   }
+  if (!self.lent.empty()) report("not waited for", Place(), "a thread ends with products in flight");
   self.done = true;
   block_now->alive--;
   release_barrier_if_complete();  // threads that ended no longer take part
@@ -102,13 +104,19 @@ void run_block(const Launch& launched, uint32_t launch_number, uint32_t index) {
     thread.index = t;
     thread.id = {unsigned(t) % size.x, unsigned(t) / size.x % size.y, unsigned(t) / size.x / size.y};
     thread.done = false;
-    thread.open_group.clear(), thread.groups.clear();
+    thread.open_group.clear(), thread.groups.clear(), thread.lent.clear(), thread.fenced_maps.clear();
+    thread.registers = std::min(kRegisters / block.alive / 8 * 8, 248);
     thread.fiber.start(thread_main);
     block.threads.push_back(&thread);
   }
   block.runnable = block.threads;
+  block.async.registers_left = kRegisters - int(block.threads.size()) * block.threads[0]->registers;
   size_t head = 0;
-  while (!block.ended && !block.runnable.empty()) {
+  while (!block.ended) {
+    if (block.runnable.empty()) {
+      if (!deliver_copy()) break;
+      continue;
+    }
     thread_now = next_thread(block.runnable, head);
     thread_now->fiber.resume();
     thread_now = nullptr;
@@ -240,7 +248,13 @@ void check_shared_range(uint32_t offset, uint32_t bytes, uint32_t alignment, con
 
 void check_access(uintptr_t address, uint32_t bytes, uint32_t alignment, bool write, const Place& place) {
   Thread& self = *thread_now;
-  if (self.fiber.owns(address)) return;
+  if (self.fiber.owns(address)) {
+    for (const Lent& lent : self.lent) {
+      if (address - lent.address >= lent.bytes) continue;
+      report("not waited for", place, std::string("registers of products in flight are ") + (write ? "written" : "read"));
+    }
+    return;
+  }
   if (address % alignment != 0) report_and_end_block("misaligned", place, "an access of " + std::to_string(bytes) + " bytes");
   const uintptr_t guarded = address - (uintptr_t(block_now->shared) - kSharedGuard);
   if (guarded >= block_now->launched->shared_bytes + 2 * kSharedGuard) {

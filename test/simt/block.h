@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "test/simt/async_proxy.h"
 #include "test/simt/fiber.h"
 #include "test/simt/machine.h"
 #include "test/simt/place.h"
@@ -23,6 +24,12 @@ struct AsyncCopy {
   const void* source;  // null: zeros
 };
 
+// Registers in memory (a fiber's stack) that belong to the tensor cores until a wait.
+struct Lent {
+  uintptr_t address;
+  size_t bytes;
+};
+
 struct Thread {
   Fiber fiber;
   int index = 0;
@@ -32,6 +39,9 @@ struct Thread {
   Place waits_at;
   std::vector<AsyncCopy> open_group;
   std::deque<std::vector<AsyncCopy>> groups;  // committed, not waited for
+  std::vector<Lent> lent;
+  std::vector<const void*> fenced_maps;  // tensor maps in global memory
+  int registers = 0;                     // it may use
 
   int lane() const { return index % 32; }
   int warp() const { return index / 32; }
@@ -68,6 +78,7 @@ struct Block {
   std::vector<std::vector<Meeting>> meetings;  // by warp
   std::vector<Thread*> at_barrier;
   Place barrier_place;
+  AsyncProxy async;
 };
 
 Block& running_block();

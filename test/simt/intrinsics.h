@@ -102,7 +102,11 @@ void launch(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t
   const auto call = [=]() __attribute__((no_sanitize_thread)) { kernel(Parameters(arguments)...); };
   using Call = decltype(call);
   struct Entry {
-    __attribute__((no_sanitize_thread)) static void run(const void* call) { (*static_cast<Call*>(call))(); }
+    __attribute__((no_sanitize_thread)) static void run(const void* arguments) {
+      alignas(Call) unsigned char call[sizeof(Call)];  // each thread has its parameters, aligned as they want to be
+      std::memcpy(call, arguments, sizeof call);
+      (*reinterpret_cast<const Call*>(call))();
+    }
   };
   static_assert(std::is_trivially_copyable_v<Call>, "kernels take plain values");
   // The arguments as a CUDA kernel's parameters lie, for its PTX.

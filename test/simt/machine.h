@@ -26,7 +26,7 @@ void set_schedule(const Schedule& schedule);
 
 // What a test may count; since the last call of take_counters().
 struct Counters {
-  uint64_t launches, mma, ldmatrix_phases, ldmatrix_conflicts;
+  uint64_t launches, mma, wgmma, ldmatrix_phases, ldmatrix_conflicts;
 };
 Counters take_counters();
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,15 +38,25 @@ struct Program {
   size_t parameter_bytes = 0;
 };
 
+// Slots that belong to the tensor cores until a wait, and what these make of them.
+struct LentSlots {
+  std::vector<int> slots;
+  float values[128];
+};
+
 struct Thread {
   std::vector<uint64_t> slots;
   const unsigned char* parameters;
   size_t next;  // instruction
   bool done = false;
+  std::vector<std::unique_ptr<LentSlots>> lent = {};
 };
 
 // What carries out `opcode`, such as "add.s32"; null when there is nothing.
 Execute find_opcode(const std::string& opcode);
+Execute find_hopper_opcode(const std::string& opcode);  // those of sm_90a alone
+// Reports an instruction that touches lent slots.
+void check_lent(const Thread& t, const Instruction& i);
 
 // The kernels of a .ptx file. Ends the process with a message for what it does not understand.
 std::vector<Program> parse(const std::string& path);

@@ -38,6 +38,14 @@ std::vector<std::string> split(const std::string& s) {
   return parts;
 }
 
+// All but stores, asynchronous copies and what only waits or fences begin with their result.
+bool begins_with_result(const std::string& opcode) {
+  for (const char* none : {"st.", "cp.", "bar.", "fence.", "mbarrier.init", "setmaxnreg.", "wgmma.wait_group"}) {
+    if (opcode.rfind(none, 0) == 0) return false;
+  }
+  return true;
+}
+
 class Parser {
  public:
   Parser(Program& program, std::string shared_symbol) : program_(program), shared_symbol_(std::move(shared_symbol)) {}
@@ -74,8 +82,7 @@ class Parser {
     if (opcode.rfind("bra", 0) == 0) {
       branches_.push_back({program_.code.size(), operands.at(0)});
     } else {
-      // All but stores and asynchronous copies begin with their result.
-      const bool has_result = opcode.rfind("st.", 0) != 0 && opcode.rfind("cp.", 0) != 0 && opcode.rfind("bar.", 0) != 0;
+      const bool has_result = begins_with_result(opcode);
       for (size_t k = 0; k < operands.size(); k++) {
         add_operand(i, has_result && k == 0 ? i.out : i.in, operands[k]);
       }
@@ -105,11 +112,13 @@ class Parser {
   void add_operand(Instruction& i, std::vector<int>& to, const std::string& text) {
     if (text[0] == '{') {
       for (const std::string& part : split(text.substr(1, text.size() - 2))) to.push_back(operand(part, i.text));
-    } else if (text[0] == '[') {
-      std::string base = text.substr(1, text.size() - 2);
+    } else if (text[0] == '[') {  // [base+offset], or of the copy engine [map, {coordinates}]
+      const std::vector<std::string> parts = split(text.substr(1, text.size() - 2));
+      std::string base = parts[0];
       const size_t plus = base.find('+');
       if (plus != std::string::npos) i.offset = std::atoll(base.c_str() + plus + 1), base = base.substr(0, plus);
       i.in.push_back(operand(base, i.text));
+      if (parts.size() > 1) add_operand(i, i.in, parts[1]);
     } else {
       to.push_back(operand(text.substr(0, text.find('|')), i.text));
     }
@@ -120,7 +129,7 @@ class Parser {
     if (const auto parameter = program_.parameters.find(text); parameter != program_.parameters.end()) {
       return fresh(parameter->second);
     }
-    if (text == shared_symbol_) return fresh(0);
+    if (text == shared_symbol_ || text == "_") return fresh(0);
     if (text.rfind("%tid.", 0) == 0 || text.rfind("%ctaid.", 0) == 0 || text.rfind("%nctaid.", 0) == 0) return special(text);
     if (text.rfind("0f", 0) == 0 || text.rfind("0d", 0) == 0) return fresh(std::strtoull(text.c_str() + 2, nullptr, 16));
     if (text[0] == '-' || std::isdigit(text[0])) return fresh(uint64_t(std::strtoll(text.c_str(), nullptr, 0)));

@@ -144,6 +144,7 @@ const std::map<std::string, Execute>& opcodes() {
 
       OPCODE("add.s32", uint32_t, a + b), OPCODE("sub.s32", uint32_t, a - b), OPCODE("mul.lo.s32", uint32_t, a * b),
       OPCODE("mad.lo.s32", uint32_t, a * b + c), OPCODE("neg.s32", uint32_t, 0u - a), OPCODE("div.s32", int32_t, a / b),
+      OPCODE("rem.s32", int32_t, a % b),
       OPCODE("min.s32", int32_t, std::min(a, b)), OPCODE("max.s32", int32_t, std::max(a, b)),
       OPCODE("and.b32", uint32_t, a & b), OPCODE("or.b32", uint32_t, a | b), OPCODE("xor.b32", uint32_t, a ^ b),
       OPCODE("not.b32", uint32_t, ~a), OPCODE("shl.b32", uint32_t, b > 31 ? 0 : a << b),
@@ -164,6 +165,7 @@ const std::map<std::string, Execute>& opcodes() {
       OPCODE("mov.pred", uint8_t, a),
 
       COMPARE("setp.eq.s32", int32_t, a == b), COMPARE("setp.ne.s32", int32_t, a != b),
+      COMPARE("setp.eq.u32", uint32_t, a == b),
       COMPARE("setp.lt.s32", int32_t, a < b), COMPARE("setp.le.s32", int32_t, a <= b),
       COMPARE("setp.gt.s32", int32_t, a > b), COMPARE("setp.ge.s32", int32_t, a >= b),
       COMPARE("setp.lt.u32", uint32_t, a < b), COMPARE("setp.gt.u32", uint32_t, a > b),
@@ -172,6 +174,7 @@ const std::map<std::string, Execute>& opcodes() {
       OPCODE("and.pred", uint8_t, uint8_t(a & b)), OPCODE("or.pred", uint8_t, uint8_t(a | b)),
       OPCODE("not.pred", uint8_t, uint8_t(!a)), OPCODE("selp.b32", uint32_t, (c & 1) ? a : b),
       OPCODE("selp.f32", uint32_t, (c & 1) ? a : b), OPCODE("selp.b64", uint64_t, (c & 1) ? a : b),
+      OPCODE("selp.u32", uint32_t, (c & 1) ? a : b), OPCODE("or.b64", uint64_t, a | b), COMPARE("setp.ne.s16", int16_t, a != b),
 
       {"mov.b64", move_64},
       {"bra", [](Thread& t, const Instruction& i) { t.next = size_t(i.target); }},
@@ -194,7 +197,7 @@ const std::map<std::string, Execute>& opcodes() {
 Execute find_opcode(const std::string& opcode) {
   if (opcode.rfind("ld.", 0) == 0 || opcode.rfind("st.", 0) == 0) return find_memory(opcode);
   const auto found = opcodes().find(opcode);
-  return found == opcodes().end() ? nullptr : found->second;
+  return found == opcodes().end() ? find_hopper_opcode(opcode) : found->second;
 }
 
 void run(const Program& program, const unsigned char* parameters) {
@@ -205,6 +208,7 @@ void run(const Program& program, const unsigned char* parameters) {
   }
   while (!t.done) {
     const Instruction& i = program.code[t.next++];
+    if (!t.lent.empty()) check_lent(t, i);
     if (i.predicate < 0 || bool(t.slots[size_t(i.predicate)] & 1) != i.negated) i.execute(t, i);
   }
 }

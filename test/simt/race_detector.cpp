@@ -6,18 +6,17 @@
 #include "test/simt/report.h"
 
 namespace simt {
-namespace {
 
 std::string thread_name(int thread) {
   return "thread " + std::to_string(thread) + " (warp " + std::to_string(thread / 32) + ")";
 }
 
-}  // namespace
-
 RaceDetector::RaceDetector(int threads, size_t shared_bytes)
     : threads_(threads),
-      clocks_(size_t(threads) * size_t(threads), 0),
-      cells_((shared_bytes + kCellBytes - 1) / kCellBytes) {
+      row_(size_t(threads + kMostBarriers + (threads + 31) / 32)),
+      clocks_(size_t(threads) * row_, 0),
+      cells_((shared_bytes + kCellBytes - 1) / kCellBytes),
+      fenced_(size_t(threads), 0) {
   for (int t = 0; t < threads; t++) clock(t)[t] = 1;
 }
 
@@ -44,6 +43,7 @@ void RaceDetector::issue(int thread, uint32_t offset, uint32_t bytes, const Plac
 }
 
 void RaceDetector::write(int thread, uint32_t offset, uint32_t bytes, const Place& place, bool in_flight) {
+  if (!products_.empty()) check_against_products(thread, offset, bytes, place);
   for (size_t i = offset / kCellBytes; i <= (offset + bytes - 1) / kCellBytes; i++) {
     Cell& cell = cells_[i];
     check_against_write(thread, cell, i, "written", place);
@@ -67,14 +67,13 @@ void RaceDetector::arrive(int thread, uint32_t offset, uint32_t bytes) {
 }
 
 void RaceDetector::join(const std::vector<int>& threads) {
-  const size_t row = size_t(threads_);
-  std::vector<uint32_t> joined(row, 0);
+  std::vector<uint32_t> joined(row_, 0);
   for (int t : threads) {
     const uint32_t* known = clock(t);
-    for (size_t u = 0; u < row; u++) joined[u] = std::max(joined[u], known[u]);
+    for (size_t u = 0; u < row_; u++) joined[u] = std::max(joined[u], known[u]);
   }
   for (int t : threads) {
-    std::memcpy(clock(t), joined.data(), row * sizeof(uint32_t));
+    std::memcpy(clock(t), joined.data(), row_ * sizeof(uint32_t));
     clock(t)[t]++;
   }
 }
@@ -89,7 +88,8 @@ void RaceDetector::check_against_write(int thread, const Cell& cell, size_t inde
     report(cell.writer == thread ? "not waited for" : "race", place,
            what() + " while the asynchronous copy of " + thread_name(cell.writer) + " into it is in flight");
   } else if (!knows(thread, cell.writer, cell.write_step)) {
-    report("race", place, what() + " and was written by " + thread_name(cell.writer) + " (" + cell.write_place.text() +
+    const std::string by = cell.writer < threads_ ? thread_name(cell.writer) : "a copy nobody has waited for";
+    report("race", place, what() + " and was written by " + by + " (" + cell.write_place.text() +
                               ") with no barrier between");
   }
 }

@@ -2,6 +2,7 @@
 // the arguments they had, as CUDA does, so that what may not change between replays shows.
 #include "cuda/runtime.h"
 
+#include <cstdlib>
 #include <cstring>
 
 #include "engine/error.h"
@@ -31,7 +32,9 @@ DeviceFacts device_facts(int index) {
   if (index != 0) {
     throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": found 1 device, expected an index from 0 to 0");
   }
-  return {"emulated", 4, 99 * 1024};  // shared memory of consumer cards: the least kernels must do with
+  const char* wanted = std::getenv("SKRR_SIMT_DEVICE");
+  if (wanted && std::string(wanted) == "hopper") return {"emulated Hopper", 4, 227 * 1024, true};
+  return {"emulated", 4, 99 * 1024, false};  // shared memory of consumer cards: the least kernels must do with
 }
 
 struct Device::State {

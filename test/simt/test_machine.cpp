@@ -6,37 +6,18 @@
 
 #include "engine/numeric.h"
 #include "test/engine/check.h"
-#include "test/simt/device_memory.h"
+#include "test/simt/on_device.h"
 #include "test/simt/planted.h"
-#include "test/simt/report.h"
 
 using namespace simt;
 
 namespace {
 
-// Device memory with the host's values in it, freed at the end.
-template <class T>
-struct OnDevice {
-  T* data;
-  size_t count;
-  explicit OnDevice(const std::vector<T>& values)
-      : data(static_cast<T*>(allocate_device(values.size() * sizeof(T)))), count(values.size()) {
-    std::memcpy(data, values.data(), count * sizeof(T));
-    mark_initialised(data, count * sizeof(T));
-  }
-  explicit OnDevice(size_t count) : data(static_cast<T*>(allocate_device(count * sizeof(T)))), count(count) {}
-  ~OnDevice() { free_device(data); }
-};
-
 std::string kinds_of(planted::Bug bug) {
   OnDevice<float> in(std::vector<float>(256, 2.0f));
   OnDevice<int> out(size_t(64));
   planted::run(bug, in.data, out.data);
-  std::string kinds;
-  for (const Finding& finding : take_findings()) {
-    if (kinds.find(finding.kind) == std::string::npos) kinds += (kinds.empty() ? "" : ", ") + finding.kind;
-  }
-  return kinds;
+  return kinds_found();
 }
 
 void right_kernels_pass_and_planted_bugs_are_named() {

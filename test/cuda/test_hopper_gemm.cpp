@@ -1,0 +1,91 @@
+// hopper_gemm.cu against the same products in double: both tiles, every finish, tails in all three dimensions, splits of K,
+// fewer blocks than tiles; and how products are cut.
+#include "test/cuda/gemm_cases.h"
+
+using namespace skrr;
+using namespace skrr::cuda;
+
+namespace {
+
+GemmPlan cut(int wide, int blocks, int splits = 1) { return {GemmTile::kHopper, splits, wide, blocks}; }
+
+// Sums in the order of K, whatever the cut: not a bit differs.
+void the_cut_does_not_change_the_result() {
+  const Case whole{cut(1, 1), 130, 256, 200};
+  const Operands o(whole, false, 1);
+  std::vector<std::vector<bf16>> results;
+  for (const GemmPlan& plan : {cut(1, 1), cut(1, 2), cut(0, 3), cut(0, 4)}) {
+    const OnDevice<bf16> y(size_t(whole.m * whole.n));
+    gemm(test_device().stream(), {o.slot.at(), false, o.x_device.data(), whole.m, whole.n, whole.k, Finish::kStore,
+                                  Activation::kRelu, y.data(), nullptr, nullptr}, plan);
+    results.push_back(y.values());
+  }
+  for (const std::vector<bf16>& y : results) {
+    CHECK(std::memcmp(y.data(), results[0].data(), y.size() * sizeof(bf16)) == 0);
+  }
+  check_findings();
+}
+
+void a_skipped_step_writes_nothing() {
+  const Operands o({cut(0, 1), 8, 8, 8}, true, 1);
+  const OnDevice<float> h(std::vector<float>(64, 7.0f));
+  gemm(test_device().stream(), {o.slot.skipped(), true, o.x_device.data(), 8, 8, 8, Finish::kAdd, Activation::kRelu,
+                                nullptr, h.data(), nullptr}, cut(0, 1));
+  CHECK(h.values() == std::vector<float>(64, 7.0f));
+  check_findings();
+}
+
+// T5-XXL at 512 tokens on 132 processors: in units of 128 x 128, the block that has most against a fair share.
+double busy(int m, int n, int splits) {
+  const GemmPlan plan = plan_hopper(m, n, splits, 132);
+  const int down = (m + 127) / 128 * splits, units = (n + 127) / 128;
+  std::vector<int> load(132);
+  for (int tile = 0; tile < down * (units - plan.wide); tile++) {
+    load[size_t(tile % plan.blocks)] += tile < down * plan.wide ? 2 : 1;
+  }
+  return down * units / 132.0 / *std::max_element(load.begin(), load.end());
+}
+
+void all_processors_finish_at_one_time() {
+  CHECK(busy(512, 12288, 1) > 0.96);  // q, k, v: with tiles of 256 alone 0.73
+  CHECK(busy(512, 20480, 1) > 0.96);  // wi: 0.81
+  CHECK(busy(512, 4096, 2) > 0.96);   // o and wo
+  CHECK(busy(4096, 20480, 1) > 0.98);
+  CHECK(plan_hopper(512, 12288, 1, 132).wide == 33);
+  CHECK(plan_hopper(128, 8, 1, 132).blocks == 1);
+}
+
+void hopper_is_chosen_for_many_tokens() {
+  const auto tile = [](int m, int n, int k, bool hopper) {
+    return plan_gemm(m, n, k, false, {"", 132, 227 * 1024, hopper}).tile;
+  };
+  CHECK(tile(512, 12288, 4096, true) == GemmTile::kHopper);
+  CHECK(tile(4096, 20480, 4096, true) == GemmTile::kHopper);
+  CHECK(tile(512, 12288, 4096, false) == GemmTile::kWide);
+  CHECK(tile(1, 12288, 4096, true) == GemmTile::kSmall);
+}
+
+}  // namespace
+
+int main() {
+  skip_without_hopper();
+  for (const int wide : {0, 1}) {
+    const GemmPlan plan = cut(wide, 1);
+    results_are_stored({plan, 1, 8, 8}, Finish::kStore, Activation::kRelu);
+    results_are_stored({plan, 77, 72, 104}, Finish::kStore, Activation::kRelu);
+    results_are_stored({plan, 33, 144, 40}, Finish::kGate, Activation::kGeluTanh);
+    results_are_stored({plan, 20, 48, 200}, Finish::kGate, Activation::kRelu);
+    results_are_stored({plan, 20, 40, 64}, Finish::kActivate, Activation::kRelu);
+    products_are_added({plan, 70, 136, 328});
+    products_are_added({cut(wide, 2, 3), 70, 72, 712});
+  }
+  results_are_stored({cut(1, 2), 130, 264, 72}, Finish::kActivate, Activation::kGeluTanh);
+  results_are_stored({cut(1, 2), 129, 392, 328}, Finish::kStore, Activation::kGeluTanh);
+  results_are_stored({cut(1, 3), 260, 400, 520}, Finish::kGate, Activation::kGeluTanh);
+  products_are_added({cut(1, 3, 2), 129, 264, 648});
+  the_cut_does_not_change_the_result();
+  a_skipped_step_writes_nothing();
+  all_processors_finish_at_one_time();
+  hopper_is_chosen_for_many_tokens();
+  return finish("hopper gemm");
+}

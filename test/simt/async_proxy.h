@@ -1,0 +1,90 @@
+// What runs beside the threads of a block on Hopper: barriers in shared memory, boxes the copy engine has been asked for,
+// and the products of warpgroups.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cuda/types.h"
+#include "test/simt/place.h"
+#include "test/simt/race_detector.h"
+
+namespace simt {
+
+struct Thread;
+
+constexpr int kWarpgroup = 128;
+
+// --- mbarrier.cpp ---
+
+struct Mbarrier {
+  int number;                       // among the block's
+  uint32_t arrivals;                // a phase needs
+  uint32_t phase = 0;               // that runs
+  int64_t arrivals_left, bytes_left = 0;  // of it
+  RaceDetector::Clock arriving, over;     // what its arrivals knew; what those of all phases before knew
+  std::vector<Thread*> waiting;
+};
+
+// The barrier at a shared offset, as `place` uses it; ends the block when there is none.
+Mbarrier& find_mbarrier(uint32_t offset, const Place& place);
+// Bytes of copies have arrived.
+void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place);
+
+// --- tensor_copy.cpp ---
+
+struct TensorCopy {
+  Thread* issuer;
+  uint32_t destination, barrier;
+  skrr::cuda::TensorMap map;
+  int row, column;
+  Place place;
+};
+
+// Lets the copy that was asked for first arrive; false when there is none.
+bool deliver_copy();
+
+// --- wgmma.cpp ---
+
+using Registers = std::array<float*, kWarpgroup>;  // of each thread: its part of D
+
+struct Product {
+  Registers d;
+  int columns;
+  uint64_t a, b;  // descriptors
+  Place place;
+};
+
+// A D that belongs to the tensor cores: products in flight add to it.
+struct Sums {
+  Registers d;
+  int columns, products = 0;
+  std::vector<float> values;  // [64, columns]
+};
+
+struct Warpgroup {
+  std::vector<Product> open_group;
+  std::deque<std::vector<Product>> groups;  // committed, not waited for
+  uint32_t committed = 0;
+  std::vector<Sums> sums;
+  bool fenced = false;  // since threads could last touch registers
+
+  // The operation that all threads are about to execute together.
+  const char* operation = nullptr;
+  Place place;
+  int arrived = 0;
+  std::array<void*, kWarpgroup> arguments;
+};
+
+struct AsyncProxy {
+  std::map<uint32_t, Mbarrier> barriers;  // by shared offset
+  std::deque<TensorCopy> copies;
+  std::map<int, Warpgroup> warpgroups;
+  int registers_left = 0;                 // of the multiprocessor, for setmaxnreg
+  std::vector<Thread*> waiting_for_registers;
+};
+
+}  // namespace simt

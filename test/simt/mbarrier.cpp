@@ -1,0 +1,108 @@
+// mbarriers, and setmaxnreg: what warpgroups of different trades hand each other.
+#include <utility>
+
+#include "test/simt/async_proxy.h"
+#include "test/simt/block.h"
+#include "test/simt/hopper_intrinsics.h"
+#include "test/simt/report.h"
+
+namespace simt {
+namespace {
+
+constexpr int64_t kMostBytes = (1 << 20) - 1;  // a barrier can count
+
+void end_phase_if_complete(Mbarrier& barrier) {
+  if (barrier.arrivals_left > 0 || barrier.bytes_left != 0) return;
+  RaceDetector& races = *running_block().races;
+  barrier.phase++;
+  races.add_copies(barrier.arriving, barrier.number, barrier.phase);
+  barrier.over = barrier.arriving;  // later arrivals are added: what once was known stays so
+  barrier.arrivals_left = barrier.arrivals;
+  for (Thread* thread : std::exchange(barrier.waiting, {})) wake(*thread);
+}
+
+void arrive(uint32_t offset, uint32_t bytes, const Place& place) {
+  Mbarrier& barrier = find_mbarrier(offset, place);
+  if (barrier.arrivals_left == 0) {
+    report_and_end_block("mbarrier", place, "one arrival more than the " + std::to_string(barrier.arrivals) +
+                                                " a phase of the barrier at " + std::to_string(offset) + " expects");
+  }
+  barrier.bytes_left += bytes;
+  if (barrier.bytes_left > kMostBytes) report_and_end_block("mbarrier", place, "more bytes than a barrier can count");
+  barrier.arrivals_left--;
+  running_block().races->release(running_thread().index, barrier.arriving);
+  end_phase_if_complete(barrier);
+}
+
+}  // namespace
+
+Mbarrier& find_mbarrier(uint32_t offset, const Place& place) {
+  check_shared_range(offset, 8, 8, place);
+  const auto found = running_block().async.barriers.find(offset);
+  if (found == running_block().async.barriers.end()) {
+    report_and_end_block("mbarrier", place, "no barrier was initialised at shared offset " + std::to_string(offset));
+  }
+  if (!running_block().races->knows_write(running_thread().index, offset)) {
+    report("mbarrier", place, "nothing orders this after the initialisation of the barrier");
+  }
+  return found->second;
+}
+
+void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place) {
+  barrier.bytes_left -= bytes;
+  if (barrier.bytes_left < -kMostBytes) report("mbarrier", place, "more bytes than a barrier can count");
+  end_phase_if_complete(barrier);
+}
+
+}  // namespace simt
+
+namespace skrr::cuda {
+
+using namespace simt;
+
+void mbarrier_init(uint32_t offset, uint32_t arrivals, const Place& place) {
+  check_shared_range(offset, 8, 8, place);
+  Block& block = running_block();
+  const int number = int(block.async.barriers.size());
+  if (number == RaceDetector::kMostBarriers) report_and_end_block("mbarrier", place, "more barriers than the machine has");
+  block.races->write(running_thread().index, offset, 8, place);
+  Mbarrier barrier{};
+  barrier.number = number, barrier.arrivals = arrivals, barrier.arrivals_left = arrivals;
+  if (!block.async.barriers.emplace(offset, barrier).second) {
+    report_and_end_block("mbarrier", place, "the barrier is in use already");
+  }
+}
+
+void mbarrier_arrive(uint32_t offset, const Place& place) { mbarrier_arrive_expect(offset, 0, place); }
+
+void mbarrier_arrive_expect(uint32_t offset, uint32_t bytes, const Place& place) {
+  arrive(offset, bytes, place);
+}
+
+void mbarrier_wait(uint32_t offset, uint32_t parity, const Place& place) {
+  Mbarrier& barrier = find_mbarrier(offset, place);
+  while (barrier.phase % 2 == parity % 2) {
+    barrier.waiting.push_back(&running_thread());
+    park("mbarrier.try_wait", place);
+  }
+  running_block().races->acquire(running_thread().index, barrier.over);
+}
+
+// Each thread holds so many registers from now on; to get more it waits until others have given enough back.
+void set_registers(int registers, const Place& place) {
+  AsyncProxy& async = running_block().async;
+  Thread& self = running_thread();
+  if (registers < 24 || registers > 256 || registers % 8 != 0) {
+    report_and_end_block("registers", place, "setmaxnreg " + std::to_string(registers) +
+                                                 ", expected a multiple of 8 from 24 to 256");
+  }
+  while (registers - self.registers > async.registers_left) {
+    async.waiting_for_registers.push_back(&self);
+    park("setmaxnreg", place);
+  }
+  async.registers_left -= registers - self.registers;
+  self.registers = registers;
+  for (Thread* thread : std::exchange(async.waiting_for_registers, {})) wake(*thread);
+}
+
+}  // namespace skrr::cuda

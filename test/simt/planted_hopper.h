@@ -1,0 +1,33 @@
+#pragma once
+
+#include "cuda/types.h"
+
+namespace planted {
+
+enum class HopperBug {
+  kNone,
+  kBarriersNotFenced,
+  kBarriersNotMet,
+  kCopyNotWaited,
+  kWrongParity,
+  kTooFewBytes,
+  kTooManyBytes,
+  kStageNotFree,
+  kReleasedTooSoon,
+  kNeverReleased,
+  kMapNotFenced,
+  kBoxMisaligned,
+  kStoredWithoutFence,
+  kNoFenceBeforeProducts,
+  kSumsReadTooSoon,
+  kSumsNeverWaitedFor,
+  kHalfAWarpgroup,
+  kDescriptorsDiffer,
+  kUnknownSwizzle,
+  kTooManyRegisters,
+};
+
+// out [64, 128] float32 = the first 64 rows of X times the first 128 of W, over two steps of K. Maps in device memory.
+void run(HopperBug bug, const skrr::cuda::TensorMap* x, const skrr::cuda::TensorMap* w, float* out);
+
+}  // namespace planted

@@ -1,0 +1,103 @@
+// The copy engine (TMA) and the maps it copies by. A box arrives as late as can be, when no thread can run without it; one
+// box at a time, so that a barrier that was promised too few bytes lets its threads see the rest missing.
+#include <algorithm>
+#include <cstring>
+
+#include "cuda/tensor_map.h"
+#include "engine/error.h"
+#include "test/simt/async_proxy.h"
+#include "test/simt/block.h"
+#include "test/simt/device_memory.h"
+#include "test/simt/hopper_intrinsics.h"
+#include "test/simt/report.h"
+#include "test/simt/tensor_map.h"
+
+namespace simt {
+namespace {
+
+// The map's own bytes: a kernel's parameter, or global memory, which the host has written and this thread must fence.
+TensorMapFields read_map(const skrr::cuda::TensorMap* map, const Place& place) {
+  const uintptr_t address = uintptr_t(map);
+  const Thread& self = running_thread();
+  const uintptr_t parameters = uintptr_t(running_block().launched->parameters.data());
+  const bool is_parameter =
+      self.fiber.owns(address) || address - parameters < running_block().launched->parameters.size();
+  if (!is_parameter) {
+    check_global_access(address, sizeof *map, false, place);
+    const std::vector<const void*>& fenced = self.fenced_maps;
+    if (std::find(fenced.begin(), fenced.end(), map) == fenced.end()) {
+      report("no proxy fence", place, "a tensor map in global memory is used without one");
+    }
+  }
+  TensorMapFields fields;
+  std::memcpy(&fields, map, sizeof fields);
+  if (fields.magic != TensorMapFields::kMagic) report_and_end_block("tensor map", place, "this is none");
+  return fields;
+}
+
+}  // namespace
+
+bool deliver_copy() {
+  Block& block = running_block();
+  if (block.async.copies.empty()) return false;
+  const TensorCopy copy = block.async.copies.front();
+  block.async.copies.pop_front();
+  TensorMapFields map;
+  std::memcpy(&map, &copy.map, sizeof map);
+  const uint32_t line = uint32_t(map.box_columns) * 2, bytes = uint32_t(map.box_rows) * line;
+  for (uint32_t offset = 0; offset < bytes; offset += 2) {
+    const int64_t row = copy.row + int64_t(offset / line), column = copy.column + int64_t(offset % line / 2);
+    const bool inside = row >= 0 && row < int64_t(map.rows) && column >= 0 && column < int64_t(map.columns);
+    uint16_t element = 0;
+    if (inside) {
+      std::memcpy(&element, reinterpret_cast<const void*>(map.base + uint64_t(row) * map.row_bytes + uint64_t(column) * 2), 2);
+    }
+    std::memcpy(block.shared + swizzle_128(copy.destination + offset), &element, 2);
+  }
+  Mbarrier& barrier = block.async.barriers.at(copy.barrier);
+  block.races->deliver(copy.issuer->index, copy.destination, bytes, barrier.number, barrier.phase + 1);
+  count_bytes(barrier, bytes, copy.place);
+  return true;
+}
+
+}  // namespace simt
+
+namespace skrr::cuda {
+
+using namespace simt;
+
+void fence_async_proxy() { running_block().races->fence_async_proxy(running_thread().index); }
+
+void fence_tensor_map(const TensorMap* map) { running_thread().fenced_maps.push_back(map); }
+
+void tma_load(uint32_t destination, const TensorMap* tensor_map, int row, int column, uint32_t barrier,
+              const Place& place) {
+  Block& block = running_block();
+  const int self = running_thread().index;
+  const TensorMapFields map = read_map(tensor_map, place);
+  const uint32_t line = uint32_t(map.box_columns) * 2, bytes = uint32_t(map.box_rows) * line;
+  check_shared_range(destination, bytes, 1024, place);  // where the swizzle begins anew
+  find_mbarrier(barrier, place);
+  block.races->use_async(self, barrier, 8, place);
+  for (int64_t r = std::max(row, 0); r < std::min<int64_t>(row + int64_t(map.box_rows), int64_t(map.rows)); r++) {
+    const int64_t from = std::max(column, 0), to = std::min<int64_t>(column + int64_t(map.box_columns), int64_t(map.columns));
+    if (from < to) check_global_access(map.base + uint64_t(r) * map.row_bytes + uint64_t(from) * 2, uint32_t(to - from) * 2, false, place);
+  }
+  block.races->issue(self, destination, bytes, place);
+  std::memset(block.shared + destination, 0xff, bytes);
+  block.async.copies.push_back({&running_thread(), destination, barrier, *tensor_map, row, column, place});
+}
+
+TensorMap tensor_map(const bf16* matrix, int rows, int columns) {
+  if (rows < 1 || columns < 1 || columns % 8 != 0 || uintptr_t(matrix) % 16 != 0) {
+    throw Error("ERR_ENGINE", "CUDA: no tensor map of a matrix [" + std::to_string(rows) + ", " +
+                                  std::to_string(columns) + "]");
+  }
+  const TensorMapFields fields{TensorMapFields::kMagic, uintptr_t(matrix), uint64_t(rows), uint64_t(columns),
+                               uint64_t(columns) * 2, kBoxRows, kBoxColumns};
+  TensorMap map{};
+  std::memcpy(&map, &fields, sizeof fields);
+  return map;
+}
+
+}  // namespace skrr::cuda
