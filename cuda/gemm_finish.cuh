@@ -27,18 +27,6 @@ SKRR_DEVICE void store_pair(bf16* y, int stride, const Pair& c) {
   *reinterpret_cast<uint32_t*>(y + size_t(c.row) * size_t(stride) + size_t(c.column)) = pack_bf16x2(c.first, c.second);
 }
 
-SKRR_DEVICE void add_pair(const Gemm& g, float scale, int split, const Pair& c) {
-  const size_t index = size_t(c.row) * size_t(g.n) + size_t(c.column);
-  if (split != kWhole) {
-    float* part = g.partials + size_t(split) * size_t(g.m) * size_t(g.n);
-    *reinterpret_cast<float2*>(part + index) = make_float2(c.first, c.second);
-  } else {
-    float2* h = reinterpret_cast<float2*>(g.h + index);
-    const float2 old = *h;
-    *h = make_float2(old.x + scale * c.first, old.y + scale * c.second);
-  }
-}
-
 // Calls use(row, column, i, j, e) for the pairs that lie inside [m, n]; e is the first of acc[i][j]'s two.
 template <int kDown, int kAcross, class Use>
 SKRR_DEVICE void for_pairs(const Gemm& g, const Fragment& at, Use use) {
@@ -51,6 +39,33 @@ SKRR_DEVICE void for_pairs(const Gemm& g, const Fragment& at, Use use) {
         const int row = at.row + i * 16 + half * 8, column = at.column + j * 8;
         if (row < g.m && column < g.n) use(row, column, i, j, half * 2);
       }
+    }
+  }
+}
+
+// h += scale * C. Eight pairs at a time: their loads are under way together, where one by one each would wait for its own.
+template <int kDown, int kAcross>
+SKRR_DEVICE void add_to_stream(const Gemm& g, float scale, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
+  constexpr int kAtOnce = 4;  // fragments, two pairs of each
+  static_assert(kAcross % kAtOnce == 0, "");
+#pragma unroll
+  for (int i = 0; i < kDown; i++) {
+#pragma unroll
+    for (int first = 0; first < kAcross; first += kAtOnce) {
+      float2 old[kAtOnce][2];
+      const auto for_these = [&](auto use) {
+#pragma unroll
+        for (int j = 0; j < kAtOnce; j++) {
+#pragma unroll
+          for (int half = 0; half < 2; half++) {
+            const int row = at.row + i * 16 + half * 8, column = at.column + (first + j) * 8;
+            float* h = g.h + size_t(row) * size_t(g.n) + size_t(column);
+            if (row < g.m && column < g.n) use(*reinterpret_cast<float2*>(h), old[j][half], &acc[i][first + j][half * 2]);
+          }
+        }
+      };
+      for_these([](const float2& h, float2& o, const float*) { o = h; });
+      for_these([&](float2& h, const float2& o, const float* c) { h = make_float2(o.x + scale * c[0], o.y + scale * c[1]); });
     }
   }
 }
@@ -79,9 +94,15 @@ SKRR_DEVICE void finish_tile(const Gemm& g, float scale, int split, const Fragme
       });
       break;
     case Finish::kAdd:
-      for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-        add_pair(g, scale, split, {row, column, acc[i][j][e], acc[i][j][e + 1]});
-      });
+      if (split == kWhole) {
+        add_to_stream(g, scale, at, acc);
+      } else {
+        float* part = g.partials + size_t(split) * size_t(g.m) * size_t(g.n);
+        for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
+          *reinterpret_cast<float2*>(part + size_t(row) * size_t(g.n) + size_t(column)) =
+              make_float2(acc[i][j][e], acc[i][j][e + 1]);
+        });
+      }
       break;
   }
 }

@@ -1,6 +1,6 @@
 // What the compiler made of each kernel, for every architecture: registers, shared-memory tiles, and whether the machine
 // code has the tensor-core and asynchronous-copy instructions it should, and no spills. Needs nvcc, no GPU.
-//   node scripts/check-sass.mjs [--arch 80,90] [--json]
+//   node scripts/check-sass.mjs [--arch 80,90a] [--json]
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,22 +11,32 @@ import { parseArgs } from 'node:util'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values } = parseArgs({
   options: {
-    arch: { type: 'string', default: '80,86,89,90,100,120' },
+    arch: { type: 'string', default: '80,86,89,90,90a,100,120' },
     json: { type: 'boolean', default: false },
   },
 })
 
-/** Kernels by source, and what the machine code of each must contain. */
+/** Kernels by source, and what the machine code of each must contain. Those of Hopper are for sm_90a, the others are not. */
 const SOURCES = {
   gemm: ['HMMA', 'LDSM', 'LDGSTS'],
   attention: ['HMMA', 'LDSM', 'LDGSTS'],
   rms_norm: [],
   residual: [],
   measure: [],
+  hopper_gemm: ['HGMMA', 'UTMALDG'],
 }
+const isFor = (source, arch) => source.startsWith('hopper') === (arch === '90a')
 
 // The low 12 bits of an instruction's 16 bytes, sm_80 to sm_120. LDL and STL: local memory, that is, spills.
-const OPCODES = { 0x23c: 'HMMA', 0x83b: 'LDSM', 0xfae: 'LDGSTS', 0x983: 'LDL', 0x387: 'STL' }
+const OPCODES = {
+  0x23c: 'HMMA',
+  0x83b: 'LDSM',
+  0xfae: 'LDGSTS',
+  0x9f0: 'HGMMA',
+  0x5b4: 'UTMALDG',
+  0x983: 'LDL',
+  0x387: 'STL',
+}
 
 /** Instructions by name in each kernel of a cubin: an ELF file with a section .text.<kernel> for each. */
 function countInstructions(cubin) {
@@ -70,7 +80,7 @@ function compile(source, arch, folder) {
       '-std=c++17',
       '-O3',
       `-I${root}`,
-      `-arch=sm_${arch}`,
+      `-gencode=arch=compute_${arch},code=sm_${arch}`,
       '-Xptxas=-v',
       '-cubin',
       join(root, 'cuda', `${source}.cu`),
@@ -97,9 +107,11 @@ function compile(source, arch, folder) {
 
 const folder = mkdtempSync(join(tmpdir(), 'skrr-sass-'))
 try {
-  const rows = values.arch
-    .split(',')
-    .flatMap((arch) => Object.keys(SOURCES).flatMap((source) => compile(source, arch, folder)))
+  const rows = values.arch.split(',').flatMap((arch) =>
+    Object.keys(SOURCES)
+      .filter((source) => isFor(source, arch))
+      .flatMap((source) => compile(source, arch, folder)),
+  )
   const wrong = rows.filter(({ missing, spills }) => missing.length > 0 || spills)
   if (values.json) {
     console.log(JSON.stringify({ kernels: rows, ok: wrong.length === 0 }))

@@ -63,7 +63,7 @@ mutant("the swizzle of longer rows" swizzle.cuh gemm gemm "chunk ^ (row >> 1 & 3
 mutant("table index past the end" gemm.cu gemm gemm "g.at.table[g.at.step]" "g.at.table[g.at.step + 2]")
 mutant("the slot of the position, not of the table" gemm.cu gemm gemm "g.at.slots[step.slot]" "g.at.slots[g.at.step]")
 mutant("a skipped step runs" gemm.cu gemm gemm "if (step.slot < 0) return;" "")
-mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "old.x + scale * c.first" "old.x + c.first")
+mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "o.x + scale * c[0]" "o.x + c[0]")
 mutant("rows past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "column < g.n")
 mutant("columns past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "row < g.m")
 mutant("gate and value change places" gemm_finish.cuh gemm gemm
