@@ -10,13 +10,12 @@
 namespace skrr::binding {
 namespace {
 
-// estimate(geometry, subBlocks: Int32Array, options, tokens, longest): { weights, workspace } in bytes
+// estimate(geometry, slots: Int32Array, options, tokens, longest): { weights, workspace } in bytes
 Napi::Value estimate(const Napi::CallbackInfo& info) {
-  const cpu::Options options = parse_cpu_options(info[2].As<Napi::Object>());
-  std::vector<cpu::PlannedSubBlock> sub_blocks;
-  for (int s : parse_sub_blocks(info[1])) sub_blocks.push_back({s, options.precision});
-  return js_estimate(info.Env(), cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), sub_blocks, options.threads,
-                                               info[3].ToNumber(), info[4].ToNumber()));
+  const EngineOptions options = parse_options(info[2].As<Napi::Object>());
+  return js_estimate(info.Env(), cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), parse_slots(info[1]),
+                                               options.precision, options.threads, info[3].ToNumber(),
+                                               info[4].ToNumber()));
 }
 
 // describe(): { isa, threads }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks

@@ -23,7 +23,7 @@ Napi::Value probe_cuda(const Napi::CallbackInfo& info) {
 Napi::Value estimate_cuda(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Geometry geometry = parse_geometry(info[0].As<Napi::Object>());
-  const std::vector<int> sub_blocks = parse_sub_blocks(info[1]);
+  const std::vector<int> sub_blocks = parse_slots(info[1]);
   const int device = parse_cuda_device(info[2].As<Napi::Object>()).value_or(0);
   const int tokens = info[3].ToNumber(), longest = info[4].ToNumber();
   const auto bytes = std::make_shared<Estimate>();

@@ -58,8 +58,9 @@ Napi::Function EncoderObject::define(Napi::Env env) {
 
 Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
-  const cpu::Options options = parse_cpu_options(info[1].As<Napi::Object>());
+  EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
+  const EngineOptions options = parse_options(info[1].As<Napi::Object>());
+  spec.precision = options.precision;
   const std::optional<int> cuda = parse_cuda_device(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
       Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks())});
@@ -70,7 +71,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   return EngineThread::of(env).submit(env, flag_of(info[2]), std::move(pending), [=](Pending&) {
     const auto make = [&](const Geometry& geometry, const FixedTensors& fixed) -> std::unique_ptr<Backend> {
       if (cuda) return CudaLibrary(cuda_library_path()).open(*cuda, geometry, fixed);
-      return std::make_unique<cpu::CpuBackend>(geometry, fixed, options);
+      return std::make_unique<cpu::CpuBackend>(geometry, fixed, options.threads);
     };
     opened->encoder = std::make_shared<Encoder>(spec, make);
   });
@@ -97,14 +98,14 @@ std::shared_ptr<Encoder> EncoderObject::encoder(Napi::Env env) const {
 
 Napi::Value EncoderObject::load(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::vector<int> sub_blocks = parse_sub_blocks(info[0]);
+  const std::vector<int> slots = parse_slots(info[0]);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[1]);
   auto pending = std::make_unique<Pending>(env);
   pending->result = nothing;
   if (info[2].IsFunction()) pending->on_progress = Napi::Persistent(info[2].As<Napi::Function>());
   return EngineThread::of(env).submit(
-      env, cancel, std::move(pending), [encoder = encoder(env), sub_blocks, cancel](Pending& job) {
-        encoder->load(sub_blocks, [&](uint64_t done, uint64_t total) { job.report(done, total); }, *cancel);
+      env, cancel, std::move(pending), [encoder = encoder(env), slots, cancel](Pending& job) {
+        encoder->load(slots, [&](uint64_t done, uint64_t total) { job.report(done, total); }, *cancel);
       });
 }
 
@@ -114,7 +115,7 @@ Napi::Value EncoderObject::keep_only(const Napi::CallbackInfo& info) {
   pending->result = nothing;
   return EngineThread::of(env).submit(
       env, std::make_shared<CancelFlag>(), std::move(pending),
-      [encoder = encoder(env), keep = parse_sub_blocks(info[0])](Pending&) { encoder->keep_only(keep); });
+      [encoder = encoder(env), keep = parse_slots(info[0])](Pending&) { encoder->keep_only(keep); });
 }
 
 Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {

@@ -21,9 +21,9 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   ~EncoderObject() override;
 
  private:
-  // load(subBlocks: Int32Array, cancel, onProgress | undefined): Promise<void>
+  // load(slots: Int32Array, cancel, onProgress | undefined): Promise<void>
   Napi::Value load(const Napi::CallbackInfo& info);
-  // keepOnly(subBlocks: Int32Array): Promise<void>
+  // keepOnly(slots: Int32Array): Promise<void>
   Napi::Value keep_only(const Napi::CallbackInfo& info);
   // encode(batch, slots: Int32Array, scales: Float32Array, output: Float32Array | Uint16Array, type, cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);

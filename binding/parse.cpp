@@ -106,16 +106,14 @@ EncoderSpec parse_spec(const Napi::Object& object) {
   return spec;
 }
 
-cpu::Options parse_cpu_options(const Napi::Object& object) {
-  cpu::Options options;
+EngineOptions parse_options(const Napi::Object& object) {
   const std::string precision = text(object, "precision");
-  if (precision == "f32") options.precision = Precision::kF32;
-  else if (precision == "bf16") options.precision = Precision::kBF16;
-  else if (precision == "int8") options.precision = Precision::kInt8;
-  else if (precision == "int4") options.precision = Precision::kInt4;
-  else throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
-  options.threads = int(number(object, "threads"));
-  return options;
+  const int threads = int(number(object, "threads"));
+  if (precision == "f32") return {Precision::kF32, threads};
+  if (precision == "bf16") return {Precision::kBF16, threads};
+  if (precision == "int8") return {Precision::kInt8, threads};
+  if (precision == "int4") return {Precision::kInt4, threads};
+  throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
 }
 
 std::optional<int> parse_cuda_device(const Napi::Object& object) {
@@ -127,19 +125,20 @@ std::optional<int> parse_cuda_device(const Napi::Object& object) {
   throw Napi::TypeError::New(object.Env(), "device: found " + device);
 }
 
-std::vector<int> parse_sub_blocks(const Napi::Value& value) {
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "subBlocks: expected an Int32Array");
+std::vector<int> parse_slots(const Napi::Value& value) {
+  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "slots: expected an Int32Array");
   const size_t count = value.As<Napi::TypedArray>().ElementLength();
-  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, "subBlocks");
+  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, "slots");
   return std::vector<int>(first, first + count);
 }
 
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions) {
   const int32_t* slot = array_of<int32_t>(slots, napi_int32_array, positions, "slots");
   const float* scale = array_of<float>(scales, napi_float32_array, positions, "scales");
+  const size_t count = (1 + kPrecisions) * positions;  // slot_count()
   LayerTable table(positions);
   for (size_t p = 0; p < positions; p++) {
-    const bool valid = slot[p] == kSkipped || (slot[p] >= 0 && size_t(slot[p]) < positions && (slot[p] - int(p)) % 2 == 0);
+    const bool valid = slot[p] == kSkipped || (slot[p] >= 0 && size_t(slot[p]) < count && (slot[p] - int(p)) % 2 == 0);
     if (!valid) throw Napi::RangeError::New(slots.Env(), "slots: found " + std::to_string(slot[p]));
     table[p] = {slot[p], scale[p]};
   }

@@ -14,12 +14,17 @@
 
 namespace skrr::binding {
 
+struct EngineOptions {
+  Precision precision;  // of slots that name none
+  int threads;          // of the CPU backend; 0: all this process may use
+};
+
 Geometry parse_geometry(const Napi::Object& object);
 EncoderSpec parse_spec(const Napi::Object& object);
-cpu::Options parse_cpu_options(const Napi::Object& object);
+EngineOptions parse_options(const Napi::Object& object);
 // The CUDA device options.device names: cuda or cuda:N. Absent for cpu, the default.
 std::optional<int> parse_cuda_device(const Napi::Object& object);
-std::vector<int> parse_sub_blocks(const Napi::Value& value);
+std::vector<int> parse_slots(const Napi::Value& value);
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
 
 // A typed array of exactly `count` elements of T; throws a TypeError otherwise.

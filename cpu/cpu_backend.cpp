@@ -16,35 +16,34 @@ std::vector<float> read_all(const Tensor& tensor) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
+CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, int threads)
     : geometry_(geometry),
-      precision_(options.precision),
-      context_(options.threads),
+      context_(threads),
       final_norm_(read_all(fixed.final_norm)),
       bias_(read_all(fixed.bias)),
-      slots_(size_t(geometry.sub_blocks())) {}
+      slots_(size_t(slot_count(geometry))) {}
 
 // --- slots ---
 
-void CpuBackend::load(int sub_block, const SubBlockTensors& t, const CancelFlag& cancel) {
+void CpuBackend::load(int slot, Precision precision, const SubBlockTensors& t, const CancelFlag& cancel) {
   using Order = PackedMatrix::Order;
-  const TileKernel& kernel = tile_kernel(context_.kernels, t.precision.value_or(precision_));
-  auto slot = std::make_unique<SubBlock>();
-  slot->norm = read_all(t.norm);
-  if (is_attention(sub_block)) {
-    slot->bias = read_all(t.bias);
-    slot->in = PackedMatrix(context_, kernel, {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
-    slot->out = PackedMatrix(context_, kernel, {&t.o}, Order::kStacked, cancel);
+  const TileKernel& kernel = tile_kernel(context_.kernels, precision);
+  auto filled = std::make_unique<SubBlock>();
+  filled->norm = read_all(t.norm);
+  if (is_attention(slot)) {
+    filled->bias = read_all(t.bias);
+    filled->in = PackedMatrix(context_, kernel, {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
+    filled->out = PackedMatrix(context_, kernel, {&t.o}, Order::kStacked, cancel);
   } else {
     std::vector<const Tensor*> up{&t.wi_0};
     if (geometry_.gated) up.push_back(&t.wi_1);
-    slot->in = PackedMatrix(context_, kernel, up, Order::kInterleaved, cancel);
-    slot->out = PackedMatrix(context_, kernel, {&t.wo}, Order::kStacked, cancel);
+    filled->in = PackedMatrix(context_, kernel, up, Order::kInterleaved, cancel);
+    filled->out = PackedMatrix(context_, kernel, {&t.wo}, Order::kStacked, cancel);
   }
-  slots_[size_t(sub_block)] = std::move(slot);
+  slots_[size_t(slot)] = std::move(filled);
 }
 
-void CpuBackend::unload(int sub_block) { slots_[size_t(sub_block)].reset(); }
+void CpuBackend::unload(int slot) { slots_[size_t(slot)].reset(); }
 
 // --- the forward pass ---
 

@@ -1,4 +1,4 @@
-// The CPU backend: the encoder on the processor's own cores, with float32, bf16, int8 or int4 weights.
+// The CPU backend: the encoder on the processor's own cores, with float32, bf16, int8 or int4 weights, each slot its own.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,6 @@
 #include "engine/error.h"
 
 namespace skrr::cpu {
-
-struct Options {
-  Precision precision = Precision::kF32;  // of the sub-blocks that do not name their own
-  int threads = 0;  // 0: all this process may use
-};
 
 inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision) {
   switch (precision) {
@@ -53,10 +48,11 @@ struct CpuStates final : States {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);
+  // threads 0: all this process may use
+  CpuBackend(const Geometry& geometry, const FixedTensors& fixed, int threads);
 
-  void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
-  void unload(int sub_block) override;
+  void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void unload(int slot) override;
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   void finish(const States& states, float* out) override;
@@ -76,21 +72,17 @@ class CpuBackend final : public Backend {
   void rms_norm(const float* x, const float* weight, float* out) const;
 
   const Geometry geometry_;
-  const Precision precision_;
   Context context_;
   std::vector<float> final_norm_;                  // [width]
   std::vector<float> bias_;                        // [buckets, heads], T5's shared table; empty for UMT5
-  std::vector<std::unique_ptr<SubBlock>> slots_;   // [2 * blocks]
+  std::vector<std::unique_ptr<SubBlock>> slots_;   // [slot_count]
   PackedRows rows_;                                // the left operand of the product that runs
   Buffer wide_;                                    // q|k|v, or the feed-forward's activations: [tokens, wide]
   Buffer mixed_;                                   // attention's result before o: [tokens, inner]
 };
 
-struct PlannedSubBlock {
-  int sub_block;
-  Precision precision;
-};
-Estimate estimate(const Geometry& geometry, const std::vector<PlannedSubBlock>& sub_blocks, int threads, int tokens,
+// What these slots will take, `own` being the precision of those that name none.
+Estimate estimate(const Geometry& geometry, const std::vector<int>& slots, Precision own, int threads, int tokens,
                   int longest);
 
 }  // namespace skrr::cpu

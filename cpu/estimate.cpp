@@ -42,14 +42,14 @@ size_t workspace_of(const Geometry& g, const Kernels& kernels, const TileKernel&
 
 }  // namespace
 
-Estimate estimate(const Geometry& g, const std::vector<PlannedSubBlock>& sub_blocks, int threads, int tokens,
+Estimate estimate(const Geometry& g, const std::vector<int>& slots, Precision own, int threads, int tokens,
                   int longest) {
   const Kernels& kernels = cpu::kernels();
   if (threads <= 0) threads = available_threads();
   Estimate sum{size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float), 0};
-  for (const auto& [sub_block, precision] : sub_blocks) {
-    const TileKernel& kernel = tile_kernel(kernels, precision);
-    sum.weights += weights_of(g, kernel, sub_block);
+  for (int slot : slots) {
+    const TileKernel& kernel = tile_kernel(kernels, precision_of(g, slot, own));
+    sum.weights += weights_of(g, kernel, slot);
     sum.workspace = std::max(sum.workspace, workspace_of(g, kernels, kernel, tokens, longest, threads));
   }
   sum.workspace += 3 * size_t(tokens) * size_t(g.width) * sizeof(float);  // embeddings, residual stream, result

@@ -32,28 +32,28 @@ CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, co
       final_norm_(upload(*device_, read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
       bias_(upload(*device_, read_padded(fixed.bias, size_t(fixed.bias.rows * fixed.bias.columns)), "the position bias")),
       table_(*device_, size_t(geometry.sub_blocks()) * sizeof(Step), "the layer table"),
-      slots_(*device_, size_t(geometry.sub_blocks()) * sizeof(Slot), "the weight slots"),
-      loaded_(size_t(geometry.sub_blocks())) {
+      slots_(*device_, size_t(slot_count(geometry)) * sizeof(Slot), "the weight slots"),
+      loaded_(size_t(slot_count(geometry))) {
   device_->clear(slots_.as<Slot>(), slots_.bytes());
 }
 
 // --- slots ---
 
-void CudaBackend::load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) {
-  if (tensors.precision.value_or(Precision::kBF16) != Precision::kBF16) {
-    throw Error("ERR_DEVICE", "the precision of sub-block " + std::to_string(sub_block) +
+void CudaBackend::load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) {
+  if (precision != Precision::kBF16) {
+    throw Error("ERR_DEVICE", "the precision of sub-block " + std::to_string(sub_block_of(geometry_, slot)) +
                                   ": expected bf16, which is what device cuda holds weights in");
   }
   device_->use();
-  LoadedSlot loaded = load_slot(*device_, geometry_, sub_block, tensors, bias_.as<float>(), cancel);
-  device_->upload(slots_.as<Slot>() + sub_block, &loaded.slot, sizeof(Slot));
-  loaded_[size_t(sub_block)] = std::move(loaded);
+  LoadedSlot loaded = load_slot(*device_, geometry_, slot, tensors, bias_.as<float>(), cancel);
+  device_->upload(slots_.as<Slot>() + slot, &loaded.slot, sizeof(Slot));
+  loaded_[size_t(slot)] = std::move(loaded);
 }
 
-void CudaBackend::unload(int sub_block) {
+void CudaBackend::unload(int slot) {
   device_->use();
-  device_->clear(slots_.as<Slot>() + sub_block, sizeof(Slot));
-  loaded_[size_t(sub_block)] = LoadedSlot();
+  device_->clear(slots_.as<Slot>() + slot, sizeof(Slot));
+  loaded_[size_t(slot)] = LoadedSlot();
 }
 
 // --- the forward pass ---

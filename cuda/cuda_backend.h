@@ -29,8 +29,8 @@ class CudaBackend final : public Backend {
   // Throws ERR_DEVICE when there is no such device that works, ERR_ENGINE when the model's shape has no kernel.
   CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);
 
-  void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
-  void unload(int sub_block) override;
+  void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void unload(int slot) override;
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   void finish(const States& states, float* out) override;
@@ -64,8 +64,8 @@ class CudaBackend final : public Backend {
   Buffer final_norm_;   // [width padded]
   Buffer bias_;         // [buckets, heads], T5's shared table; empty for UMT5
   Buffer table_;        // [2 * blocks] Step
-  Buffer slots_;        // [2 * blocks] Slot
-  std::vector<LoadedSlot> loaded_;  // [2 * blocks], empty where nothing is loaded
+  Buffer slots_;        // [slot_count] Slot
+  std::vector<LoadedSlot> loaded_;  // [slot_count], empty where nothing is loaded
   Workspace workspace_;
   Buffer pass_hidden_;  // [tokens, width padded]: the residual stream of recorded passes
   Buffer pass_rows_;    // their BatchRows

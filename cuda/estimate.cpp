@@ -15,7 +15,7 @@ Estimate estimate(const DeviceFacts& device, const Geometry& g, const std::vecto
   // The batch itself and the copy a recorded pass works on.
   const BatchRows::Extent extent{(tokens + longest - 1) / longest, tokens, longest, std::min(g.max_distance, longest - 1)};
   const size_t stream = size_t(tokens) * size_t(shape.width) * sizeof(float);
-  const size_t tables = size_t(g.sub_blocks()) * (sizeof(Step) + sizeof(Slot));
+  const size_t tables = size_t(g.sub_blocks()) * sizeof(Step) + size_t(slot_count(g)) * sizeof(Slot);
   return {weights, 2 * (stream + extent.ints() * sizeof(int)) + Workspace::bytes_for(device, g, tokens) + tables};
 }
 

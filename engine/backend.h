@@ -11,6 +11,7 @@
 #include "engine/cancel.h"
 #include "engine/geometry.h"
 #include "engine/layer_table.h"
+#include "engine/precision.h"
 #include "engine/tensor.h"
 
 namespace skrr {
@@ -62,10 +63,10 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Fills / empties the slot named after `sub_block`. The tensors are read during the call and not kept. Throws
+  // Fills / empties a slot, one of slot_count() (layer_table.h). The tensors are read during the call and not kept. Throws
   // ERR_DEVICE for a precision the device does not have.
-  virtual void load(int sub_block, const SubBlockTensors& tensors, const CancelFlag& cancel) = 0;
-  virtual void unload(int sub_block) = 0;
+  virtual void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) = 0;
+  virtual void unload(int slot) = 0;
 
   // Puts embeddings [batch.tokens, width] on the device.
   virtual std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) = 0;

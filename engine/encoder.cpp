@@ -1,12 +1,11 @@
 #include "engine/encoder.h"
 
-
 #include "engine/numeric.h"
 
 namespace skrr {
 
 Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
-    : spec_(spec), loaded_(spec.sub_blocks.size(), false) {
+    : spec_(spec), loaded_(size_t(slot_count(spec.geometry)), false) {
   for (const std::string& path : spec_.files) files_.push_back(std::make_unique<MappedFile>(path));
   fixed_ = {view(spec_.embedding), view(spec_.final_norm), view(spec_.bias)};
   backend_ = make_backend(spec_.geometry, fixed_);
@@ -30,9 +29,10 @@ Tensor Encoder::view(const TensorSource& source) const {
   return tensor;
 }
 
-SubBlockTensors Encoder::view(const SubBlockSource& s) const {
+SubBlockTensors Encoder::tensors_of(int slot) const {
+  const SubBlockSource& s = spec_.sub_blocks[size_t(sub_block_of(spec_.geometry, slot))];
   return {view(s.norm), view(s.q),    view(s.k),    view(s.v), view(s.o),
-          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo), s.precision};
+          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo)};
 }
 
 static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
@@ -41,29 +41,33 @@ static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::
   }
 }
 
+std::string Encoder::name_of(int slot) const {
+  return "sub-block " + std::to_string(sub_block_of(spec_.geometry, slot));
+}
+
 static uint64_t bytes_of(const SubBlockTensors& t) {
   return t.norm.bytes() + t.q.bytes() + t.k.bytes() + t.v.bytes() + t.o.bytes() + t.bias.bytes() + t.wi_0.bytes() +
          t.wi_1.bytes() + t.wo.bytes();
 }
 
-void Encoder::load(const std::vector<int>& sub_blocks, const Progress& progress, const CancelFlag& cancel) {
+void Encoder::load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel) {
   std::vector<int> missing;
   uint64_t total = 0, done = 0;
-  for (int s : sub_blocks) {
-    if (loaded_.at(size_t(s))) continue;
-    missing.push_back(s);
-    total += bytes_of(view(spec_.sub_blocks[size_t(s)]));
+  for (int slot : slots) {
+    if (loaded_.at(size_t(slot))) continue;
+    missing.push_back(slot);
+    total += bytes_of(tensors_of(slot));
   }
   progress(0, total);
   for (size_t i = 0; i < missing.size(); i++) {
-    const int s = missing[i];
-    const SubBlockTensors tensors = view(spec_.sub_blocks[size_t(s)]);
+    const int slot = missing[i];
+    const SubBlockTensors tensors = tensors_of(slot);
     if (i == 0) for_each_matrix(tensors, MappedFile::prefetch);
-    if (i + 1 < missing.size()) for_each_matrix(view(spec_.sub_blocks[size_t(missing[i + 1])]), MappedFile::prefetch);
-    if (!tensors.norm) throw Error("ERR_PLAN", "sub-block " + std::to_string(s) + ": not in this checkpoint");
-    backend_->load(s, tensors, cancel);
+    if (i + 1 < missing.size()) for_each_matrix(tensors_of(missing[i + 1]), MappedFile::prefetch);
+    if (!tensors.norm) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
+    backend_->load(slot, precision_of(spec_.geometry, slot, spec_.precision), tensors, cancel);
     for_each_matrix(tensors, MappedFile::drop);
-    loaded_[size_t(s)] = true;
+    loaded_[size_t(slot)] = true;
     update_memory();
     done += bytes_of(tensors);
     progress(done, total);
@@ -106,7 +110,7 @@ void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
   for (int p = from; p < to; p++) {
     const int slot = table.at(size_t(p)).slot;
     if (slot != kSkipped && !loaded_.at(size_t(slot))) {
-      throw Error("ERR_ENGINE", "sub-block " + std::to_string(slot) + " is in the layer table but not loaded");
+      throw Error("ERR_ENGINE", name_of(slot) + " is in the layer table but not loaded");
     }
   }
 }

@@ -26,7 +26,6 @@ struct TensorSource {
 
 struct SubBlockSource {
   TensorSource norm, q, k, v, o, bias, wi_0, wi_1, wo;
-  std::optional<Precision> precision = std::nullopt;  // as SubBlockTensors::precision
 };
 
 struct EncoderSpec {
@@ -34,6 +33,7 @@ struct EncoderSpec {
   std::vector<std::string> files;
   TensorSource embedding, final_norm, bias;
   std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
+  Precision precision = Precision::kF32;   // of slots that name none
 };
 
 struct Memory {
@@ -49,8 +49,8 @@ class Encoder {
 
   Encoder(const EncoderSpec& spec, const MakeBackend& make_backend);
 
-  // Loads the sub-blocks that are not loaded yet. Cancelled or failed, it keeps those that are complete.
-  void load(const std::vector<int>& sub_blocks, const Progress& progress, const CancelFlag& cancel);
+  // Loads the slots that are not loaded yet. Cancelled or failed, it keeps those that are complete.
+  void load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel);
   // Frees every slot that is not in `keep`.
   void keep_only(const std::vector<int>& keep);
 
@@ -66,7 +66,8 @@ class Encoder {
 
  private:
   Tensor view(const TensorSource& source) const;
-  SubBlockTensors view(const SubBlockSource& source) const;
+  SubBlockTensors tensors_of(int slot) const;
+  std::string name_of(int slot) const;  // for messages
   std::vector<float> gather(const Input& input) const;
   void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;
   void require_loaded(const LayerTable& table, int from, int to) const;
@@ -76,7 +77,7 @@ class Encoder {
   std::vector<std::unique_ptr<MappedFile>> files_;
   FixedTensors fixed_;
   std::unique_ptr<Backend> backend_;
-  std::vector<bool> loaded_;
+  std::vector<bool> loaded_;  // by slot
   std::atomic<size_t> weights_{0}, workspace_{0};
 };
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 
 namespace skrr {
@@ -32,17 +31,11 @@ struct Tensor {
   size_t bytes() const { return size_t(rows) * size_t(columns) * element_size(dtype); }
 };
 
-// What a backend holds matrices in. kInt8: one scale per output channel, and activations quantised row by row where the
-// device multiplies integers. kInt4: the same with 4-bit weights in groups of 32. Norms, biases, the residual stream and
-// attention itself are float32 in all of them.
-enum class Precision { kF32, kBF16, kInt8, kInt4 };
-
 // The weights of one sub-block. Attention uses norm..o (and UMT5's bias); feed-forward norm, wi (or wi_0, wi_1), wo.
 struct SubBlockTensors {
   Tensor norm;
   Tensor q, k, v, o, bias;
   Tensor wi_0, wi_1, wo;  // ungated models have wi_0 alone
-  std::optional<Precision> precision = std::nullopt;  // to be held in; absent: what the backend was made with
 };
 
 // What every plan keeps.

@@ -1,8 +1,11 @@
 import type { Checkpoint } from './checkpoint/types.js'
 import { probeCuda } from './cuda-probe.js'
+import { PlanError } from './errors.js'
 import { resolvePrecision } from './memory.js'
-import { native, runJob, type Device, type NativeEncoder, type Precision } from './native.js'
+import { native, runJob, type Device, type NativeEncoder } from './native.js'
 import { nativeSpec } from './native-spec.js'
+import type { Plan } from './plan/plan.js'
+import type { Precision } from './precision.js'
 
 export const DEVICE_NAMES = 'auto, cpu, cuda or cuda:N'
 
@@ -39,3 +42,15 @@ export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions)
 }
 
 export const resolveDevice = (asked: 'auto' | Device): Device => (asked === 'auto' ? 'cpu' : asked)
+
+/** @throws PlanError where the plan wants a weight format the device does not have */
+export function checkPrecisions(plan: Plan, device: Device): void {
+  if (device === 'cpu') return
+  const s = plan.precisions.findIndex((precision) => precision !== null && precision !== 'bf16')
+  if (s < 0) return
+  throw new PlanError({
+    field: `precisions[${s}]`,
+    found: `"${plan.precisions[s]}"`,
+    expected: `bf16 or null on device ${device}`,
+  })
+}

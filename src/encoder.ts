@@ -5,13 +5,14 @@ import { packEmbeds, packMatrix, packTokens, type Masked, type Matrix, type Pack
 import { InputError, SkrrError, TokenizerError } from './errors.js'
 import type { Geometry } from './geometry.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.js'
-import { checkPlanFits, layerTable } from './native-spec.js'
+import { checkPlanFits, layerTable, slotsOf } from './native-spec.js'
 import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
-import { openEngine, resolveDevice } from './device.js'
-import { runJob, type Device, type NativeEncoder, type OutputType, type Precision } from './native.js'
+import { checkPrecisions, openEngine, resolveDevice } from './device.js'
+import { runJob, type Device, type NativeEncoder, type OutputType } from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
+import type { Precision } from './precision.js'
 import { microBatches } from './micro-batches.js'
 import { TokenizerThread } from './tokenizer/thread.js'
 
@@ -24,8 +25,8 @@ export interface LoadOptions {
    */
   device?: 'auto' | Device | undefined
   /**
-   * Weight format in memory: f32, bf16 or int8, whatever the checkpoint's is. Default: f32 for float32 checkpoints on the CPU,
-   * else bf16, the only one CUDA has.
+   * Weight format in memory: f32, bf16, int8 or int4, whatever the checkpoint's is; a plan may name others for single sub-blocks.
+   * Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has.
    */
   precision?: Precision | undefined
   /** Threads of the CPU backend. Default: all this process may use. */
@@ -169,7 +170,8 @@ export class TextEncoder {
 
   /**
    * Runs under another plan from now on; calls made before keep theirs. Immediate where all its weights are loaded; what is
-   * missing is loaded. Weights the plan does not use stay for the next switch, unless `release` is set.
+   * missing is loaded. Weights the plan does not use stay for the next switch, unless `release` is set; a sub-block that two
+   * plans hold in two precisions is there twice meanwhile.
    */
   async setPlan(plan: Plan | string, options: SetPlanOptions = {}): Promise<void> {
     const checked = checkOptions('setPlan', options)
@@ -188,7 +190,7 @@ export class TextEncoder {
     if (!release) return
     await Promise.allSettled(this.#encoding) // these run under the plan they began with
     this.#check()
-    await this.engine.keepOnly(Int32Array.from(plan.sources()))
+    await this.engine.keepOnly(slotsOf(plan))
   }
 
   /**
@@ -248,8 +250,9 @@ export class TextEncoder {
     signal?: AbortSignal,
     onProgress?: (progress: LoadProgress) => void,
   ): Promise<void> {
+    checkPrecisions(plan, this.device)
     await runJob([signal, this.#disposing.signal], (cancel) =>
-      this.engine.load(Int32Array.from(plan.sources()), cancel, (doneBytes, totalBytes) =>
+      this.engine.load(slotsOf(plan), cancel, (doneBytes, totalBytes) =>
         onProgress?.({ doneBytes, totalBytes }),
       ),
     )

@@ -2,8 +2,10 @@ import type { Checkpoint } from './checkpoint/types.js'
 import { probeCuda } from './cuda-probe.js'
 import { InputError } from './errors.js'
 import { fixedTensors, type Geometry } from './geometry.js'
-import { callNative, native, runJob, type Device, type Precision } from './native.js'
+import { callNative, native, runJob, type Device } from './native.js'
+import { slotsOf } from './native-spec.js'
 import type { Plan } from './plan/plan.js'
+import type { Precision } from './precision.js'
 
 /** Bytes by kind. */
 export interface MemoryUse {
@@ -60,14 +62,19 @@ export async function estimateMemory(
   const precision = resolvePrecision(checkpoint, options.precision, device)
   const tokens = options.tokens ?? MICRO_BATCH_TOKENS
   const { geometry } = checkpoint
-  const sources = Int32Array.from(plan.sources())
   const longest = options.longest ?? tokens
   const { weights, workspace } =
     device === 'cpu'
       ? callNative(() =>
-          native().estimate(geometry, sources, { precision, threads: options.threads ?? 0 }, tokens, longest),
+          native().estimate(
+            geometry,
+            slotsOf(plan),
+            { precision, threads: options.threads ?? 0 },
+            tokens,
+            longest,
+          ),
         )
-      : await estimateOnCuda(geometry, sources, device, tokens, longest)
+      : await estimateOnCuda(geometry, Int32Array.from(plan.sources()), device, tokens, longest)
   const table = fixedTensors(geometry).find(({ role }) => role === 'embedding')
   const embedding = (table && checkpoint.tensors.get(table.name)?.bytes) ?? 0
   return { weights, embedding, workspace, total: weights + embedding + workspace }

@@ -3,6 +3,7 @@ import type { Checkpoint, TensorRef } from './checkpoint/types.js'
 import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from './geometry.js'
 import type { NativeSpec, NativeTensor } from './native.js'
 import type { Plan } from './plan/plan.js'
+import { PRECISIONS } from './precision.js'
 
 /** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
 export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
@@ -58,10 +59,20 @@ export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
   }
 }
 
-/** The layer table as the engine reads it: slots[p] is the sub-block whose weights run at p, -1 where p is skipped. */
+/** The layer table as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */
 export function layerTable(plan: Plan): { slots: Int32Array; scales: Float32Array } {
   return {
-    slots: Int32Array.from(plan.table, (source) => source ?? -1),
+    slots: Int32Array.from(plan.table, (source) => (source === null ? -1 : slotOf(plan, source))),
     scales: Float32Array.from(plan.scales),
   }
+}
+
+/** The slots a plan needs loaded, each once. */
+export const slotsOf = (plan: Plan): Int32Array =>
+  Int32Array.from(plan.sources(), (source) => slotOf(plan, source))
+
+/** As engine/layer_table.h numbers them: 2L in the encoder's own precision, then 2L in each precision there is. */
+function slotOf(plan: Plan, source: number): number {
+  const precision = plan.precisions[source] ?? null
+  return precision === null ? source : source + plan.table.length * (1 + PRECISIONS.indexOf(precision))
 }

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from './errors.js'
 import type { Geometry } from './geometry.js'
+import type { Precision } from './precision.js'
 
 /**
  * The one file that touches the .node binary: finds it, types its surface, turns its errors into ours.
@@ -35,17 +36,12 @@ export type Device = 'cpu' | 'cuda' | `cuda:${number}`
 export interface NativeOptions {
   /** Default: cpu. */
   device?: Device | undefined
+  /** Of slots that name none. */
   precision: Precision
   /** 0: all this process may use. */
   threads: number
 }
 
-/**
- * Weight formats in memory. int8: a scale per output channel, in a rotated basis that outliers do not stand out in. Sums and
- * the residual stream are float32 in all of them.
- */
-export const PRECISIONS = ['f32', 'bf16', 'int8'] as const
-export type Precision = (typeof PRECISIONS)[number]
 export type OutputType = 'f32' | 'bf16' | 'f16'
 
 /** Packed sequences, see engine/batch.h. One of ids and embeds. */
@@ -59,8 +55,9 @@ export interface NativeBatch {
 }
 
 export interface NativeEncoder {
-  load(subBlocks: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
-  keepOnly(subBlocks: Int32Array): Promise<void>
+  /** Slots: engine/layer_table.h, numbered by native-spec.ts. */
+  load(slots: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
+  keepOnly(slots: Int32Array): Promise<void>
   encode(
     batch: NativeBatch,
     slots: Int32Array,
@@ -145,7 +142,7 @@ interface Binding {
   open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
   estimate(
     geometry: Geometry,
-    subBlocks: Int32Array,
+    slots: Int32Array,
     options: NativeOptions,
     tokens: number,
     longest: number,

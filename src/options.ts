@@ -5,9 +5,10 @@ import { DEVICE_NAMES, isDevice } from './device.js'
 import type { EncodeOptions, EncoderInput, LoadOptions } from './encoder.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './memory.js'
-import { PRECISIONS, type Device } from './native.js'
+import type { Device } from './native.js'
 import { pipelines, type PipelineName } from './pipelines.js'
 import { Plan } from './plan/plan.js'
+import { PRECISIONS } from './precision.js'
 import { fieldName, show, valueAt } from './show.js'
 
 /**

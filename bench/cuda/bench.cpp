@@ -173,7 +173,7 @@ void bench_encoder(const Settings& settings, Report& report) {
     } else {
       t.wi_0 = t.wi_1 = matrix(g.ff, g.width), t.wo = matrix(g.width, g.ff);
     }
-    backend.load(s, t, CancelFlag());
+    backend.load(s, Precision::kBF16, t, CancelFlag());
     dense.push_back({s, 1});
     const bool skipped = s / 2 * 10 / g.blocks != (s / 2 + 1) * 10 / g.blocks;
     pruned.push_back({skipped ? kSkipped : s, 1});

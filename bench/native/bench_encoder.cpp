@@ -94,8 +94,10 @@ int main(int count, char** arguments) {
   const double seconds = count > 2 ? std::atof(arguments[2]) : 3;
   const int threads = count > 3 ? std::atoi(arguments[3]) : 0;
   const Weights weights;
-  Encoder encoder(weights.spec(), [&](const Geometry& geometry, const FixedTensors& fixed) {
-    return std::make_unique<cpu::CpuBackend>(geometry, fixed, cpu::Options{precision, threads});
+  EncoderSpec spec = weights.spec();
+  spec.precision = precision;
+  Encoder encoder(spec, [&](const Geometry& geometry, const FixedTensors& fixed) {
+    return std::make_unique<cpu::CpuBackend>(geometry, fixed, threads);
   });
   const auto before = std::chrono::steady_clock::now();
   encoder.load({0, 1, 2, 3}, [](uint64_t, uint64_t) {}, CancelFlag());

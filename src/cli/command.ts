@@ -1,8 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { DEVICE_NAMES, isDevice } from '../device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
-import { PRECISIONS, type Device } from '../native.js'
+import type { Device } from '../native.js'
 import { listPresets } from '../plan/presets.js'
+import { PRECISIONS } from '../precision.js'
 
 /** What every action is handed beside its options. */
 export interface Run {

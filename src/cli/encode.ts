@@ -2,8 +2,9 @@ import { Option, type Command } from 'commander'
 import { checkWritable } from '../checkpoint/atomic.js'
 import { writeSafetensors } from '../checkpoint/write.js'
 import { TextEncoder, type Encoded } from '../encoder.js'
-import type { Device, Precision } from '../native.js'
+import type { Device } from '../native.js'
 import { pipelines, type PipelineName } from '../pipelines.js'
+import type { Precision } from '../precision.js'
 import {
   action,
   deviceName,

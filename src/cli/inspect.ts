@@ -5,10 +5,10 @@ import type { Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
 import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
 import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
-import type { Precision } from '../native.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
+import type { Precision } from '../precision.js'
 import { action, modelCommand, precisionOption, printJson } from './command.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
 
@@ -93,6 +93,10 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
   }
 }
 
+/** `int8`, or `bf16 and int8` where the plan has its own for some. */
+const precisionsOf = (plan: Plan, own: Precision): string =>
+  [...new Set(plan.sources().map((source) => plan.precisions[source] ?? own))].join(' and ') || own
+
 function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
   const { geometry: g } = checkpoint
   const dtypes = new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))
@@ -114,7 +118,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ],
     [
       'in memory',
-      `${formatBytes(memory.total)} as ${memory.precision}: weights ${formatBytes(memory.weights)}, ` +
+      `${formatBytes(memory.total)} as ${precisionsOf(plan, memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
         `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])

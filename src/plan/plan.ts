@@ -8,6 +8,7 @@ import {
   subBlockParameters,
   type Geometry,
 } from '../geometry.js'
+import { PRECISIONS, type Precision } from '../precision.js'
 import { fingerprint } from './fingerprint.js'
 import { show } from '../show.js'
 import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from './schema.js'
@@ -16,6 +17,11 @@ import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from 
 export interface PlanOptions {
   /** [2 x blocks] factor on each residual, 1 where absent: h + scale * F(norm(h)). */
   readonly scales?: readonly number[] | undefined
+  /**
+   * [2 x blocks] the format the weights of a sub-block are held in, wherever they run; null: the encoder's own (its option
+   * `precision`). Default: null for all.
+   */
+  readonly precisions?: readonly (Precision | null)[] | undefined
   /** Shape of the model it was made for (fingerprint.ts); absent fits any model of the right depth. */
   readonly fingerprint?: string | undefined
   /** Where the plan came from: any JSON object, kept as it is. */
@@ -37,6 +43,8 @@ export class Plan {
   readonly table: readonly (number | null)[]
   /** [2 x blocks] residual scales; 1 at skipped positions, where nothing is scaled. */
   readonly scales: readonly number[]
+  /** [2 x blocks] the format a sub-block's weights are held in; null: the encoder's own, or nothing runs with them. */
+  readonly precisions: readonly (Precision | null)[]
   readonly fingerprint: string | undefined
   readonly provenance: JsonObject | undefined
 
@@ -45,8 +53,11 @@ export class Plan {
     checkTable(table, file)
     const scales = options.scales ?? table.map(() => 1)
     checkScales(scales, table.length, file)
+    const precisions = options.precisions ?? table.map(() => null)
+    checkPrecisions(precisions, table.length, file)
     this.table = Object.freeze([...table])
     this.scales = Object.freeze(scales.map((scale, p) => (table[p] === null ? 1 : scale)))
+    this.precisions = Object.freeze(precisions.map((format, s) => (table.includes(s) ? format : null)))
     this.fingerprint = options.fingerprint
     this.provenance = options.provenance && frozenProvenance(options.provenance, file)
     Object.freeze(this)
@@ -93,8 +104,8 @@ export class Plan {
    */
   static parse(json: unknown, file?: string): Plan {
     const checked = checkPlanFile(typeof json === 'string' ? parseJson(json, file) : json, file)
-    const { table, scales, geometry, provenance } = checked
-    return new Plan(table, { scales, provenance, fingerprint: geometry?.fingerprint }, file)
+    const { table, scales, precisions, geometry, provenance } = checked
+    return new Plan(table, { scales, precisions, provenance, fingerprint: geometry?.fingerprint }, file)
   }
 
   toJSON(): PlanFile {
@@ -103,15 +114,16 @@ export class Plan {
       version: 1,
       table: this.table,
       ...(this.scales.some((scale) => scale !== 1) && { scales: this.scales }),
+      ...(this.precisions.some((precision) => precision !== null) && { precisions: this.precisions }),
       ...(this.fingerprint !== undefined && { geometry: { fingerprint: this.fingerprint } }),
       ...(this.provenance && { provenance: this.provenance }),
     }
   }
 
-  /** The plan's file: the same plan gives the same text, table and scales on one line each. */
+  /** The plan's file: the same plan gives the same text, arrays on one line each. */
   stringify(): string {
     const fields = Object.entries(this.toJSON()).map(([key, value]: [string, unknown]) => {
-      const oneLine = key === 'table' || key === 'scales'
+      const oneLine = Array.isArray(value)
       const text = oneLine
         ? `[${(value as unknown[]).map((entry) => JSON.stringify(entry)).join(', ')}]`
         : JSON.stringify(value, null, 2).replaceAll('\n', '\n  ')
@@ -173,11 +185,12 @@ export class Plan {
     return (dense - this.parameters(geometry)) / dense
   }
 
-  /** Whether both compute the same: table and scales; fingerprint and provenance are labels. */
+  /** Whether both compute the same: table, scales, precisions; fingerprint and provenance are labels. */
   equals(other: Plan): boolean {
     return (
       this.table.length === other.table.length &&
-      this.table.every((source, p) => source === other.table[p] && this.scales[p] === other.scales[p])
+      this.table.every((source, p) => source === other.table[p] && this.scales[p] === other.scales[p]) &&
+      this.precisions.every((precision, s) => precision === other.precisions[s])
     )
   }
 }
@@ -240,6 +253,30 @@ function checkScales(scales: readonly number[], length: number, file: string | u
       field: `scales[${bad}]`,
       found: show(scales[bad]),
       expected: 'a number that is finite in float32',
+    })
+  }
+}
+
+function checkPrecisions(
+  precisions: readonly (Precision | null)[],
+  length: number,
+  file: string | undefined,
+): void {
+  if (precisions.length !== length) {
+    throw new PlanError({
+      file,
+      field: 'precisions',
+      found: `${precisions.length} entries`,
+      expected: `${length}, one for each entry of the table`,
+    })
+  }
+  const bad = precisions.findIndex((precision) => precision !== null && !PRECISIONS.includes(precision))
+  if (bad >= 0) {
+    throw new PlanError({
+      file,
+      field: `precisions[${bad}]`,
+      found: show(precisions[bad]),
+      expected: `one of ${PRECISIONS.join(', ')} or null`,
     })
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PlanError } from '../errors.js'
+import { PRECISIONS, type Precision } from '../precision.js'
 import { fieldName, isPlain, show, valueAt } from '../show.js'
 
 /** What JSON can hold; a plan's provenance is any object of it. */
@@ -14,6 +15,8 @@ export interface PlanFile {
   readonly table: readonly (number | null)[]
   /** [2 x blocks] factor on each residual; absent where all are 1. */
   readonly scales?: readonly number[] | undefined
+  /** [2 x blocks] the format a sub-block's weights are held in, null for the encoder's own; absent where all are null. */
+  readonly precisions?: readonly (Precision | null)[] | undefined
   readonly geometry?: { readonly fingerprint: string } | undefined
   readonly provenance?: Readonly<Record<string, unknown>> | undefined
 }
@@ -29,6 +32,11 @@ const schema = z.strictObject(
     }),
     scales: z
       .array(z.number({ error: 'a finite number' }), { error: 'an array of residual scales' })
+      .optional(),
+    precisions: z
+      .array(z.enum(PRECISIONS, { error: `one of ${PRECISIONS.join(', ')} or null` }).nullable(), {
+        error: 'an array with a precision or null for each sub-block',
+      })
       .optional(),
     geometry: z
       .strictObject(

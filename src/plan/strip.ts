@@ -1,5 +1,6 @@
 import pc from 'picocolors'
 import { isAttention } from '../geometry.js'
+import { PRECISIONS } from '../precision.js'
 import type { Plan } from './plan.js'
 
 export interface StripOptions {
@@ -15,7 +16,7 @@ const LABEL = 6 // 'block ', 'attn  ', 'ffn   '
 /**
  * A plan as a strip for the terminal: a column for each block, a row each for attention and feed-forward. Legible
  * without colour; as many blocks a line as fit; 24 blocks fit 80 columns. Below it what runs with whose weights and
- * at which residual scale, and what the signs mean. No newline at the end.
+ * at which residual scale, which weights have a precision of their own, and what the signs mean. No newline at the end.
  */
 export function strip(plan: Plan, { color, width = 80 }: StripOptions): string {
   const paint = pc.createColors(color)
@@ -58,6 +59,10 @@ function exceptions(plan: Plan, width: number, paint: Paint): string[] {
       width,
       paint.cyan,
     ),
+    ...PRECISIONS.flatMap((precision) => {
+      const held = plan.sources().filter((source) => plan.precisions[source] === precision)
+      return wrapped(precision, held.map(String), width, paint.dim)
+    }),
   ]
 }
 

@@ -1,5 +1,5 @@
 import type { Geometry } from '../geometry.js'
-import type { Precision } from '../native.js'
+import type { Precision } from '../precision.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
 import { weightBytes } from '../select/target.js'

@@ -1,7 +1,7 @@
 import { writeFileAtomically } from '../checkpoint/atomic.js'
 import { InputError } from '../errors.js'
 import type { Geometry } from '../geometry.js'
-import type { Precision } from '../native.js'
+import type { Precision } from '../precision.js'
 import type { Selection } from '../select/index.js'
 import type { Similarity } from '../select/similarity.js'
 

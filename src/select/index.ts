@@ -1,6 +1,6 @@
 import { TextEncoder } from '../encoder.js'
 import { denseParameters, fixedParameters, subBlockCount } from '../geometry.js'
-import { checkPlanFits } from '../native-spec.js'
+import { checkPlanFits, slotsOf } from '../native-spec.js'
 import { native, runJob, type NativeProjectionLayer } from '../native.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import { Plan } from '../plan/plan.js'
@@ -87,7 +87,7 @@ export async function selectPlan(
     throw error
   } finally {
     // an encoder that was disposed meanwhile has nothing left to unload
-    await engine.keepOnly(Int32Array.from(encoder.plan.sources())).catch(() => undefined)
+    await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)
   }
 }
 

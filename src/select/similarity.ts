@@ -1,6 +1,6 @@
 import type { TextEncoder } from '../encoder.js'
 import { isAttention, subBlockCount } from '../geometry.js'
-import { layerTable } from '../native-spec.js'
+import { layerTable, slotsOf } from '../native-spec.js'
 import { runJob, type NativeEncoder, type NativeStates } from '../native.js'
 import { Plan } from '../plan/plan.js'
 import { chunksOf, packCalibration, type CalibrationInput, type Chunk } from './calibration.js'
@@ -50,7 +50,7 @@ export async function measureSimilarity(
     for (const chunk of sample) await compareChunk(engine, geometry.blocks, chunk, hidden, residuals, signal)
   } finally {
     // an encoder that was disposed meanwhile has nothing left to unload
-    await engine.keepOnly(Int32Array.from(encoder.plan.sources())).catch(() => undefined)
+    await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)
   }
   const tokens = tokensOf(sample)
   const means = residuals.means(tokens)

@@ -1,24 +1,32 @@
 import { InputError } from '../errors.js'
-import { denseParameters, fixedParameters, subBlockCount, type Geometry } from '../geometry.js'
-import type { Precision } from '../native.js'
+import {
+  denseParameters,
+  fixedParameters,
+  subBlockCount,
+  subBlockParameters,
+  type Geometry,
+} from '../geometry.js'
+import type { Precision } from '../precision.js'
 import { Plan } from '../plan/plan.js'
 
 /** How much is to be removed: at least this sparsity, down to these bytes of weights, or this many sub-blocks. */
 export type Target =
   { readonly sparsity: number } | { readonly bytes: number } | { readonly skipCount: number }
 
-const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1 }
+const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1, int4: 17 / 32 }
 
 /** What lies outside the sub-blocks stays in the checkpoint's own format, which is 16 bits where precisions are shorter. */
 const fixedBytes = (geometry: Geometry, precision: Precision): number =>
   fixedParameters(geometry) * Math.max(2, BYTES[precision])
 
-const bytesOf = (parameters: number, geometry: Geometry, precision: Precision): number =>
-  fixedBytes(geometry, precision) + (parameters - fixedParameters(geometry)) * BYTES[precision]
-
-/** Bytes of the weights a plan keeps, token embedding included, at the precision they are held in. */
+/** Bytes of the weights a plan keeps, token embedding included; `precision` is that of sub-blocks the plan names none for. */
 export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision): number =>
-  bytesOf(plan.parameters(geometry), geometry, precision)
+  plan
+    .sources()
+    .reduce(
+      (sum, s) => sum + subBlockParameters(geometry, s) * BYTES[plan.precisions[s] ?? precision],
+      fixedBytes(geometry, precision),
+    )
 
 /** Tests whether a set of skipped sub-blocks reaches the target. @throws InputError where none can */
 export function targetReached(
@@ -46,7 +54,7 @@ export function targetReached(
   }
   const { bytes } = target
   const least = fixedBytes(geometry, precision)
-  const most = bytesOf(denseParameters(geometry), geometry, precision)
+  const most = weightBytes(Plan.dense(blocks), geometry, precision)
   if (!(bytes >= least && bytes < most)) {
     const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
     throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)

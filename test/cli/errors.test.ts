@@ -174,7 +174,7 @@ describe('a command line that cannot be understood', () => {
     [
       'an unknown precision',
       'encode --model x --prompt a --out o --precision int3',
-      "argument 'int3' is invalid. Allowed choices are f32, bf16, int8",
+      "argument 'int3' is invalid. Allowed choices are f32, bf16, int8, int4",
     ],
     [
       'an unknown device',

@@ -25,13 +25,13 @@ const Geometry kDeep{2, 64, 2, 64, 2048, 50, 32, 128, 1e-6f, Activation::kRelu, 
 void a_recorded_pass_follows_the_plan() {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder kept = fixture.open(on_cuda);
+  Encoder kept = fixture.open(on_cuda, Precision::kBF16);
   load(kept, all(kT5));
   std::vector<LayerTable> tables{dense(kT5), dense(kT5), dense(kT5)};
   tables[1][2] = {0, 0.25f}, tables[1][3] = {kSkipped, 1};
   tables[2][4] = {kSkipped, 1};
   for (const LayerTable& table : tables) {
-    Encoder fresh = fixture.open(on_cuda);
+    Encoder fresh = fixture.open(on_cuda, Precision::kBF16);
     load(fresh, all(kT5));
     CHECK(encode(kept, sample, table, kT5.width) == encode(fresh, sample, table, kT5.width));
   }
@@ -42,7 +42,7 @@ void a_recorded_pass_follows_the_plan() {
 void batches_of_any_extent_follow_each_other() {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder encoder = fixture.open(on_cuda);
+  Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
   load(encoder, all(kT5));
   std::vector<int32_t> two{0, 3, 10}, one{0, 60}, positions, rows;
   for (int t = 0; t < 60; t++) positions.push_back(t), rows.push_back(t);
@@ -65,7 +65,7 @@ void states_outlive_their_encoder() {
   const Sample sample(kT5.width);
   std::unique_ptr<States> states;
   {
-    Encoder encoder = fixture.open(on_cuda);
+    Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
     states = encoder.begin({sample.batch(), nullptr, sample.embeds.data()});
   }
   CHECK(states->clone()->tokens() == 50);

@@ -26,7 +26,7 @@ void no_memory_for_more() { simt::limit_device_memory(simt::device_bytes_in_use(
 void memory_again() { simt::limit_device_memory(~size_t(0)); }
 
 void a_sub_block_that_does_not_fit_leaves_nothing_behind(const Fixture& fixture, const Sample& sample) {
-  Encoder encoder = fixture.open(on_cuda);
+  Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
   load(encoder, {0});
   const size_t with_one = simt::device_bytes_in_use();
   no_memory_for_more();
@@ -41,7 +41,7 @@ void a_sub_block_that_does_not_fit_leaves_nothing_behind(const Fixture& fixture,
 }
 
 void a_batch_that_does_not_fit_leaves_an_encoder_that_works(const Fixture& fixture, const Sample& sample) {
-  Encoder encoder = fixture.open(on_cuda);
+  Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
   load(encoder, all(kT5));
   no_memory_for_more();
   CHECK(failure([&] { encode(encoder, sample, dense(kT5), kT5.width); }).find("out of device memory") == 0);
@@ -50,9 +50,9 @@ void a_batch_that_does_not_fit_leaves_an_encoder_that_works(const Fixture& fixtu
 }
 
 void a_second_encoder_that_does_not_fit_is_an_error(const Fixture& fixture) {
-  Encoder encoder = fixture.open(on_cuda);
+  Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
   simt::limit_device_memory(simt::device_bytes_in_use() + 100);
-  CHECK(failure([&] { fixture.open(on_cuda); }).find("out of device memory") == 0);
+  CHECK(failure([&] { fixture.open(on_cuda, Precision::kBF16); }).find("out of device memory") == 0);
   memory_again();
 }
 
@@ -64,11 +64,13 @@ void an_estimate_is_what_is_taken(const Geometry& g, int tokens, int longest) {
   const Estimate promised = cuda::estimate(cuda::device_facts(0), g, planned, tokens, longest);
 
   Backend* backend = nullptr;
-  Encoder encoder(fixture.spec, [&](const Geometry& geometry, const FixedTensors& fixed) {
-    auto made = on_cuda(geometry, fixed);
-    backend = made.get();
-    return made;
-  });
+  Encoder encoder = fixture.open(
+      [&](const Geometry& geometry, const FixedTensors& fixed) {
+        auto made = on_cuda(geometry, fixed);
+        backend = made.get();
+        return made;
+      },
+      Precision::kBF16);
   load(encoder, planned);
   LayerTable table = dense(g);
   table[0].slot = kSkipped;

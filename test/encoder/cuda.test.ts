@@ -60,6 +60,14 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     await expect(estimate({ precision: 'int8' })).rejects.toThrow('expected bf16 on device cuda')
   })
 
+  it('has bf16 weights only', async () => {
+    const plan = new Plan(Plan.dense(6).table, {
+      precisions: Plan.dense(6).table.map((s) => (s === 3 ? 'int8' : null)),
+    })
+    const load = TextEncoder.load(golden('t5-tiny-v11'), { device: 'cuda', plan })
+    await expect(load).rejects.toThrow('precisions[3]: found "int8", expected bf16 or null on device cuda')
+  })
+
   it('has the devices there are', async () => {
     const load = TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda:9' })
     await expect(load).rejects.toMatchObject({

@@ -5,7 +5,7 @@ import { floatToF8, f8ToFloat } from '../../src/checkpoint/half.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
 import { TextEncoder } from '../../src/index.js'
-import { PRECISIONS } from '../../src/native.js'
+import { PRECISIONS } from '../../src/precision.js'
 import { keptFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 

@@ -43,7 +43,7 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
     })
   }
 
-  describe.each(['int8'] as const)(`${model} in %s`, (precision) => {
+  describe.each(['int8', 'int4'] as const)(`${model} in %s`, (precision) => {
     let encoder: TextEncoder
     beforeAll(async () => void (encoder = await TextEncoder.load(golden(model), { precision })))
     afterAll(() => encoder.dispose())

@@ -301,7 +301,11 @@ describe('options of a load', () => {
     ],
     ['a billion threads', { threads: 1e9 }, 'threads: found 1000000000'],
     ['threads that are no number', { threads: NaN }, 'threads: found NaN'],
-    ['an unknown precision', { precision: 'int3' }, 'precision: found "int3", expected f32, bf16 or int8'],
+    [
+      'an unknown precision',
+      { precision: 'int3' },
+      'precision: found "int3", expected f32, bf16, int8 or int4',
+    ],
     ['an unknown device', { device: 'tpu' }, 'device: found "tpu", expected auto, cpu, cuda or cuda:N'],
     [
       'a plan of another form',
@@ -333,7 +337,7 @@ describe('options of a load', () => {
 })
 
 describe('a precision a device does not have', () => {
-  it.each(['f32', 'int8'] as const)(
+  it.each(['f32', 'int8', 'int4'] as const)(
     '%s on cuda is refused before the device is looked for',
     async (precision) => {
       const load = TextEncoder.load(golden('t5-tiny-v11'), { device: 'cuda', precision })

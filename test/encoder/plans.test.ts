@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { exportCheckpoint } from '../../src/checkpoint/export.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { Plan, TextEncoder } from '../../src/index.js'
+import { openCheckpoint, Plan, TextEncoder, type Precision } from '../../src/index.js'
+import { PRECISIONS } from '../../src/precision.js'
+import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenInput } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
 import { describeOn } from './devices.js'
@@ -107,5 +111,65 @@ describe('switching plans', () => {
     await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
     await expect(encoder.setPlan(Plan.dense(5))).rejects.toThrow(/10 entries.*expected 12/)
     expect(encoder.plan.equals(Plan.dense(6))).toBe(true)
+  })
+})
+
+describe('a plan with precisions', () => {
+  const model = golden('t5-tiny-v11')
+  const { input } = inputs[0]!
+  const dense = Plan.dense(6).table
+  const inAll = (precision: Precision): Plan => new Plan(dense, { precisions: dense.map(() => precision) })
+
+  it.each(PRECISIONS)(
+    '%s for all is what an encoder of that precision computes, bit for bit',
+    async (precision) => {
+      await using named = await TextEncoder.load(model, { plan: inAll(precision) })
+      await using own = await TextEncoder.load(model, { precision })
+      expect(named.memory.weights).toBe(own.memory.weights)
+      expect((await named.encode(input)).embeddings).toEqual((await own.encode(input)).embeddings)
+    },
+  )
+
+  it('holds each sub-block in its own, wherever it runs, and is estimated so', async () => {
+    const precisions = dense.map((s) => (s! % 2 === 1 ? 'int8' : null))
+    const plan = new Plan([0, 1, 0, 1, 4, 5, 6, 7, 8, 9, 10, 11], { precisions })
+    await using mixed = await TextEncoder.load(model, { plan, precision: 'f32' })
+    const { weights } = await TextEncoder.estimate(model, { plan, precision: 'f32' })
+    expect(mixed.memory.weights).toBe(weights)
+    const own = await TextEncoder.estimate(model, { plan: new Plan(plan.table), precision: 'f32' })
+    const int8 = await TextEncoder.estimate(model, { plan: new Plan(plan.table), precision: 'int8' })
+    expect(weights).toBeLessThan(own.weights)
+    expect(weights).toBeGreaterThan(int8.weights)
+  })
+
+  it('is switched to and from as any other; release leaves one copy of a sub-block', async () => {
+    await using encoder = await TextEncoder.load(model, { precision: 'f32' })
+    const small = (await TextEncoder.estimate(model, { precision: 'int8' })).weights
+    const exact = await encoder.encode(input)
+    const before = encoder.encode(input) // keeps its weights, whatever is loaded meanwhile
+    await encoder.setPlan(inAll('int8'))
+    expect((await before).embeddings).toEqual(exact.embeddings)
+    const rounded = await encoder.encode(input)
+    expect(rounded.embeddings).not.toEqual(exact.embeddings)
+
+    const both = encoder.memory.weights
+    await encoder.setPlan('dense') // still there
+    expect(encoder.memory.weights).toBe(both)
+    expect((await encoder.encode(input)).embeddings).toEqual(exact.embeddings)
+    await encoder.setPlan(inAll('int8'), { release: true })
+    expect(encoder.memory.weights).toBe(small)
+    expect((await encoder.encode(input)).embeddings).toEqual(rounded.embeddings)
+  })
+
+  it('comes back from its export', async () => {
+    const plan = new Plan(dense, { precisions: dense.map((s) => (s === 3 ? 'int8' : null)) })
+    const out = join(await temporaryFolder(), 'out')
+    await exportCheckpoint(await openCheckpoint(model), plan.table, plan.scales, out, {
+      planJson: plan.stringify(),
+    })
+    await using direct = await TextEncoder.load(model, { plan })
+    await using exported = await TextEncoder.load(out)
+    expect(exported.plan.equals(plan)).toBe(true)
+    expect((await exported.encode(input)).embeddings).toEqual((await direct.encode(input)).embeddings)
   })
 })

@@ -76,7 +76,11 @@ struct Fixture {
     }
   }
 
-  Encoder open(const Encoder::MakeBackend& make_backend) const { return Encoder(spec, make_backend); }
+  Encoder open(const Encoder::MakeBackend& make_backend, Precision precision) const {
+    EncoderSpec opened = spec;
+    opened.precision = precision;
+    return Encoder(opened, make_backend);
+  }
 };
 
 // Three sequences: 5 tokens, 1 token, 40 tokens with a hole in what is visible; a fourth in which nothing is visible.
@@ -138,7 +142,7 @@ inline void matches_the_reference(const Subject& subject, const Geometry& g) {
   fixture.model.rows = subject.rows;
   fixture.model.bf16_attention = subject.bf16_attention;
   const Sample sample(g.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, all(g));
   std::vector<LayerTable> tables{dense(g), dense(g), LayerTable(size_t(g.sub_blocks()))};
   tables[1][0] = {2, 0.5f};      // re-used, damped
@@ -154,7 +158,7 @@ inline void matches_the_reference(const Subject& subject, const Geometry& g) {
 inline void pieces_make_the_whole(const Subject& subject) {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, all(kT5));
   const std::vector<float> whole = encode(encoder, sample, dense(kT5), kT5.width);
   const int end = kT5.sub_blocks();
@@ -175,7 +179,7 @@ inline void pieces_make_the_whole(const Subject& subject) {
 inline void features_are_projected_and_compared(const Subject& subject) {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, all(kT5));
   Backend& backend = encoder.backend();
   const auto a = encoder.begin({sample.batch(), nullptr, sample.embeds.data()}), b = a->clone();
@@ -214,7 +218,7 @@ inline void features_are_projected_and_compared(const Subject& subject) {
 inline void slots_are_counted_freed_and_needed(const Subject& subject) {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, {0, 1});
   const size_t two = encoder.memory().weights;
   load(encoder, all(kT5));
@@ -233,7 +237,7 @@ inline void slots_are_counted_freed_and_needed(const Subject& subject) {
 inline void cancelling_leaves_an_encoder_that_works(const Subject& subject) {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   CancelFlag cancel;
   bool cancelled = false;
   try {
@@ -250,7 +254,7 @@ inline void cancelling_leaves_an_encoder_that_works(const Subject& subject) {
 inline void bad_ids_and_nan_are_errors(const Subject& subject) {
   const Fixture fixture(kT5);
   Sample sample(kT5.width);
-  Encoder encoder = fixture.open(subject.make);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, all(kT5));
   std::vector<float> out(50 * size_t(kT5.width));
   const std::vector<int32_t> ids(50, kT5.vocab);

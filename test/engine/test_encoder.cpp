@@ -9,9 +9,9 @@ using namespace encoder_suite;
 
 namespace {
 
-Encoder::MakeBackend on_cpu(int threads, Precision precision) {
+Encoder::MakeBackend on_cpu(int threads) {
   return [=](const Geometry& g, const FixedTensors& fixed) {
-    return std::make_unique<cpu::CpuBackend>(g, fixed, cpu::Options{precision, threads});
+    return std::make_unique<cpu::CpuBackend>(g, fixed, threads);
   };
 }
 
@@ -22,14 +22,14 @@ Subject subject(Precision precision) {
   reference::Rows rows = reference::Rows::kExact;
   if (precision == Precision::kBF16 && kernel.a_size == sizeof(uint16_t)) rows = reference::Rows::kBF16;
   if (kernel.integers) rows = reference::Rows::kInt8;
-  return {on_cpu(2, precision), precision, rows, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
+  return {on_cpu(2), precision, rows, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
 }
 
 // Nor does it matter what else is in the batch: each element is one sum in one order.
 void threads_and_company_do_not_change_a_bit(Precision precision) {
   const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  Encoder one = fixture.open(on_cpu(1, precision)), three = fixture.open(on_cpu(3, precision));
+  Encoder one = fixture.open(on_cpu(1), precision), three = fixture.open(on_cpu(3), precision);
   load(one, all(kT5)), load(three, all(kT5));
   const std::vector<float> together = encode(one, sample, dense(kT5), kT5.width);
   CHECK(together == encode(three, sample, dense(kT5), kT5.width));
@@ -46,31 +46,43 @@ void threads_and_company_do_not_change_a_bit(Precision precision) {
 
 void the_estimate_is_what_is_loaded(Precision precision) {
   const Fixture fixture(kT5);
-  Encoder encoder = fixture.open(on_cpu(2, precision));
+  Encoder encoder = fixture.open(on_cpu(2), precision);
   load(encoder, {0, 1});
-  CHECK(cpu::estimate(kT5, {{0, precision}, {1, precision}}, 2, 50, 50).weights == encoder.memory().weights);
+  CHECK(cpu::estimate(kT5, {0, 1}, precision, 2, 50, 50).weights == encoder.memory().weights);
 }
 
-// Sub-blocks of one encoder in precisions of their own: the bytes of each, and together those of a mixed estimate.
-void precisions_mix() {
-  Fixture fixture(kT5);
+// Slots of several precisions in one table give what encoders of one precision give sub-block by sub-block; a sub-block
+// that is held twice is counted twice, and each copy can go.
+void a_slot_has_a_precision_of_its_own() {
+  const Fixture fixture(kT5);
   const Sample sample(kT5.width);
-  fixture.spec.sub_blocks[1].precision = Precision::kInt4;
-  fixture.spec.sub_blocks[2].precision = Precision::kInt8;
-  Encoder mixed = fixture.open(on_cpu(2, Precision::kF32));
-  load(mixed, all(kT5));
-  std::vector<cpu::PlannedSubBlock> planned;
-  for (int s : all(kT5)) planned.push_back({s, fixture.spec.sub_blocks[size_t(s)].precision.value_or(Precision::kF32)});
-  CHECK(cpu::estimate(kT5, planned, 2, 50, 50).weights == mixed.memory().weights);
+  const int n = kT5.sub_blocks();
+  const auto slot = [&](int sub_block, Precision precision) { return sub_block + n * (1 + int(precision)); };
+  LayerTable mixed = dense(kT5);
+  for (int s = 0; s < n; s += 2) mixed[size_t(s)].slot = slot(s, Precision::kInt8);
+  std::vector<int> slots;
+  for (const TableEntry& entry : mixed) slots.push_back(entry.slot);
 
-  LayerTable table(size_t(kT5.sub_blocks()), {kSkipped, 1});
-  for (int s : {1, 2}) {
-    table[size_t(s)].slot = s;
-    Encoder pure = Fixture(kT5).open(on_cpu(2, planned[size_t(s)].precision));
-    load(pure, {s});
-    CHECK(encode(mixed, sample, table, kT5.width) == encode(pure, sample, table, kT5.width));
-    table[size_t(s)].slot = kSkipped;
+  Encoder both = fixture.open(on_cpu(2), Precision::kBF16);
+  load(both, slots);
+  const size_t held = both.memory().weights;
+  CHECK(cpu::estimate(kT5, slots, Precision::kBF16, 2, 50, 50).weights == held);
+  const std::vector<float> whole = encode(both, sample, mixed, kT5.width);
+
+  std::vector<float> piece(whole.size());
+  const auto stepped = both.begin({sample.batch(), nullptr, sample.embeds.data()});
+  for (int s = 0; s < n; s++) {
+    Encoder one = fixture.open(on_cpu(2), s % 2 == 0 ? Precision::kInt8 : Precision::kBF16);
+    load(one, {s});
+    one.advance(*stepped, dense(kT5), s, s + 1, CancelFlag());
   }
+  both.backend().finish(*stepped, piece.data());
+  CHECK(piece == whole);
+
+  load(both, all(kT5));
+  CHECK(both.memory().weights > held);
+  both.keep_only(slots);
+  CHECK(both.memory().weights == held && encode(both, sample, mixed, kT5.width) == whole);
 }
 
 // A matrix used where it lies multiplies like the one that was packed.
@@ -118,7 +130,7 @@ int main() {
     threads_and_company_do_not_change_a_bit(precision);
     the_estimate_is_what_is_loaded(precision);
   }
-  precisions_mix();
   packed_weights_are_used_in_place();
+  a_slot_has_a_precision_of_its_own();
   return finish("encoder");
 }

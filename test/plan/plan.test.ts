@@ -5,6 +5,7 @@ import { PlanError } from '../../src/errors.js'
 import { denseParameters } from '../../src/geometry.js'
 import { fingerprint } from '../../src/plan/fingerprint.js'
 import { Plan } from '../../src/plan/plan.js'
+import { PRECISIONS } from '../../src/precision.js'
 import { t5xxl, tiny } from './models.js'
 
 const runs = Number(process.env['SKRR_FUZZ'] ?? 2000)
@@ -31,6 +32,10 @@ const plans = fc.integer({ min: 1, max: 8 }).chain((blocks) => {
       table: each(source),
       scales: fc.option(
         each(() => scale),
+        { nil: undefined },
+      ),
+      precisions: fc.option(
+        each(() => fc.option(fc.constantFrom(...PRECISIONS))),
         { nil: undefined },
       ),
       fingerprint: fc.option(fc.string(), { nil: undefined }),
@@ -77,6 +82,14 @@ describe('a plan', () => {
     expect(plan.equals(new Plan([0, null]))).toBe(false)
     expect(plan.equals(new Plan([0, 1], { scales: [0.5, 1] }))).toBe(false)
     expect(plan.equals(Plan.dense(2))).toBe(false)
+    expect(plan.equals(new Plan([0, null], { scales: [0.5, 1], precisions: ['int8', null] }))).toBe(false)
+  })
+
+  it('names a precision for weights, not for places: where nothing runs with them there is none', () => {
+    const plan = new Plan([2, 1, 2, null], { precisions: ['int8', 'int8', 'bf16', 'f32'] })
+    expect(plan.precisions).toEqual([null, 'int8', 'bf16', null])
+    expect(plan.stringify()).toContain('\n  "precisions": [null, "int8", "bf16", null]\n')
+    expect(new Plan([2, 1, 2, null]).toJSON()).not.toHaveProperty('precisions')
   })
 
   it('refuses a skip or re-use that means nothing', () => {
@@ -162,7 +175,7 @@ describe('the plan file', () => {
   it.each([
     [
       file({ scale: [1, 1, 1, 1] }),
-      'found unknown field "scale", expected only format, version, table, scales',
+      'found unknown field "scale", expected only format, version, table, scales, precisions',
     ],
     [
       file({ geometry: { shape: 1, fingerprint: '' } }),
@@ -185,6 +198,12 @@ describe('the plan file', () => {
     [
       file({ scales: [1, 1e39, 1, 1] }),
       'scales[1]: found 1e+39, expected a number that is finite in float32',
+    ],
+    [file({ precisions: ['int8'] }), 'precisions: found 1 entries, expected 4'],
+    [file({ precisions: 'int8' }), 'precisions: found "int8", expected an array with a precision or null'],
+    [
+      file({ precisions: [null, 'int3', null, null] }),
+      'precisions[1]: found "int3", expected one of f32, bf16, int8, int4',
     ],
     [file({ provenance: [] }), 'provenance: found an array of 0, expected an object'],
     [file({ provenance: { when: new Date() } }), 'provenance.when: found a Date, expected plain JSON'],
@@ -227,6 +246,7 @@ describe('the plan file', () => {
       'version',
       'table',
       'scales',
+      'precisions',
       'geometry',
       'provenance',
       'x',

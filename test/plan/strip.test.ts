@@ -35,6 +35,21 @@ describe('the strip of a plan', () => {
     `)
   })
 
+  it('lists the weights that have a precision of their own', () => {
+    const precisions = [null, 'int8', null, 'bf16', 'int8', null, null, null] as const
+    const plan = new Plan([0, 1, 0, 3, 4, 1, 6, 7], { precisions })
+    expect(strip(plan, { color: false })).toMatchInlineSnapshot(`
+      "block  0  1  2  3
+      attn  ██  0 ██ ██
+      ffn   ██ ██  1 ██
+
+      re-use  2←0  5←1
+      bf16    3
+      int8    1  4
+      ██ 6 run   n 2 run with sub-block n's weights"
+    `)
+  })
+
   it('breaks into bands on a narrow terminal', () => {
     expect(strip(pixart, { color: false, width: 43 })).toMatchInlineSnapshot(`
       "block  0  1  2  3  4  5  6  7  8  9 10 11
