@@ -65,7 +65,9 @@ SKRR_DEVICE void add_to_stream(const Gemm& g, float scale, const Fragment& at, c
         }
       };
       for_these([](const float2& h, float2& o, const float*) { o = h; });
-      for_these([&](float2& h, const float2& o, const float* c) { h = make_float2(o.x + scale * c[0], o.y + scale * c[1]); });
+      for_these([&](float2& h, const float2& o, const float* c) {
+        h = make_float2(o.x + scale * c[0], o.y + scale * c[1]);
+      });
     }
   }
 }

@@ -61,13 +61,15 @@ double cycles(const TileCost& t, int splits, double m, double n, double k, doubl
 }
 
 double hopper_cycles(const GemmPlan& plan, double m, double n, double k, double processors) {
-  const double down = ceil_div(m, kHopperRows) * plan.splits, narrow = ceil_div(n, kHopperColumns) - plan.wide * 2;
-  const double tiles = ceil_div(down * (plan.wide + narrow), processors);  // of the block that has most
-  const double units = tiles + ceil_div(down * plan.wide, processors);     // of 128 columns, in these
+  const double pairs = ceil_div(m, kHopperRows * plan.cluster) * plan.splits;  // or single blocks
+  const double narrow = ceil_div(n, kHopperColumns) - plan.wide * 2, at_once = int(processors) / plan.cluster;
+  const double tiles = ceil_div(pairs * (plan.wide + narrow), at_once);  // of the block that has most
+  const double units = tiles + ceil_div(pairs * plan.wide, at_once);     // of 128 columns, in these
   const double multiply = units * kHopperRows * kHopperColumns * (k / plan.splits) / kHopperMultiplications;
-  const double in_flight = plan.blocks * (kStages - 1) * kHopperColumns * 64.0 * 2;
-  const double columns = plan.wide * (kHopperRows + 2 * kHopperColumns) + narrow * (kHopperRows + kHopperColumns);
-  const double through_cache = down * columns * (k / plan.splits) * 2;
+  const double in_flight = plan.blocks * (kStages - 1) * kHopperColumns * 64.0 * 2 / plan.cluster;
+  const double rows = kHopperRows * plan.cluster;
+  const double lines = plan.wide * (rows + 2 * kHopperColumns) + narrow * (rows + kHopperColumns);  // of X and W
+  const double through_cache = pairs * lines * (k / plan.splits) * 2;
   return std::max(multiply, transfer(n * k * 2, in_flight, through_cache, processors)) + tiles * kStart +
          reduction(plan.splits, m, n, processors);
 }
@@ -86,17 +88,19 @@ Path wanted_path(bool hopper) {
 
 }  // namespace
 
-// Every block takes every blocks-th tile, wide ones first. So the first block has most: ceil(wide tiles / processors)
-// tiles of 256 columns, ceil(tiles / processors) in all. Of the cuts that end soonest, that with most wide tiles.
-GemmPlan plan_hopper(int m, int n, int splits, int processors) {
-  const auto at_most = [&](int tiles) { return (tiles + processors - 1) / processors; };
-  const int down = (m + kHopperRows - 1) / kHopperRows * splits, units = (n + kHopperColumns - 1) / kHopperColumns;
-  int best = units / 2, least = at_most(down * best) + at_most(down * (units - best));
+// Every block, or pair, takes every so many-th tile, wide ones first. So the first has most: of p at once, ceil(wide / p)
+// tiles of 256 columns and ceil(tiles / p) in all. Of the cuts that end soonest, that with most wide tiles.
+GemmPlan plan_hopper(int m, int n, int splits, int cluster, int processors) {
+  const int at_once = std::max(processors / cluster, 1);
+  const auto most = [&](int tiles) { return (tiles + at_once - 1) / at_once; };
+  const int rows = kHopperRows * cluster, down = (m + rows - 1) / rows * splits;
+  const int units = (n + kHopperColumns - 1) / kHopperColumns;
+  int best = units / 2, least = most(down * best) + most(down * (units - best));
   for (int wide = best - 1; wide >= 0; wide--) {
-    const int length = at_most(down * wide) + at_most(down * (units - wide));
+    const int length = most(down * wide) + most(down * (units - wide));
     if (length < least) least = length, best = wide;
   }
-  return {GemmTile::kHopper, splits, best, std::min(processors, down * (units - best))};
+  return {GemmTile::kHopper, splits, best, cluster * std::min(at_once, down * (units - best)), cluster};
 }
 
 GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device) {
@@ -109,12 +113,14 @@ GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& devic
   for (int splits = 1; splits <= (may_split ? kMostSplits : 1); splits++) {
     if (splits > 1 && k / splits < kLeastDepth) break;
     if (path == Path::kHopper || (path == Path::kCheapest && device.hopper && m >= kHopperLeastRows)) {
-      const GemmPlan plan = plan_hopper(m, n, splits, device.processors);
-      consider(plan, hopper_cycles(plan, m, n, k, device.processors));
+      for (const int cluster : {2, 1}) {
+        const GemmPlan plan = plan_hopper(m, n, splits, cluster, device.processors);
+        consider(plan, hopper_cycles(plan, m, n, k, device.processors));
+      }
     }
     for (const TileCost& tile : kTiles) {
       if (path == Path::kHopper || tile.shared_bytes > double(device.shared_memory)) continue;
-      consider({tile.tile, splits, 0, 0}, cycles(tile, splits, m, n, k, device.processors, double(device.shared_memory)));
+      consider({tile.tile, splits, 0, 0, 1}, cycles(tile, splits, m, n, k, device.processors, double(device.shared_memory)));
     }
   }
   return best;

@@ -21,8 +21,14 @@ namespace skrr::cuda {
 SKRR_DEVICE void mbarrier_init(uint32_t barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
+// Makes this thread's initialisations visible to the other blocks of the cluster.
+SKRR_DEVICE void fence_mbarrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 SKRR_DEVICE void mbarrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+// At a barrier of a block of the cluster, by cluster_address().
+SKRR_DEVICE void mbarrier_arrive_cluster(uint32_t address) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(address) : "memory");
 }
 // Arrives, and announces that many bytes of copies for this phase.
 SKRR_DEVICE void mbarrier_arrive_expect(uint32_t barrier, uint32_t bytes) {
@@ -32,7 +38,7 @@ SKRR_DEVICE bool mbarrier_try_wait(uint32_t barrier, uint32_t parity) {
   uint32_t over;
   asm volatile(
       "{\n.reg .pred p;\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
       "selp.b32 %0, 1, 0, p;\n}"
       : "=r"(over)
       : "r"(barrier), "r"(parity)
@@ -62,6 +68,35 @@ SKRR_DEVICE void tma_load(uint32_t destination, const TensorMap* map, int row, i
           destination),
       "l"(map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
+}
+
+// The same to the same place in the shared memory of all blocks of the cluster that `ranks` has a bit for; each counts
+// the bytes at its own barrier.
+SKRR_DEVICE void tma_load_multicast(uint32_t destination, const TensorMap* map, int row, int column, uint32_t barrier,
+                                    uint16_t ranks) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, "
+      "%3}], [%4], %5;" ::"r"(destination),
+      "l"(map), "r"(column), "r"(row), "r"(barrier), "h"(ranks)
+      : "memory");
+}
+
+// --- clusters: blocks that run together and reach each other's shared memory ---
+
+SKRR_DEVICE int cluster_rank() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return int(rank);
+}
+// Where an offset of this block's shared memory lies in that of another.
+SKRR_DEVICE uint32_t cluster_address(uint32_t offset, int rank) {
+  uint32_t address;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(offset), "r"(rank));
+  return address;
+}
+// Until all threads of the cluster that have not ended are here.
+SKRR_DEVICE void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // --- wgmma: by all four warps of a warpgroup ---

@@ -85,10 +85,10 @@ SKRR_DEVICE float4 load_float4(const float* p) { return *reinterpret_cast<const 
 
 // --- launch ---
 
-// Throws ERR_ENGINE when the launch is refused.
+// In clusters of so many blocks along x. Throws ERR_ENGINE when the launch is refused.
 template <class... Parameters, class... Arguments>
-void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-            Arguments... arguments) {
+void launch_clusters(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, unsigned cluster,
+                     size_t shared_bytes, Arguments... arguments) {
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking) {
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -99,7 +99,17 @@ void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {cluster, 1, 1};
+  config.attrs = &attribute;
+  config.numAttrs = cluster > 1 ? 1 : 0;  // before Hopper there are none
   check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+}
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+            Arguments... arguments) {
+  launch_clusters(stream, kernel, grid, block, 1, shared_bytes, arguments...);
 }
 
 }  // namespace skrr::cuda

@@ -67,6 +67,7 @@ struct GemmPlan {
   // kHopper only:
   int wide = 0;    // tiles of 256 columns, the rest of n in tiles of 128
   int blocks = 0;
+  int cluster = 1;  // blocks that share W's columns: 1 or 2
 };
 
 struct Gemm {
@@ -82,7 +83,7 @@ struct Gemm {
 };
 
 GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device);
-GemmPlan plan_hopper(int m, int n, int splits, int processors);
+GemmPlan plan_hopper(int m, int n, int splits, int cluster, int processors);
 void gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);
 void hopper_gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);  // kHopper
 

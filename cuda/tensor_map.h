@@ -6,7 +6,7 @@
 namespace skrr::cuda {
 
 // Every map copies boxes of so many rows x columns, rows of 128 bytes swizzled as wgmma reads them.
-constexpr int kBoxRows = 128, kBoxColumns = 64;
+constexpr int kBoxRows = 64, kBoxColumns = 64;
 constexpr int kBoxBytes = kBoxRows * kBoxColumns * int(sizeof(bf16));
 
 // Of a row-major matrix in device memory; columns a multiple of 8. Throws ERR_ENGINE when the driver refuses it.

@@ -2,6 +2,8 @@
 // counts bank conflicts. On hardware (SKRR_ON_HARDWARE) there is nothing to ask, and perhaps no device.
 #pragma once
 
+#include <cstdlib>
+
 #include "cuda/runtime.h"
 #include "test/engine/check.h"
 
@@ -36,6 +38,7 @@ inline void check_findings() {
     failures++;
     std::printf("[%s] %d times: %s\n", finding.kind.c_str(), finding.count, finding.text.c_str());
   }
+  if (failures > 0 && std::getenv("SKRR_STOP_AT_FAILURE")) std::exit(1);  // a planted bug need not be found twice
 }
 // Since the last call.
 inline uint64_t ldmatrix_conflicts() { return simt::take_counters().ldmatrix_conflicts; }

@@ -7,14 +7,17 @@ using namespace skrr::cuda;
 
 namespace {
 
-GemmPlan cut(int wide, int blocks, int splits = 1) { return {GemmTile::kHopper, splits, wide, blocks}; }
+GemmPlan cut(int wide, int blocks, int splits = 1, int cluster = 1) {
+  return {GemmTile::kHopper, splits, wide, blocks, cluster};
+}
+GemmPlan pairs(int wide, int blocks, int splits = 1) { return cut(wide, blocks, splits, 2); }
 
 // Sums in the order of K, whatever the cut: not a bit differs.
 void the_cut_does_not_change_the_result() {
   const Case whole{cut(1, 1), 130, 256, 200};
   const Operands o(whole, false, 1);
   std::vector<std::vector<bf16>> results;
-  for (const GemmPlan& plan : {cut(1, 1), cut(1, 2), cut(0, 3), cut(0, 4)}) {
+  for (const GemmPlan& plan : {cut(1, 1), cut(1, 2), cut(0, 3), cut(0, 4), pairs(1, 2), pairs(0, 2), pairs(0, 4)}) {
     const OnDevice<bf16> y(size_t(whole.m * whole.n));
     gemm(test_device().stream(), {o.slot.at(), false, o.x_device.data(), whole.m, whole.n, whole.k, Finish::kStore,
                                   Activation::kRelu, y.data(), nullptr, nullptr}, plan);
@@ -36,14 +39,14 @@ void a_skipped_step_writes_nothing() {
 }
 
 // T5-XXL at 512 tokens on 132 processors: in units of 128 x 128, the block that has most against a fair share.
-double busy(int m, int n, int splits) {
-  const GemmPlan plan = plan_hopper(m, n, splits, 132);
-  const int down = (m + 127) / 128 * splits, units = (n + 127) / 128;
-  std::vector<int> load(132);
+double busy(int m, int n, int splits, int cluster = 2) {
+  const GemmPlan plan = plan_hopper(m, n, splits, cluster, 132);
+  const int down = (m + 128 * cluster - 1) / (128 * cluster) * splits, units = (n + 127) / 128;
+  std::vector<int> load(size_t(132 / cluster));
   for (int tile = 0; tile < down * (units - plan.wide); tile++) {
-    load[size_t(tile % plan.blocks)] += tile < down * plan.wide ? 2 : 1;
+    load[size_t(tile % (plan.blocks / cluster))] += tile < down * plan.wide ? 2 : 1;
   }
-  return down * units / 132.0 / *std::max_element(load.begin(), load.end());
+  return m / 128.0 * splits * units / 132.0 / *std::max_element(load.begin(), load.end());
 }
 
 void all_processors_finish_at_one_time() {
@@ -51,8 +54,9 @@ void all_processors_finish_at_one_time() {
   CHECK(busy(512, 20480, 1) > 0.96);  // wi: 0.81
   CHECK(busy(512, 4096, 2) > 0.96);   // o and wo
   CHECK(busy(4096, 20480, 1) > 0.98);
-  CHECK(plan_hopper(512, 12288, 1, 132).wide == 33);
-  CHECK(plan_hopper(128, 8, 1, 132).blocks == 1);
+  CHECK(busy(128, 20480, 1, 1) > 0.60);  // 160 narrow tiles
+  CHECK(plan_hopper(512, 12288, 1, 2, 132).wide == 33);
+  CHECK(plan_hopper(128, 8, 1, 1, 132).blocks == 1);
 }
 
 void hopper_is_chosen_for_many_tokens() {
@@ -60,6 +64,8 @@ void hopper_is_chosen_for_many_tokens() {
     return plan_gemm(m, n, k, false, {"", 132, 227 * 1024, hopper}).tile;
   };
   CHECK(tile(512, 12288, 4096, true) == GemmTile::kHopper);
+  CHECK(plan_gemm(512, 12288, 4096, false, {"", 132, 227 * 1024, true}).cluster == 2);
+  CHECK(plan_gemm(128, 12288, 4096, false, {"", 132, 227 * 1024, true}).cluster == 1);  // one tile down
   CHECK(tile(4096, 20480, 4096, true) == GemmTile::kHopper);
   CHECK(tile(512, 12288, 4096, false) == GemmTile::kWide);
   CHECK(tile(1, 12288, 4096, true) == GemmTile::kSmall);
@@ -69,20 +75,22 @@ void hopper_is_chosen_for_many_tokens() {
 
 int main() {
   skip_without_hopper();
-  for (const int wide : {0, 1}) {
-    const GemmPlan plan = cut(wide, 1);
+  for (const GemmPlan& plan : {cut(0, 1), cut(1, 1), pairs(0, 2), pairs(1, 2)}) {
     results_are_stored({plan, 1, 8, 8}, Finish::kStore, Activation::kRelu);
     results_are_stored({plan, 77, 72, 104}, Finish::kStore, Activation::kRelu);
     results_are_stored({plan, 33, 144, 40}, Finish::kGate, Activation::kGeluTanh);
     results_are_stored({plan, 20, 48, 200}, Finish::kGate, Activation::kRelu);
     results_are_stored({plan, 20, 40, 64}, Finish::kActivate, Activation::kRelu);
     products_are_added({plan, 70, 136, 328});
-    products_are_added({cut(wide, 2, 3), 70, 72, 712});
+    products_are_added({cut(plan.wide, 2, 3, plan.cluster), 70, 72, 712});
   }
   results_are_stored({cut(1, 2), 130, 264, 72}, Finish::kActivate, Activation::kGeluTanh);
   results_are_stored({cut(1, 2), 129, 392, 328}, Finish::kStore, Activation::kGeluTanh);
   results_are_stored({cut(1, 3), 260, 400, 520}, Finish::kGate, Activation::kGeluTanh);
   products_are_added({cut(1, 3, 2), 129, 264, 648});
+  results_are_stored({pairs(1, 2), 129, 392, 328}, Finish::kStore, Activation::kGeluTanh);
+  results_are_stored({pairs(1, 4), 260, 400, 520}, Finish::kGate, Activation::kGeluTanh);
+  products_are_added({pairs(1, 4, 2), 300, 264, 648});
   the_cut_does_not_change_the_result();
   a_skipped_step_writes_nothing();
   all_processors_finish_at_one_time();

@@ -24,7 +24,7 @@ void cp_async_16(uint32_t destination, const void* source, bool valid, const Pla
     if (uintptr_t(source) % 16 != 0) report_and_end_block("misaligned", place, "the source of cp.async");
     check_global_access(uintptr_t(source), 16, false, place);
   }
-  running_block().races->issue(self.index, destination, 16, place);
+  running_block().races->issue(self.number, running_block().window + destination, 16, place);
   std::memset(running_block().shared + destination, 0xff, 16);
   self.open_group.push_back({destination, valid ? source : nullptr});
 }
@@ -41,7 +41,7 @@ void wait_for_groups(int still_in_flight) {
     for (const AsyncCopy& copy : self.groups.front()) {
       unsigned char* to = running_block().shared + copy.destination;
       copy.source ? std::memcpy(to, copy.source, 16) : std::memset(to, 0, 16);
-      running_block().races->arrive(self.index, copy.destination, 16);
+      running_block().races->arrive(self.number, running_block().window + copy.destination, 16);
     }
     self.groups.pop_front();
   }

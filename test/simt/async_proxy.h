@@ -14,6 +14,8 @@
 
 namespace simt {
 
+struct Block;
+struct Cluster;
 struct Thread;
 
 constexpr int kWarpgroup = 128;
@@ -21,7 +23,10 @@ constexpr int kWarpgroup = 128;
 // --- mbarrier.cpp ---
 
 struct Mbarrier {
-  int number;                       // among the block's
+  Block* block;
+  int number;                       // among the cluster's
+  int owner;                        // the thread that initialised it
+  bool fenced = false;              // by the owner, for the rest of the cluster
   uint32_t arrivals;                // a phase needs
   uint32_t phase = 0;               // that runs
   int64_t arrivals_left, bytes_left = 0;  // of it
@@ -29,8 +34,10 @@ struct Mbarrier {
   std::vector<Thread*> waiting;
 };
 
-// The barrier at a shared offset, as `place` uses it; ends the block when there is none.
-Mbarrier& find_mbarrier(uint32_t offset, const Place& place);
+// The barrier at an offset of a block's shared memory, as `place` uses it; ends the block when there is none.
+Mbarrier& find_mbarrier(Block& block, uint32_t offset, const Place& place);
+// The same, where the running thread may be of another block.
+Mbarrier& find_mbarrier_in_cluster(Block& block, uint32_t offset, const Place& place);
 // Bytes of copies have arrived.
 void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place);
 
@@ -38,6 +45,7 @@ void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place);
 
 struct TensorCopy {
   Thread* issuer;
+  Block* block;  // in whose shared memory these lie
   uint32_t destination, barrier;
   skrr::cuda::TensorMap map;
   int row, column;
@@ -45,7 +53,7 @@ struct TensorCopy {
 };
 
 // Lets the copy that was asked for first arrive; false when there is none.
-bool deliver_copy();
+bool deliver_copy(Cluster& cluster);
 
 // --- wgmma.cpp ---
 
@@ -81,7 +89,6 @@ struct Warpgroup {
 
 struct AsyncProxy {
   std::map<uint32_t, Mbarrier> barriers;  // by shared offset
-  std::deque<TensorCopy> copies;
   std::map<int, Warpgroup> warpgroups;
   int registers_left = 0;                 // of the multiprocessor, for setmaxnreg
   std::vector<Thread*> waiting_for_registers;

@@ -1,4 +1,5 @@
-// The thread block that runs: its fibers, shared memory and meetings. Blocks run one after the other.
+// The thread block that runs: its fibers, shared memory and meetings. Blocks run one after the other, but for those of a
+// cluster (Hopper), which run together and reach each other's shared memory. Any block is in one, mostly alone.
 #pragma once
 
 #include <cstddef>
@@ -30,9 +31,13 @@ struct Lent {
   size_t bytes;
 };
 
+struct Block;
+
 struct Thread {
   Fiber fiber;
-  int index = 0;
+  Block* block = nullptr;
+  int index = 0;   // in its block
+  int number = 0;  // in its cluster
   Dim3 id;
   bool done = false;
   const char* waits_in = nullptr;  // the operation it is parked in
@@ -58,11 +63,20 @@ struct Meeting {
 
 struct Launch {
   Dim3 grid, block;
+  unsigned cluster;  // blocks, along x
   size_t shared_bytes;
   std::vector<std::byte> arguments;
   void (*call)(const void* arguments);
   const ptx::Program* program = nullptr;  // run in place of call()
   std::vector<unsigned char> parameters;
+};
+
+struct Cluster {
+  bool ended = false;
+  std::vector<std::unique_ptr<Block>> blocks;
+  std::unique_ptr<RaceDetector> races;
+  std::vector<Thread*> runnable, at_barrier;
+  std::deque<TensorCopy> copies;  // the copy engine has been asked for
 };
 
 struct Block {
@@ -71,15 +85,19 @@ struct Block {
   uint32_t index = 0;
   Dim3 id;
   int alive = 0;
-  bool ended = false;
+  Cluster* cluster = nullptr;
+  int rank = 0;         // in it
+  uint32_t window = 0;  // where its shared memory begins, as the race detector counts
   unsigned char* shared = nullptr;
-  std::unique_ptr<RaceDetector> races;
-  std::vector<Thread*> threads, runnable;
+  RaceDetector* races = nullptr;  // the cluster's
+  std::vector<Thread*> threads;
   std::vector<std::vector<Meeting>> meetings;  // by warp
   std::vector<Thread*> at_barrier;
   Place barrier_place;
   AsyncProxy async;
 };
+
+constexpr size_t kSharedGuard = 4096;  // bytes around shared memory
 
 Block& running_block();
 Thread& running_thread();
@@ -90,6 +108,11 @@ void park(const char* operation, const Place& place);
 void wake(Thread& thread);
 
 void sync_threads(const Place& place);
+void sync_cluster(const Place& place);
+void release_barriers_if_complete();
+
+// All blocks of a launch (cluster.cpp).
+void run_clusters(const Launch& launched, uint32_t launch_number);
 
 // The running lane takes part in `operation` with the lanes of `mask`; `execute` is called once, by the last of them.
 void meet(const char* operation, uint32_t mask, const Place& place, void* argument,

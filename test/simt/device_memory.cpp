@@ -51,7 +51,7 @@ std::string nearest(uintptr_t address) {
 
 void check_cell(Cell& cell, size_t offset, bool write, const Place& place) {
   const Block& block = running_block();
-  const int thread = running_thread().index;
+  const int thread = running_thread().number;
   if (cell.launch != block.launch) cell = Cell{block.launch, 0, 0, 0, 0, kNobody, kNobody, false, false, cell.initialised, {}};
 
   if (!write && !cell.initialised) {

@@ -13,8 +13,10 @@ using simt::Place;
 
 // --- mbarrier ---
 void mbarrier_init(uint32_t barrier, uint32_t arrivals, const Place& place = Place::here());
+void fence_mbarrier_init();
 void mbarrier_arrive(uint32_t barrier, const Place& place = Place::here());
 void mbarrier_arrive_expect(uint32_t barrier, uint32_t bytes, const Place& place = Place::here());
+void mbarrier_arrive_cluster(uint32_t address, const Place& place = Place::here());
 void mbarrier_wait(uint32_t barrier, uint32_t parity, const Place& place = Place::here());
 
 // --- the asynchronous proxy ---
@@ -23,6 +25,14 @@ void fence_tensor_map(const TensorMap* map);
 // The box arrives when no thread can go on without it; until then the destination holds NaN.
 void tma_load(uint32_t destination, const TensorMap* map, int row, int column, uint32_t barrier,
               const Place& place = Place::here());
+
+void tma_load_multicast(uint32_t destination, const TensorMap* map, int row, int column, uint32_t barrier, uint16_t ranks,
+                        const Place& place = Place::here());
+
+// --- clusters ---
+int cluster_rank();
+uint32_t cluster_address(uint32_t offset, int rank, const Place& place = Place::here());
+void cluster_sync(const Place& place = Place::here());
 
 // --- wgmma: sums arrive at the wait; until then they are NaN, and touching them is reported ---
 void wgmma_fence(const Place& place = Place::here());

@@ -98,7 +98,8 @@ inline float4 load_float4(const float* p) {
 // The arguments are copied now, as CUDA does, and handed to each thread by code that is not instrumented: reading them
 // is none of the kernel's memory accesses.
 template <class... Parameters, class... Arguments>
-void launch(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
+void launch_clusters(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, unsigned cluster, size_t shared_bytes,
+                     Arguments... arguments) {
   const auto call = [=]() __attribute__((no_sanitize_thread)) { kernel(Parameters(arguments)...); };
   using Call = decltype(call);
   struct Entry {
@@ -120,7 +121,12 @@ void launch(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t
   const auto add_as = [&](auto value) { add_parameter(&value, sizeof value, alignof(decltype(value))); };
   (add_as(Parameters(arguments)), ...);
   const simt::Kernel entry{reinterpret_cast<const void*>(kernel), &Entry::run, &call, sizeof call, parameters, parameter_bytes};
-  simt::launch(grid, block, shared_bytes, entry);
+  simt::launch(grid, block, cluster, shared_bytes, entry);
+}
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+            Arguments... arguments) {
+  launch_clusters(stream, kernel, grid, block, 1, shared_bytes, arguments...);
 }
 
 }  // namespace skrr::cuda

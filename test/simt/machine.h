@@ -1,7 +1,7 @@
 // A CUDA device made of host code, to prove kernels right where there is no GPU.
 //
 // Kernel sources are compiled by the host's compiler: a CUDA thread is a fiber, a thread block runs on the scheduler in
-// block.cpp, warp-wide and block-wide operations are meetings of fibers, and plain memory accesses are seen through the
+// cluster.cpp, warp-wide and block-wide operations are meetings of fibers, and plain memory accesses are seen through the
 // callbacks of -fsanitize=thread (hooks.cpp), which are ours. It knows what hardware does not tell: races that did not
 // strike, reads of what was never written, asynchronous copies that were not waited for, bank conflicts.
 #pragma once
@@ -40,9 +40,9 @@ struct Kernel {
   size_t parameter_bytes;
 };
 
-// Runs all blocks, or, between start_recording() and stop_recording(), only notes the launch. Where SKRR_PTX names a folder
-// of PTX files, these are run in place of the host's code (ptx.h).
-void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const Kernel& kernel);
+// Runs all blocks, `cluster` of them together, or, between start_recording() and stop_recording(), only notes the launch.
+// Where SKRR_PTX names a folder of PTX files, these are run in place of the host's code (ptx.h).
+void launch(Dim3 grid, Dim3 block, unsigned cluster, size_t shared_bytes, const Kernel& kernel);
 
 using Recording = std::function<void()>;  // what is called later launches what was noted, with the arguments of then
 void start_recording();

@@ -13,16 +13,15 @@ constexpr int64_t kMostBytes = (1 << 20) - 1;  // a barrier can count
 
 void end_phase_if_complete(Mbarrier& barrier) {
   if (barrier.arrivals_left > 0 || barrier.bytes_left != 0) return;
-  RaceDetector& races = *running_block().races;
   barrier.phase++;
-  races.add_copies(barrier.arriving, barrier.number, barrier.phase);
+  barrier.block->races->add_copies(barrier.arriving, barrier.number, barrier.phase);
   barrier.over = barrier.arriving;  // later arrivals are added: what once was known stays so
   barrier.arrivals_left = barrier.arrivals;
   for (Thread* thread : std::exchange(barrier.waiting, {})) wake(*thread);
 }
 
-void arrive(uint32_t offset, uint32_t bytes, const Place& place) {
-  Mbarrier& barrier = find_mbarrier(offset, place);
+void arrive(Block& block, uint32_t offset, uint32_t bytes, const Place& place) {
+  Mbarrier& barrier = find_mbarrier_in_cluster(block, offset, place);
   if (barrier.arrivals_left == 0) {
     report_and_end_block("mbarrier", place, "one arrival more than the " + std::to_string(barrier.arrivals) +
                                                 " a phase of the barrier at " + std::to_string(offset) + " expects");
@@ -30,22 +29,30 @@ void arrive(uint32_t offset, uint32_t bytes, const Place& place) {
   barrier.bytes_left += bytes;
   if (barrier.bytes_left > kMostBytes) report_and_end_block("mbarrier", place, "more bytes than a barrier can count");
   barrier.arrivals_left--;
-  running_block().races->release(running_thread().index, barrier.arriving);
+  block.races->release(running_thread().number, barrier.arriving);
   end_phase_if_complete(barrier);
 }
 
 }  // namespace
 
-Mbarrier& find_mbarrier(uint32_t offset, const Place& place) {
+Mbarrier& find_mbarrier(Block& block, uint32_t offset, const Place& place) {
   check_shared_range(offset, 8, 8, place);
-  const auto found = running_block().async.barriers.find(offset);
-  if (found == running_block().async.barriers.end()) {
+  const auto found = block.async.barriers.find(offset);
+  if (found == block.async.barriers.end()) {
     report_and_end_block("mbarrier", place, "no barrier was initialised at shared offset " + std::to_string(offset));
   }
-  if (!running_block().races->knows_write(running_thread().index, offset)) {
+  if (!block.races->knows_write(running_thread().number, block.window + offset)) {
     report("mbarrier", place, "nothing orders this after the initialisation of the barrier");
   }
   return found->second;
+}
+
+Mbarrier& find_mbarrier_in_cluster(Block& block, uint32_t offset, const Place& place) {
+  Mbarrier& barrier = find_mbarrier(block, offset, place);
+  if (&block != &running_block() && !barrier.fenced) {
+    report("mbarrier", place, "its initialisation was not fenced for other blocks");
+  }
+  return barrier;
 }
 
 void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place) {
@@ -65,27 +72,55 @@ void mbarrier_init(uint32_t offset, uint32_t arrivals, const Place& place) {
   Block& block = running_block();
   const int number = int(block.async.barriers.size());
   if (number == RaceDetector::kMostBarriers) report_and_end_block("mbarrier", place, "more barriers than the machine has");
-  block.races->write(running_thread().index, offset, 8, place);
+  block.races->write(running_thread().number, block.window + offset, 8, place);
   Mbarrier barrier{};
-  barrier.number = number, barrier.arrivals = arrivals, barrier.arrivals_left = arrivals;
+  barrier.block = &block, barrier.number = block.rank * RaceDetector::kMostBarriers + number;
+  barrier.owner = running_thread().number;
+  barrier.arrivals = arrivals, barrier.arrivals_left = arrivals;
   if (!block.async.barriers.emplace(offset, barrier).second) {
     report_and_end_block("mbarrier", place, "the barrier is in use already");
+  }
+}
+
+void fence_mbarrier_init() {
+  for (auto& [offset, barrier] : running_block().async.barriers) {
+    barrier.fenced |= barrier.owner == running_thread().number;
   }
 }
 
 void mbarrier_arrive(uint32_t offset, const Place& place) { mbarrier_arrive_expect(offset, 0, place); }
 
 void mbarrier_arrive_expect(uint32_t offset, uint32_t bytes, const Place& place) {
-  arrive(offset, bytes, place);
+  arrive(running_block(), offset, bytes, place);
 }
 
+// An address in the shared memory of a block of the cluster: its rank and one above the bits of an offset.
+constexpr uint32_t kRankBit = 24;
+
+uint32_t cluster_address(uint32_t offset, int rank, const Place& place) {
+  if (rank < 0 || size_t(rank) >= running_block().cluster->blocks.size()) {
+    report_and_end_block("cluster", place, "there is no block " + std::to_string(rank));
+  }
+  return uint32_t(rank + 1) << kRankBit | offset;
+}
+
+void mbarrier_arrive_cluster(uint32_t address, const Place& place) {
+  Block& block = *running_block().cluster->blocks.at((address >> kRankBit) - 1);
+  if (block.alive == 0) report("cluster", place, "an arrival at a barrier of a block that has ended");
+  arrive(block, address & ((1u << kRankBit) - 1), 0, place);
+}
+
+int cluster_rank() { return running_block().rank; }
+
+void cluster_sync(const Place& place) { sync_cluster(place); }
+
 void mbarrier_wait(uint32_t offset, uint32_t parity, const Place& place) {
-  Mbarrier& barrier = find_mbarrier(offset, place);
+  Mbarrier& barrier = find_mbarrier(running_block(), offset, place);
   while (barrier.phase % 2 == parity % 2) {
     barrier.waiting.push_back(&running_thread());
     park("mbarrier.try_wait", place);
   }
-  running_block().races->acquire(running_thread().index, barrier.over);
+  running_block().races->acquire(running_thread().number, barrier.over);
 }
 
 // Each thread holds so many registers from now on; to get more it waits until others have given enough back.

@@ -9,19 +9,20 @@ namespace {
 using namespace skrr::cuda;
 
 constexpr int kSteps = 2;  // of 64 along K, through one stage
-constexpr uint32_t kFull = 2 * kBoxBytes, kEmpty = kFull + 8;
-constexpr size_t kSharedBytes = 2 * kBoxBytes + 16;
+constexpr uint32_t kFull = 3 * kBoxBytes, kEmpty = kFull + 8;
+constexpr size_t kSharedBytes = 3 * kBoxBytes + 16;  // a box of X, two of W
 
 SKRR_DEVICE void produce(HopperBug bug, uint32_t shared, const TensorMap* x, const TensorMap* w) {
   if (bug != HopperBug::kMapNotFenced) fence_tensor_map(x);
   fence_tensor_map(w);
   for (int step = 0; step < kSteps; step++) {
     if (bug != HopperBug::kStageNotFree) mbarrier_wait(shared + kEmpty, uint32_t(step + 1) % 2);
-    const int boxes = bug == HopperBug::kTooFewBytes ? 1 : bug == HopperBug::kTooManyBytes ? 3 : 2;
+    const int boxes = bug == HopperBug::kTooFewBytes ? 2 : bug == HopperBug::kTooManyBytes ? 4 : 3;
     mbarrier_arrive_expect(shared + kFull, uint32_t(boxes * kBoxBytes));
     const uint32_t shift = bug == HopperBug::kBoxMisaligned ? 128 : 0;
     tma_load(shared + shift, x, 0, step * kBoxColumns, shared + kFull);
     tma_load(shared + kBoxBytes, w, 0, step * kBoxColumns, shared + kFull);
+    tma_load(shared + 2 * kBoxBytes, w, kBoxRows, step * kBoxColumns, shared + kFull);
   }
 }
 
@@ -86,7 +87,40 @@ __global__ void hopper_product(HopperBug bug, const TensorMap* x, const TensorMa
   }
 }
 
+__global__ void hopper_share(HopperBug bug, const TensorMap* w, float* out) {
+  SKRR_SHARED_MEMORY(memory);
+  const uint32_t shared = shared_address(memory), full = shared + 2 * kBoxBytes;
+  const int thread = int(threadIdx.x), rank = cluster_rank();
+  if (thread == 0) {
+    mbarrier_init(full, 1);
+    if (bug != HopperBug::kBarrierNotFencedForCluster) fence_mbarrier_init();
+    fence_async_proxy();
+  }
+  if (bug == HopperBug::kClusterNotMet) {
+    __syncthreads();
+  } else {
+    cluster_sync();
+  }
+  if (thread == 0) {
+    fence_tensor_map(w);
+    mbarrier_arrive_expect(full, uint32_t((bug == HopperBug::kHalfNotWaited ? 1 : 2) * kBoxBytes));
+    const uint16_t ranks = bug == HopperBug::kCopyToNoBlock ? 4 : 3;
+    tma_load_multicast(shared + uint32_t(rank * kBoxBytes), w, rank * kBoxRows, 0, full, ranks);
+  }
+  if (bug == HopperBug::kBlockEndsTooSoon && rank == 0) return;
+  mbarrier_wait(full, 0);
+  for (int column = 0; column < 64; column++) {
+    const int chunk = column / 8 ^ thread % 8;
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(memory)[thread * 64 + chunk * 8 + column % 8];
+    out[(rank * 128 + thread) * 64 + column] = skrr::from_bf16(bits);
+  }
+}
+
 }  // namespace
+
+void share(HopperBug bug, const TensorMap* w, float* out) {
+  launch_clusters(nullptr, hopper_share, 2, 128, 2, 2 * kBoxBytes + 8, bug, w, out);
+}
 
 void run(HopperBug bug, const TensorMap* x, const TensorMap* w, float* out) {
   launch(nullptr, hopper_product, 1, 384, kSharedBytes, bug, x, w, out);

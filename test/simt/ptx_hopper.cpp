@@ -27,6 +27,15 @@ void copy_box(Thread& t, const Instruction& i) {  // destination, map, column, r
                    int(in_32(t, i, 2)), in_32(t, i, 4), i.place());
 }
 
+void copy_box_to_cluster(Thread& t, const Instruction& i) {  // and which blocks
+  device::tma_load_multicast(in_32(t, i, 0), reinterpret_cast<const device::TensorMap*>(in(t, i, 1)), int(in_32(t, i, 3)),
+                             int(in_32(t, i, 2)), in_32(t, i, 4), uint16_t(in(t, i, 5)), i.place());
+}
+
+void cluster_address(Thread& t, const Instruction& i) {
+  t.slots[size_t(i.out[0])] = device::cluster_address(in_32(t, i, 0), int(in_32(t, i, 1)), i.place());
+}
+
 // --- wgmma: the slots of D are lent to the machine as one array ---
 
 template <int kColumns>
@@ -75,13 +84,21 @@ const std::map<std::string, Execute>& opcodes() {
        [](Thread& t, const Instruction& i) { device::mbarrier_arrive(in_32(t, i, 0), i.place()); }},
       {"mbarrier.arrive.expect_tx.shared::cta.b64",
        [](Thread& t, const Instruction& i) { device::mbarrier_arrive_expect(in_32(t, i, 0), in_32(t, i, 1), i.place()); }},
-      {"mbarrier.try_wait.parity.shared::cta.b64", try_wait},
+      {"mbarrier.arrive.release.cluster.shared::cluster.b64",
+       [](Thread& t, const Instruction& i) { device::mbarrier_arrive_cluster(in_32(t, i, 0), i.place()); }},
+      {"mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64", try_wait},
+      {"mapa.shared::cluster.u32", cluster_address},
+      {"barrier.cluster.arrive.release", [](Thread&, const Instruction&) {}},  // here all is done by its wait
+      {"barrier.cluster.wait.acquire", [](Thread&, const Instruction& i) { device::cluster_sync(i.place()); }},
+      {"fence.mbarrier_init.release.cluster", [](Thread&, const Instruction&) { device::fence_mbarrier_init(); }},
       {"fence.proxy.async.shared::cta", [](Thread&, const Instruction&) { device::fence_async_proxy(); }},
       {"fence.proxy.tensormap::generic.acquire.sys",
        [](Thread& t, const Instruction& i) {
          device::fence_tensor_map(reinterpret_cast<const device::TensorMap*>(in(t, i, 0)));
        }},
       {"cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes", copy_box},
+      {"cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster",
+       copy_box_to_cluster},
       {"cvta.param.u64",
        [](Thread& t, const Instruction& i) { t.slots[size_t(i.out[0])] = uintptr_t(t.parameters) + in(t, i, 0); }},
       {"wgmma.fence.sync.aligned", [](Thread&, const Instruction& i) { device::wgmma_fence(i.place()); }},

@@ -40,7 +40,7 @@ std::vector<std::string> split(const std::string& s) {
 
 // All but stores, asynchronous copies and what only waits or fences begin with their result.
 bool begins_with_result(const std::string& opcode) {
-  for (const char* none : {"st.", "cp.", "bar.", "fence.", "mbarrier.init", "setmaxnreg.", "wgmma.wait_group"}) {
+  for (const char* none : {"st.", "cp.", "bar.", "barrier.", "fence.", "mbarrier.init", "setmaxnreg.", "wgmma.wait_group"}) {
     if (opcode.rfind(none, 0) == 0) return false;
   }
   return true;
@@ -130,7 +130,10 @@ class Parser {
       return fresh(parameter->second);
     }
     if (text == shared_symbol_ || text == "_") return fresh(0);
-    if (text.rfind("%tid.", 0) == 0 || text.rfind("%ctaid.", 0) == 0 || text.rfind("%nctaid.", 0) == 0) return special(text);
+    if (text.rfind("%tid.", 0) == 0 || text.rfind("%ctaid.", 0) == 0 || text.rfind("%nctaid.", 0) == 0 ||
+        text == "%cluster_ctarank") {
+      return special(text);
+    }
     if (text.rfind("0f", 0) == 0 || text.rfind("0d", 0) == 0) return fresh(std::strtoull(text.c_str() + 2, nullptr, 16));
     if (text[0] == '-' || std::isdigit(text[0])) return fresh(uint64_t(std::strtoll(text.c_str(), nullptr, 0)));
     fail("operand " + text + " of " + statement);

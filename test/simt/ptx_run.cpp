@@ -160,7 +160,7 @@ const std::map<std::string, Execute>& opcodes() {
       OPCODE("cvt.u32.u64", uint64_t, uint32_t(a)), OPCODE("cvt.f64.f32", float, double(a)),
       OPCODE("cvt.rn.f32.s32", int32_t, float(a)),
       OPCODE("cvt.rn.bf16x2.f32", float, skrr::cuda::pack_bf16x2(b, a)),  // the first operand becomes the high half
-      OPCODE("cvta.to.global.u64", uint64_t, a), OPCODE("mov.u32", uint32_t, a), OPCODE("mov.b32", uint32_t, a),
+      OPCODE("cvta.to.global.u64", uint64_t, a), OPCODE("mov.u16", uint16_t, a), OPCODE("mov.u32", uint32_t, a), OPCODE("mov.b32", uint32_t, a),
       OPCODE("mov.f32", uint32_t, a), OPCODE("mov.u64", uint64_t, a), OPCODE("mov.f64", uint64_t, a),
       OPCODE("mov.pred", uint8_t, a),
 
@@ -174,7 +174,8 @@ const std::map<std::string, Execute>& opcodes() {
       OPCODE("and.pred", uint8_t, uint8_t(a & b)), OPCODE("or.pred", uint8_t, uint8_t(a | b)),
       OPCODE("not.pred", uint8_t, uint8_t(!a)), OPCODE("selp.b32", uint32_t, (c & 1) ? a : b),
       OPCODE("selp.f32", uint32_t, (c & 1) ? a : b), OPCODE("selp.b64", uint64_t, (c & 1) ? a : b),
-      OPCODE("selp.u32", uint32_t, (c & 1) ? a : b), OPCODE("or.b64", uint64_t, a | b), COMPARE("setp.ne.s16", int16_t, a != b),
+      OPCODE("selp.u32", uint32_t, (c & 1) ? a : b), OPCODE("or.b64", uint64_t, a | b),
+      COMPARE("setp.ne.s16", int16_t, a != b),
 
       {"mov.b64", move_64},
       {"bra", [](Thread& t, const Instruction& i) { t.next = size_t(i.target); }},
@@ -203,6 +204,10 @@ Execute find_opcode(const std::string& opcode) {
 void run(const Program& program, const unsigned char* parameters) {
   Thread t{program.initial, parameters, 0};
   for (const auto& [name, slot] : program.specials) {
+    if (name == "%cluster_ctarank") {
+      t.slots[size_t(slot)] = uint64_t(running_block().rank);
+      continue;
+    }
     const Dim3 value = name[1] == 't' ? thread_index() : name[1] == 'c' ? block_index() : grid_size();
     t.slots[size_t(slot)] = name.back() == 'x' ? value.x : name.back() == 'y' ? value.y : value.z;
   }

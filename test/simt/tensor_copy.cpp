@@ -35,13 +35,24 @@ TensorMapFields read_map(const skrr::cuda::TensorMap* map, const Place& place) {
   return fields;
 }
 
+// The part of a box that lies inside the matrix is read.
+void check_source(const TensorMapFields& map, int64_t row, int64_t column, const Place& place) {
+  const int64_t last = std::min(row + int64_t(map.box_rows), int64_t(map.rows));
+  const int64_t from = std::max<int64_t>(column, 0), to = std::min(column + int64_t(map.box_columns), int64_t(map.columns));
+  for (int64_t r = std::max<int64_t>(row, 0); r < last && from < to; r++) {
+    const uint64_t source = map.base + uint64_t(r) * map.row_bytes + uint64_t(from) * 2;
+    check_global_access(source, uint32_t(to - from) * 2, false, place);
+  }
+}
+
 }  // namespace
 
-bool deliver_copy() {
-  Block& block = running_block();
-  if (block.async.copies.empty()) return false;
-  const TensorCopy copy = block.async.copies.front();
-  block.async.copies.pop_front();
+bool deliver_copy(Cluster& cluster) {
+  if (cluster.copies.empty()) return false;
+  const TensorCopy copy = cluster.copies.front();
+  cluster.copies.pop_front();
+  Block& block = *copy.block;
+  if (block.alive == 0) report("cluster", copy.place, "a copy arrives in the shared memory of a block that has ended");
   TensorMapFields map;
   std::memcpy(&map, &copy.map, sizeof map);
   const uint32_t line = uint32_t(map.box_columns) * 2, bytes = uint32_t(map.box_rows) * line;
@@ -49,13 +60,12 @@ bool deliver_copy() {
     const int64_t row = copy.row + int64_t(offset / line), column = copy.column + int64_t(offset % line / 2);
     const bool inside = row >= 0 && row < int64_t(map.rows) && column >= 0 && column < int64_t(map.columns);
     uint16_t element = 0;
-    if (inside) {
-      std::memcpy(&element, reinterpret_cast<const void*>(map.base + uint64_t(row) * map.row_bytes + uint64_t(column) * 2), 2);
-    }
+    const uint64_t source = map.base + uint64_t(row) * map.row_bytes + uint64_t(column) * 2;
+    if (inside) std::memcpy(&element, reinterpret_cast<const void*>(source), 2);
     std::memcpy(block.shared + swizzle_128(copy.destination + offset), &element, 2);
   }
   Mbarrier& barrier = block.async.barriers.at(copy.barrier);
-  block.races->deliver(copy.issuer->index, copy.destination, bytes, barrier.number, barrier.phase + 1);
+  block.races->deliver(copy.issuer->number, block.window + copy.destination, bytes, barrier.number, barrier.phase + 1);
   count_bytes(barrier, bytes, copy.place);
   return true;
 }
@@ -66,26 +76,30 @@ namespace skrr::cuda {
 
 using namespace simt;
 
-void fence_async_proxy() { running_block().races->fence_async_proxy(running_thread().index); }
+void fence_async_proxy() { running_block().races->fence_async_proxy(running_thread().number); }
 
 void fence_tensor_map(const TensorMap* map) { running_thread().fenced_maps.push_back(map); }
 
-void tma_load(uint32_t destination, const TensorMap* tensor_map, int row, int column, uint32_t barrier,
-              const Place& place) {
-  Block& block = running_block();
-  const int self = running_thread().index;
+void tma_load_multicast(uint32_t destination, const TensorMap* tensor_map, int row, int column, uint32_t barrier,
+                        uint16_t ranks, const Place& place) {
   const TensorMapFields map = read_map(tensor_map, place);
   const uint32_t line = uint32_t(map.box_columns) * 2, bytes = uint32_t(map.box_rows) * line;
   check_shared_range(destination, bytes, 1024, place);  // where the swizzle begins anew
-  find_mbarrier(barrier, place);
-  block.races->use_async(self, barrier, 8, place);
-  for (int64_t r = std::max(row, 0); r < std::min<int64_t>(row + int64_t(map.box_rows), int64_t(map.rows)); r++) {
-    const int64_t from = std::max(column, 0), to = std::min<int64_t>(column + int64_t(map.box_columns), int64_t(map.columns));
-    if (from < to) check_global_access(map.base + uint64_t(r) * map.row_bytes + uint64_t(from) * 2, uint32_t(to - from) * 2, false, place);
+  check_source(map, row, column, place);
+  Cluster& cluster = *running_block().cluster;
+  if (ranks == 0 || ranks >> cluster.blocks.size() != 0) report_and_end_block("cluster", place, "a copy to no such block");
+  for (const auto& block : cluster.blocks) {
+    if (!(ranks >> block->rank & 1)) continue;
+    find_mbarrier_in_cluster(*block, barrier, place);
+    block->races->use_async(running_thread().number, block->window + barrier, 8, place);
+    block->races->issue(running_thread().number, block->window + destination, bytes, place);
+    std::memset(block->shared + destination, 0xff, bytes);
+    cluster.copies.push_back({&running_thread(), block.get(), destination, barrier, *tensor_map, row, column, place});
   }
-  block.races->issue(self, destination, bytes, place);
-  std::memset(block.shared + destination, 0xff, bytes);
-  block.async.copies.push_back({&running_thread(), destination, barrier, *tensor_map, row, column, place});
+}
+
+void tma_load(uint32_t destination, const TensorMap* map, int row, int column, uint32_t barrier, const Place& place) {
+  tma_load_multicast(destination, map, row, column, barrier, uint16_t(1 << running_block().rank), place);
 }
 
 TensorMap tensor_map(const bf16* matrix, int rows, int columns) {

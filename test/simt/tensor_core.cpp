@@ -21,7 +21,7 @@ struct LdmatrixLane {
 void load_matrices(Meeting& meeting) {
   const auto lane_of = [&](int lane) -> LdmatrixLane& { return *static_cast<LdmatrixLane*>(meeting.arguments[lane]); };
   Block& block = running_block();
-  const int first_thread = running_thread().warp() * 32;
+  const int first_thread = running_thread().number / 32 * 32;
   for (int m = 0; m < 4; m++) {
     // One phase reads 8 rows, 128 bytes, in one cycle if they fall on different groups of 4 banks.
     int rows_on_banks[8] = {};
@@ -36,7 +36,7 @@ void load_matrices(Meeting& meeting) {
         int row = lane / 4, column = lane % 4 * 2 + e;
         if (receiver.transposed) std::swap(row, column);
         const uint32_t address = lane_of(8 * m + row).address + uint32_t(column) * 2;
-        block.races->read(first_thread + lane, address, 2, receiver.place);
+        block.races->read(first_thread + lane, block.window + address, 2, receiver.place);
         std::memcpy(&pair[e], block.shared + address, 2);
       }
       receiver.registers[m] = uint32_t(pair[0]) | uint32_t(pair[1]) << 16;

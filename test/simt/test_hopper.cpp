@@ -29,10 +29,14 @@ struct Matrices {
   OnDevice<bf16> x_device{x}, w_device{w};
   OnDevice<TensorMap> x_map{{skrr::cuda::tensor_map(x_device.data, kXRows, kColumns)}};
   OnDevice<TensorMap> w_map{{skrr::cuda::tensor_map(w_device.data, kWRows, kColumns)}};
-  OnDevice<float> out{size_t(64 * 128)};
+  OnDevice<float> out{size_t(64 * 128)}, shared{size_t(2 * 128 * 64)};
 
   std::string kinds_of(planted::HopperBug bug) {
-    planted::run(bug, x_map.data, w_map.data, out.data);
+    if (bug < planted::HopperBug::kClusterNotMet) {
+      planted::run(bug, x_map.data, w_map.data, out.data);
+    } else {
+      planted::share(bug, w_map.data, shared.data);
+    }
     return kinds_found();
   }
 };
@@ -49,6 +53,16 @@ void products_follow_the_manual() {
       }
       CHECK_AT_MOST(std::fabs(double(m.out.data[row * 128 + column]) - sum), 1e-4);
     }
+  }
+}
+
+void blocks_of_a_cluster_share_their_copies() {
+  Matrices m;
+  planted::share(planted::HopperBug::kNone, m.w_map.data, m.shared.data);
+  CHECK(kinds_found().empty());
+  for (int i = 0; i < 2 * 128 * 64; i++) {
+    const int row = i / 64 % 128, column = i % 64;
+    CHECK(m.shared.data[i] == (row < kWRows ? skrr::from_bf16(m.w[size_t(row * kColumns + column)].bits) : 0));
   }
 }
 
@@ -77,6 +91,11 @@ void planted_bugs_are_named() {
       {Bug::kDescriptorsDiffer, {"wgmma"}},
       {Bug::kUnknownSwizzle, {"wgmma"}},
       {Bug::kTooManyRegisters, {"deadlock"}},
+      {Bug::kClusterNotMet, {"mbarrier"}},
+      {Bug::kBarrierNotFencedForCluster, {"mbarrier"}},
+      {Bug::kHalfNotWaited, {"race"}},
+      {Bug::kBlockEndsTooSoon, {"cluster"}},
+      {Bug::kCopyToNoBlock, {"cluster"}},
   };
   for (const Schedule::Order order : {Schedule::kInTurn, Schedule::kBackwards, Schedule::kRandom}) {
     set_schedule({order, 3});
@@ -96,6 +115,7 @@ void planted_bugs_are_named() {
 
 int main() {
   products_follow_the_manual();
+  blocks_of_a_cluster_share_their_copies();
   planted_bugs_are_named();
   return finish("simt hopper");
 }

@@ -36,7 +36,7 @@ namespace skrr::cuda {
 void sync_warp(const Place& place) {
   int unused = 0;
   simt::meet("__syncwarp", ~0u, place, &unused, [](simt::Meeting&) {
-    const int first = simt::running_thread().warp() * 32;
+    const int first = simt::running_thread().number / 32 * 32;
     std::vector<int> lanes;
     for (int lane = 0; lane < 32; lane++) lanes.push_back(first + lane);
     simt::running_block().races->join(lanes);

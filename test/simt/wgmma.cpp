@@ -59,7 +59,8 @@ void use_operand(uint64_t descriptor, int rows, const Warpgroup& group, const Pl
     for (int half = 0; half < 2; half++) {
       const uint32_t chunk = chunk_of(descriptor, row, half);
       check_shared_range(chunk, 16, 16, place);
-      running_block().races->use_in_products(first_thread() / kWarpgroup, group.committed + 1, chunk, place);
+      const Block& block = running_block();
+      block.races->use_in_products(running_thread().number / kWarpgroup, group.committed + 1, block.window + chunk, place);
     }
   }
 }
@@ -197,7 +198,7 @@ void wait_for_products(int still_in_flight, const Place& place) {
     }
   });
   const Warpgroup& group = running_warpgroup();
-  running_block().races->know_products(running_thread().index, group.committed - uint32_t(group.groups.size()));
+  running_block().races->know_products(running_thread().number, group.committed - uint32_t(group.groups.size()));
 }
 
 }  // namespace skrr::cuda
