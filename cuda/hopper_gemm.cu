@@ -166,15 +166,15 @@ SKRR_DEVICE void multiply_tile(const Tile& tile, Ring& ring, float (&acc)[kAcros
   for (int step = tile.begin; step < tile.end; step++, ring.advance()) {
     mbarrier_wait(ring.full(), ring.parity);
     const uint64_t x = descriptor(ring.x(warpgroup)), w = descriptor(ring.w(0));
-    wgmma_fence();
+    wgmma_fence(acc);
 #pragma unroll
     for (int k = 0; k < kDepth / 16; k++) wgmma(acc, x + uint64_t(k * 2), w + uint64_t(k * 2));
     wgmma_commit();
-    wgmma_wait<1>();
+    wgmma_wait<1>(acc);
     if (step > tile.begin) release<kBlocks>(before);
     before = ring;
   }
-  wgmma_wait<0>();
+  wgmma_wait<0>(acc);
   release<kBlocks>(before);
 }
 

@@ -101,22 +101,36 @@ SKRR_DEVICE void cluster_sync() {
 
 // --- wgmma: by all four warps of a warpgroup ---
 
+// Sums d belong to the tensor cores from wgmma_fence() to wgmma_wait(). Both name them, though the instructions do not: so
+// the compiler moves nothing that touches them in between.
+#define SKRR_SUMS_4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+#define SKRR_SUMS_16(i) SKRR_SUMS_4(i), SKRR_SUMS_4(i + 1), SKRR_SUMS_4(i + 2), SKRR_SUMS_4(i + 3)
+#define SKRR_SUMS_64(i) SKRR_SUMS_16(i), SKRR_SUMS_16(i + 4), SKRR_SUMS_16(i + 8), SKRR_SUMS_16(i + 12)
+
 // Before the first product of a group that uses registers other instructions have touched.
-SKRR_DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+SKRR_DEVICE void wgmma_fence(float (&d)[16][4]) {
+  asm volatile("wgmma.fence.sync.aligned;" : SKRR_SUMS_64(0)::"memory");
+}
+SKRR_DEVICE void wgmma_fence(float (&d)[32][4]) {
+  asm volatile("wgmma.fence.sync.aligned;" : SKRR_SUMS_64(0), SKRR_SUMS_64(16)::"memory");
+}
 SKRR_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until at most so many of the warpgroup's groups are in flight.
 template <int kStillInFlight>
-SKRR_DEVICE void wgmma_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kStillInFlight) : "memory");
+SKRR_DEVICE void wgmma_wait(float (&d)[16][4]) {
+  asm volatile("wgmma.wait_group.sync.aligned %64;" : SKRR_SUMS_64(0) : "n"(kStillInFlight) : "memory");
 }
-
-#define SKRR_SUMS_8(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
-#define SKRR_SUMS_32(i) SKRR_SUMS_8(i), SKRR_SUMS_8(i + 1), SKRR_SUMS_8(i + 2), SKRR_SUMS_8(i + 3)
-#define SKRR_SUMS_128(i) SKRR_SUMS_32(i), SKRR_SUMS_32(i + 4), SKRR_SUMS_32(i + 8), SKRR_SUMS_32(i + 12)
+template <int kStillInFlight>
+SKRR_DEVICE void wgmma_wait(float (&d)[32][4]) {
+  asm volatile("wgmma.wait_group.sync.aligned %128;"
+               : SKRR_SUMS_64(0), SKRR_SUMS_64(16)
+               : "n"(kStillInFlight)
+               : "memory");
+}
 
 // D [64, 8 kAcross] += A [64, 16] B [8 kAcross, 16]^T, bf16 operands in shared memory that descriptors name, float32 sums.
 // Thread 32 w + l holds of D the elements (16 w + l / 4, 8 j + 2 (l % 4) + e) in d[j][e] and those 8 rows below in
-// d[j][2 + e]. Until wgmma_wait() d belongs to the tensor cores.
+// d[j][2 + e].
 SKRR_DEVICE void wgmma(float (&d)[16][4], uint64_t a, uint64_t b) {
   asm volatile(
       "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\n"
@@ -126,7 +140,7 @@ SKRR_DEVICE void wgmma(float (&d)[16][4], uint64_t a, uint64_t b) {
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
       "%64, %65, p, 1, 1, 0, 0;\n}"
-      : SKRR_SUMS_128(0)
+      : SKRR_SUMS_64(0)
       : "l"(a), "l"(b));
 }
 SKRR_DEVICE void wgmma(float (&d)[32][4], uint64_t a, uint64_t b) {
@@ -142,13 +156,13 @@ SKRR_DEVICE void wgmma(float (&d)[32][4], uint64_t a, uint64_t b) {
       "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
       "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
       "%128, %129, p, 1, 1, 0, 0;\n}"
-      : SKRR_SUMS_128(0), SKRR_SUMS_128(16)
+      : SKRR_SUMS_64(0), SKRR_SUMS_64(16)
       : "l"(a), "l"(b));
 }
 
-#undef SKRR_SUMS_8
-#undef SKRR_SUMS_32
-#undef SKRR_SUMS_128
+#undef SKRR_SUMS_4
+#undef SKRR_SUMS_16
+#undef SKRR_SUMS_64
 
 // --- registers, handed from one warpgroup to another ---
 

@@ -35,11 +35,15 @@ uint32_t cluster_address(uint32_t offset, int rank, const Place& place = Place::
 void cluster_sync(const Place& place = Place::here());
 
 // --- wgmma: sums arrive at the wait; until then they are NaN, and touching them is reported ---
-void wgmma_fence(const Place& place = Place::here());
+void fence_products(const Place& place);
+template <int kAcross>
+inline void wgmma_fence(float (&)[kAcross][4], const Place& place = Place::here()) {
+  fence_products(place);
+}
 void wgmma_commit(const Place& place = Place::here());
-void wait_for_products(int still_in_flight, const Place& place = Place::here());
-template <int kStillInFlight>
-inline void wgmma_wait(const Place& place = Place::here()) {
+void wait_for_products(int still_in_flight, const Place& place);
+template <int kStillInFlight, int kAcross>
+inline void wgmma_wait(float (&)[kAcross][4], const Place& place = Place::here()) {
   wait_for_products(kStillInFlight, place);
 }
 // d: this thread's part of D, kColumns / 2 sums.

@@ -120,7 +120,8 @@ void launch_clusters(Stream, void (*kernel)(Parameters...), dim3 grid, dim3 bloc
   };
   const auto add_as = [&](auto value) { add_parameter(&value, sizeof value, alignof(decltype(value))); };
   (add_as(Parameters(arguments)), ...);
-  const simt::Kernel entry{reinterpret_cast<const void*>(kernel), &Entry::run, &call, sizeof call, parameters, parameter_bytes};
+  const simt::Kernel entry{reinterpret_cast<const void*>(kernel), &Entry::run, &call, sizeof call, parameters,
+                           parameter_bytes};
   simt::launch(grid, block, cluster, shared_bytes, entry);
 }
 template <class... Parameters, class... Arguments>

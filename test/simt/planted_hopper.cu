@@ -37,12 +37,12 @@ SKRR_DEVICE void multiply(HopperBug bug, uint32_t shared, float (&sums)[16][4]) 
   for (int step = 0; step < kSteps; step++) {
     const uint32_t parity = uint32_t(step) + (bug == HopperBug::kWrongParity ? 1 : 0);
     if (bug != HopperBug::kCopyNotWaited) mbarrier_wait(shared + kFull, parity % 2);
-    if (bug != HopperBug::kNoFenceBeforeProducts) wgmma_fence();
+    if (bug != HopperBug::kNoFenceBeforeProducts) wgmma_fence(sums);
     for (uint64_t k = 0; k < 4; k++) wgmma(sums, x + k * 2, w + k * 2);
     wgmma_commit();
     if (bug == HopperBug::kSumsReadTooSoon) sums[3][1] += 1;
     if (bug == HopperBug::kReleasedTooSoon) mbarrier_arrive(shared + kEmpty);
-    if (bug != HopperBug::kSumsNeverWaitedFor) wgmma_wait<0>();
+    if (bug != HopperBug::kSumsNeverWaitedFor) wgmma_wait<0>(sums);
     if (bug != HopperBug::kReleasedTooSoon && bug != HopperBug::kNeverReleased) mbarrier_arrive(shared + kEmpty);
   }
 }
@@ -56,10 +56,10 @@ SKRR_DEVICE void consume(HopperBug bug, unsigned char* memory, float* out) {
   if (bug == HopperBug::kStoredWithoutFence) {
     reinterpret_cast<uint32_t*>(memory)[thread] = 0;
     sync_warp();
-    wgmma_fence();
+    wgmma_fence(sums);
     wgmma(sums, descriptor(shared_address(memory)), descriptor(shared_address(memory) + kBoxBytes));
     wgmma_commit();
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
   }
   for (int j = 0; j < 16; j++) {
     for (int e = 0; e < 4; e++) {

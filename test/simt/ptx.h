@@ -50,13 +50,15 @@ struct Thread {
   size_t next;  // instruction
   bool done = false;
   std::vector<std::unique_ptr<LentSlots>> lent = {};
+  bool fenced = false;                  // between wgmma.fence and its products
+  std::vector<int> written_since = {};  // slots
 };
 
 // What carries out `opcode`, such as "add.s32"; null when there is nothing.
 Execute find_opcode(const std::string& opcode);
 Execute find_hopper_opcode(const std::string& opcode);  // those of sm_90a alone
-// Reports an instruction that touches lent slots.
-void check_lent(const Thread& t, const Instruction& i);
+// Watches what an instruction does between wgmma.fence and the wait: it may not touch the sums.
+void watch_sums(Thread& t, const Instruction& i);
 
 // The kernels of a .ptx file. Ends the process with a message for what it does not understand.
 std::vector<Program> parse(const std::string& path);

@@ -48,6 +48,10 @@ void multiply(Thread& t, const Instruction& i) {  // a, b, accumulate, signs of 
   LentSlots* lent = known == t.lent.end() ? t.lent.emplace_back(std::make_unique<LentSlots>()).get() : known->get();
   if (lent->slots.empty()) {
     lent->slots = i.out;
+    for (const int slot : t.written_since) {
+      if (std::find(i.out.begin(), i.out.end(), slot) == i.out.end()) continue;
+      report("no wgmma fence", i.place(), "sums were written after the last wgmma.fence");
+    }
     for (size_t k = 0; k < i.out.size(); k++) {
       uint64_t& slot = t.slots[size_t(i.out[k])];
       std::memcpy(&lent->values[k], &slot, sizeof(float));
@@ -55,6 +59,17 @@ void multiply(Thread& t, const Instruction& i) {  // a, b, accumulate, signs of 
     }
   }
   device::wgmma(lent->values, kColumns, in(t, i, 0), in(t, i, 1), i.place());
+}
+
+void fence_products(Thread& t, const Instruction& i) {
+  device::fence_products(i.place());
+  t.fenced = true;
+  t.written_since.clear();
+}
+
+void commit_products(Thread& t, const Instruction& i) {
+  device::wgmma_commit(i.place());
+  t.fenced = false;
 }
 
 void wait_for_products(Thread& t, const Instruction& i) {
@@ -101,8 +116,8 @@ const std::map<std::string, Execute>& opcodes() {
        copy_box_to_cluster},
       {"cvta.param.u64",
        [](Thread& t, const Instruction& i) { t.slots[size_t(i.out[0])] = uintptr_t(t.parameters) + in(t, i, 0); }},
-      {"wgmma.fence.sync.aligned", [](Thread&, const Instruction& i) { device::wgmma_fence(i.place()); }},
-      {"wgmma.commit_group.sync.aligned", [](Thread&, const Instruction& i) { device::wgmma_commit(i.place()); }},
+      {"wgmma.fence.sync.aligned", fence_products},
+      {"wgmma.commit_group.sync.aligned", commit_products},
       {"wgmma.wait_group.sync.aligned", wait_for_products},
       {"wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", multiply<128>},
       {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16", multiply<256>},
@@ -121,8 +136,9 @@ Execute find_hopper_opcode(const std::string& opcode) {
   return found == opcodes().end() ? nullptr : found->second;
 }
 
-void check_lent(const Thread& t, const Instruction& i) {
+void watch_sums(Thread& t, const Instruction& i) {
   if (i.text.find("wgmma.mma_async") != std::string::npos) return;
+  if (t.fenced) t.written_since.insert(t.written_since.end(), i.out.begin(), i.out.end());
   for (const auto& lent : t.lent) {
     for (const std::vector<int>* slots : {&i.in, &i.out}) {
       for (const int slot : *slots) {

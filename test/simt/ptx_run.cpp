@@ -213,7 +213,7 @@ void run(const Program& program, const unsigned char* parameters) {
   }
   while (!t.done) {
     const Instruction& i = program.code[t.next++];
-    if (!t.lent.empty()) check_lent(t, i);
+    if (t.fenced || !t.lent.empty()) watch_sums(t, i);
     if (i.predicate < 0 || bool(t.slots[size_t(i.predicate)] & 1) != i.negated) i.execute(t, i);
   }
 }

@@ -169,7 +169,7 @@ namespace skrr::cuda {
 
 using namespace simt;
 
-void wgmma_fence(const Place& place) {
+void fence_products(const Place& place) {
   meet_warpgroup("wgmma.fence", place, nullptr, [](Warpgroup& group) { group.fenced = true; });
 }
 
