@@ -96,6 +96,7 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
     pass.launch();
     device_->copy(s.hidden.as<float>(), pass_hidden_.as<float>(), s.hidden.bytes());
   } else {
+    forward_.begin(step_at(0), extent.tokens, s.hidden.as<float>(), workspace_);
     for (int position = from; position < to; position++) {
       if (table[size_t(position)].slot == kSkipped) continue;
       cancel.check();
@@ -105,12 +106,19 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
   device_->wait();
 }
 
-StepRef CudaBackend::step_at(int position) const { return {table_.as<Step>(), slots_.as<Slot>(), position}; }
+StepRef CudaBackend::step_at(int position) const {
+  return {table_.as<Step>(), slots_.as<Slot>(), position, geometry_.sub_blocks()};
+}
 
 // Positions outside [from, to) are skipped.
 void CudaBackend::write_table(const LayerTable& table, int from, int to) {
-  std::vector<Step> steps(table.size(), Step{kSkipped, 0});
-  for (int p = from; p < to; p++) steps[size_t(p)] = {table[size_t(p)].slot, table[size_t(p)].scale};
+  std::vector<Step> steps(table.size(), Step{kSkipped, 0, kSkipped});
+  int next = kSkipped;
+  for (int p = to - 1; p >= from; p--) {
+    const auto& [slot, scale] = table[size_t(p)];
+    steps[size_t(p)] = {slot, scale, next};
+    if (slot != kSkipped) next = slot;
+  }
   device_->upload(table_.as<Step>(), steps.data(), steps.size() * sizeof(Step));
 }
 
@@ -140,6 +148,7 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
   }
   const Rows rows = BatchRows::view(extent, pass_rows_.as<int>());
   auto graph = device_->record([&] {
+    forward_.begin(step_at(0), extent.tokens, pass_hidden_.as<float>(), workspace_);
     for (int p = 0; p < geometry_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
   });
   if (passes_.size() == kMostRecordedPasses) passes_.pop_back();

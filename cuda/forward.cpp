@@ -14,7 +14,9 @@ GemmPlan plan_out(const DeviceFacts& device, const Shape& shape, int tokens, int
 Workspace::Layout::Layout(const DeviceFacts& device, const Geometry& geometry, int tokens) {
   const Shape shape(geometry);
   const size_t m = size_t(tokens);
-  wide = aligned(m * size_t(std::max(shape.width, shape.inner)) * sizeof(bf16));
+  squares = aligned(m * size_t(shape.width) * sizeof(bf16));
+  mixed = squares + aligned(m * size_t(square_groups(shape.width)) * sizeof(float));
+  wide = mixed + aligned(m * size_t(shape.inner) * sizeof(bf16));
   partials = wide + aligned(m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
                                          size_t(shape.width) * sizeof(float)));
   bytes = partials + Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
@@ -26,6 +28,8 @@ size_t Workspace::bytes_for(const DeviceFacts& device, const Geometry& geometry,
 
 Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tokens_(tokens) {
   const Layout layout(device.facts(), geometry, tokens);
+  squares_at_ = layout.squares;
+  mixed_at_ = layout.mixed;
   wide_at_ = layout.wide;
   partials_at_ = layout.partials;
   memory_ = Buffer(device, layout.bytes, "activations of " + std::to_string(tokens) + " tokens");
@@ -40,8 +44,11 @@ size_t Forward::most_partial_rows(const DeviceFacts& device, const Shape& shape,
   return most;
 }
 
+void Forward::begin(StepRef at, int tokens, const float* h, const Workspace& workspace) const {
+  begin_rows(device_.stream(), at, h, workspace.normed(), tokens, shape_.width);
+}
+
 void Forward::step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
-  rms_norm(device_.stream(), at, h, workspace.operand(), rows.tokens, geometry_.width, shape_.width, geometry_.epsilon);
   if (is_attention(at.step)) {
     attention_step(at, rows, h, workspace);
   } else {
@@ -53,21 +60,23 @@ void Forward::step(StepRef at, const Rows& rows, float* h, const Workspace& work
 void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
   Gemm in{};
   in.at = at;
-  in.x = workspace.operand();
+  in.x = workspace.normed().x;
+  in.norm = row_norm(workspace);
   in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
   in.finish = Finish::kStore;
   in.y = workspace.wide();
   gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
 
-  attention(device_.stream(), {at, workspace.wide(), workspace.operand(), rows, geometry_.heads, shape_.head_dim});
-  add_product(at, workspace.operand(), rows.tokens, shape_.inner, h, workspace);
+  attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, geometry_.heads, shape_.head_dim});
+  add_product(at, workspace.mixed(), rows.tokens, shape_.inner, h, workspace);
 }
 
 // h += scale * wo(act(wi_0 x) * (wi_1 x)); ungated: h += scale * wo(act(wi x))
 void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const {
   Gemm in{};
   in.at = at;
-  in.x = workspace.operand();
+  in.x = workspace.normed().x;
+  in.norm = row_norm(workspace);
   in.m = tokens, in.n = shape_.up, in.k = shape_.width;
   in.finish = geometry_.gated ? Finish::kGate : Finish::kActivate;
   in.activation = geometry_.activation;
@@ -87,8 +96,9 @@ void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, float* h
   out.finish = Finish::kAdd;
   out.h = h;
   out.partials = workspace.partials();
+  out.next = workspace.normed();
   gemm(device_.stream(), out, plan);
-  if (plan.splits > 1) add_partials(device_.stream(), at, out.partials, plan.splits, h, tokens, shape_.width);
+  if (plan.splits > 1) add_partials(device_.stream(), at, out.partials, plan.splits, h, out.next, tokens, shape_.width);
 }
 
 }  // namespace skrr::cuda

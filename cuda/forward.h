@@ -17,7 +17,9 @@ class Workspace {
   Workspace(Device& device, const Geometry& geometry, int tokens);
   static size_t bytes_for(const DeviceFacts& device, const Geometry& geometry, int tokens);
 
-  bf16* operand() const { return memory_.as<bf16>(); }  // normed stream or attention's result: [tokens, width or inner]
+  // The stream as the next step reads it: x [tokens, width], squares [tokens, square_groups(width)].
+  NormedRows normed() const { return {memory_.as<bf16>(), memory_.as<float>(squares_at_)}; }
+  bf16* mixed() const { return memory_.as<bf16>(mixed_at_); }          // attention's result: [tokens, inner]
   bf16* wide() const { return memory_.as<bf16>(wide_at_); }            // q|k|v or activations: [tokens, 3 inner or ff]
   float* result() const { return memory_.as<float>(wide_at_); }        // [tokens, width], when nothing else runs
   float* partials() const { return memory_.as<float>(partials_at_); }  // [splits, tokens, width]
@@ -27,11 +29,11 @@ class Workspace {
  private:
   struct Layout {
     Layout(const DeviceFacts& device, const Geometry& geometry, int tokens);
-    size_t wide, partials, bytes;  // offsets; `operand` lies at 0
+    size_t squares, mixed, wide, partials, bytes;  // offsets; the normed rows lie at 0
   };
 
   int tokens_ = 0;
-  size_t wide_at_ = 0, partials_at_ = 0;
+  size_t squares_at_ = 0, mixed_at_ = 0, wide_at_ = 0, partials_at_ = 0;
   Buffer memory_;
 };
 
@@ -39,6 +41,8 @@ class Forward {
  public:
   Forward(Device& device, const Geometry& geometry) : device_(device), geometry_(geometry), shape_(geometry) {}
 
+  // Queues what must be there before the first step that runs.
+  void begin(StepRef at, int tokens, const float* h, const Workspace& workspace) const;
   // Queues position `at.step`: h += scale * F(norm(h)), h [tokens, width padded].
   void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
 
@@ -49,6 +53,8 @@ class Forward {
   void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
   void feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const;
   void add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const;
+
+  RowNorm row_norm(const Workspace& workspace) const { return {workspace.normed().squares, geometry_.width, geometry_.epsilon}; }
 
   Device& device_;
   const Geometry geometry_;

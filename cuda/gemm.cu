@@ -5,6 +5,8 @@
 //   kActivate  y [m, n] bf16 = act(C)                                         wi of ungated models
 //   kGate      y [m, n / 2] bf16 = act(C0) * C1, columns in turns of 8        wi_0 and wi_1 in one product
 //   kAdd       h [m, n] float32 += scale * C, or partials [z][m, n] = C of split z of K     o, wo
+//   Where X's rows are the stream's, not yet normed, C is multiplied by their factors; kAdd writes such rows for the product
+//   that follows (normed_rows.cuh).
 //   grid (row tiles, column tiles, splits): neighbours share W's tile, which is read from memory once and then from L2
 //
 // Tiles (gemm_tile.cuh), by what bounds the product:
@@ -44,9 +46,13 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_kernel(Gemm g) {
   const int k_begin = int(blockIdx.z) * depth / int(gridDim.z) * Tile::kDepth;
   const int k_end = (int(blockIdx.z) + 1) * depth / int(gridDim.z) * Tile::kDepth;
 
+  const Fragment at = fragment_of_this_thread<Tile>();
+  float factors[Tile::kMmaDown][2];
   Sums<Tile> acc;
-  multiply_tile<Tile>(shared_address(memory), x, w, k_begin, k_end < g.k ? k_end : g.k, acc);
-  finish_tile(g, step.scale, int(gridDim.z) > 1 ? int(blockIdx.z) : kWhole, fragment_of_this_thread<Tile>(), acc);
+  multiply_tile<Tile>(shared_address(memory), x, w, k_begin, k_end < g.k ? k_end : g.k, acc, [&] {
+    row_factors(g.norm, at.row - int(threadIdx.x) % 32 / 4, g.m, g.k, factors);
+  });
+  finish_tile(g, step, int(gridDim.z) > 1 ? int(blockIdx.z) : kWhole, at, factors, acc);
 }
 
 template <class Tile>

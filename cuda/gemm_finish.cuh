@@ -7,6 +7,7 @@
 
 #include "cuda/activation.cuh"
 #include "cuda/kernels.h"
+#include "cuda/normed_rows.cuh"
 
 namespace skrr::cuda {
 
@@ -17,7 +18,7 @@ struct Fragment {
 
 constexpr int kWhole = -1;  // for `split`: K was not split
 
-// Two neighbouring columns of one row of C, and where they belong.
+// Two neighbouring columns of a row of the result, and where they belong.
 struct Pair {
   int row, column;
   float first, second;
@@ -43,67 +44,89 @@ SKRR_DEVICE void for_pairs(const Gemm& g, const Fragment& at, Use use) {
   }
 }
 
-// h += scale * C. Eight pairs at a time: their loads are under way together, where one by one each would wait for its own.
+// A part of C where K was split.
 template <int kDown, int kAcross>
-SKRR_DEVICE void add_to_stream(const Gemm& g, float scale, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
-  constexpr int kAtOnce = 4;  // fragments, two pairs of each
-  static_assert(kAcross % kAtOnce == 0, "");
+SKRR_DEVICE void store_part(const Gemm& g, int split, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
+  float* part = g.partials + size_t(split) * size_t(g.m) * size_t(g.n);
+  for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
+    float2* to = reinterpret_cast<float2*>(part + size_t(row) * size_t(g.n) + size_t(column));
+    *to = make_float2(acc[i][j][e], acc[i][j][e + 1]);
+  });
+}
+
+// h += scale * C for the 32 columns from `column` on of a row, which four lanes hold in four fragments side by side: c[j][half]
+// and the next of this lane. `h` is what was there, zeros outside of [m, n].
+SKRR_DEVICE void add_columns(const Gemm& g, const Step& step, const float* weight, int row, int column, float2 (&h)[4],
+                             const float (*c)[4], int half) {
+  float pairs[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int j = 0; j < 4; j++) {
+    if (row >= g.m || column + j * 8 >= g.n) continue;
+    const float2 sum = make_float2(h[j].x + step.scale * c[j][half], h[j].y + step.scale * c[j][half + 1]);
+    *reinterpret_cast<float2*>(g.h + size_t(row) * size_t(g.n) + size_t(column + j * 8)) = sum;
+    pairs[j] = square_of_pair(sum.x, sum.y);
+    if (weight) store_x(g.next, weight, size_t(row), g.n, column + j * 8, sum.x, sum.y);
+  }
+  if (!weight) return;
+  const float squares = squares_of_fragments(pairs);
+  if (row < g.m && column < g.n && threadIdx.x % 4 == 0) store_squares(g.next, size_t(row), g.n, column, squares);
+}
+
+// h += scale * C, and what the next step reads of h. Eight pairs at a time: their loads are under way together, where one by
+// one each would wait for its own.
+template <int kDown, int kAcross>
+SKRR_DEVICE void add_tile(const Gemm& g, const Step& step, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
+  static_assert(kAcross % 4 == 0, "");
+  const float* weight = g.next.x ? next_norm(g.at, step) : nullptr;
 #pragma unroll
   for (int i = 0; i < kDown; i++) {
 #pragma unroll
-    for (int first = 0; first < kAcross; first += kAtOnce) {
-      float2 old[kAtOnce][2];
-      const auto for_these = [&](auto use) {
+    for (int first = 0; first < kAcross; first += 4) {
+      const int row = at.row + i * 16, column = at.column + first * 8;
+      float2 h[2][4] = {};
 #pragma unroll
-        for (int j = 0; j < kAtOnce; j++) {
-#pragma unroll
-          for (int half = 0; half < 2; half++) {
-            const int row = at.row + i * 16 + half * 8, column = at.column + (first + j) * 8;
-            float* h = g.h + size_t(row) * size_t(g.n) + size_t(column);
-            if (row < g.m && column < g.n) use(*reinterpret_cast<float2*>(h), old[j][half], &acc[i][first + j][half * 2]);
-          }
-        }
-      };
-      for_these([](const float2& h, float2& o, const float*) { o = h; });
-      for_these([&](float2& h, const float2& o, const float* c) {
-        h = make_float2(o.x + scale * c[0], o.y + scale * c[1]);
-      });
+      for (int e = 0; e < 8; e++) {
+        const int r = row + e / 4 * 8, c = column + e % 4 * 8;
+        if (r < g.m && c < g.n) h[e / 4][e % 4] = *reinterpret_cast<const float2*>(g.h + size_t(r) * size_t(g.n) + size_t(c));
+      }
+      add_columns(g, step, weight, row, column, h[0], &acc[i][first], 0);
+      add_columns(g, step, weight, row + 8, column, h[1], &acc[i][first], 2);
     }
   }
 }
 
+// factors[i][half]: of the rows of x, where they are not normed yet (row_factors()).
 template <int kDown, int kAcross>
-SKRR_DEVICE void finish_tile(const Gemm& g, float scale, int split, const Fragment& at,
+SKRR_DEVICE void finish_tile(const Gemm& g, const Step& step, int split, const Fragment& at, const float (&factors)[kDown][2],
                              const float (&acc)[kDown][kAcross][4]) {
   static_assert(kAcross % 2 == 0, "gate and value lie side by side");
   switch (g.finish) {
     case Finish::kStore:
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-        store_pair(g.y, g.n, {row, column, acc[i][j][e], acc[i][j][e + 1]});
+        const float f = factors[i][e / 2];
+        store_pair(g.y, g.n, {row, column, f * acc[i][j][e], f * acc[i][j][e + 1]});
       });
       break;
     case Finish::kActivate:
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-        store_pair(g.y, g.n, {row, column, activate(g.activation, acc[i][j][e]), activate(g.activation, acc[i][j][e + 1])});
+        const float f = factors[i][e / 2];
+        store_pair(g.y, g.n, {row, column, activate(g.activation, f * acc[i][j][e]), activate(g.activation, f * acc[i][j][e + 1])});
       });
       break;
     case Finish::kGate:  // even j: eight columns of x W0^T; j + 1: the same eight of x W1^T
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
         if (j % 2 != 0) return;
+        const float f = factors[i][e / 2];
         const int out = (column - column % 8) / 2 + column % 8;
-        store_pair(g.y, g.n / 2, {row, out, activate(g.activation, acc[i][j][e]) * acc[i][j + 1][e],
-                                  activate(g.activation, acc[i][j][e + 1]) * acc[i][j + 1][e + 1]});
+        store_pair(g.y, g.n / 2, {row, out, activate(g.activation, f * acc[i][j][e]) * (f * acc[i][j + 1][e]),
+                                  activate(g.activation, f * acc[i][j][e + 1]) * (f * acc[i][j + 1][e + 1])});
       });
       break;
     case Finish::kAdd:
       if (split == kWhole) {
-        add_to_stream(g, scale, at, acc);
+        add_tile(g, step, at, acc);
       } else {
-        float* part = g.partials + size_t(split) * size_t(g.m) * size_t(g.n);
-        for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-          *reinterpret_cast<float2*>(part + size_t(row) * size_t(g.n) + size_t(column)) =
-              make_float2(acc[i][j][e], acc[i][j][e + 1]);
-        });
+        store_part(g, split, at, acc);
       }
       break;
   }

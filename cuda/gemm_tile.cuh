@@ -86,10 +86,10 @@ SKRR_DEVICE void multiply_stage(uint32_t stage, Sums<Tile>& acc) {
   }
 }
 
-// acc = X W^T over columns [k_begin, k_end) of both.
-template <class Tile>
+// acc = X W^T over columns [k_begin, k_end) of both. `meanwhile` is called while the first stages are on their way.
+template <class Tile, class Meanwhile>
 SKRR_DEVICE void multiply_tile(uint32_t shared, const Operand& x, const Operand& w, int k_begin, int k_end,
-                               Sums<Tile>& acc) {
+                               Sums<Tile>& acc, Meanwhile meanwhile) {
 #pragma unroll
   for (int i = 0; i < Tile::kMmaDown; i++) {
 #pragma unroll
@@ -108,6 +108,7 @@ SKRR_DEVICE void multiply_tile(uint32_t shared, const Operand& x, const Operand&
   };
 #pragma unroll
   for (int step = 0; step < Tile::kStages - 1; step++) copy_step(step);
+  meanwhile();
   for (int step = 0; step < steps; step++) {
     cp_async_wait<Tile::kStages - 2>();
     __syncthreads();

@@ -179,21 +179,22 @@ SKRR_DEVICE void multiply_tile(const Tile& tile, Ring& ring, float (&acc)[kAcros
 }
 
 template <int kBlocks, int kAcross>
-SKRR_DEVICE void consume_tile(const Gemm& g, const Cut& cut, float scale, const Tile& tile, Ring& ring) {
-  float acc[1][kAcross][4];
+SKRR_DEVICE void consume_tile(const Gemm& g, const Cut& cut, const Step& step, const Tile& tile, Ring& ring) {
+  const int thread = int(threadIdx.x), lane = thread % 32, warp_row = tile.row + thread / 32 * 16;
+  float factors[1][2], acc[1][kAcross][4];
+  row_factors(g.norm, warp_row, g.m, g.k, factors);
   multiply_tile<kBlocks>(tile, ring, acc[0]);
-  const int thread = int(threadIdx.x), lane = thread % 32;
-  const Fragment at{tile.row + thread / 32 * 16 + lane / 4, tile.column + lane % 4 * 2};
-  finish_tile(g, scale, cut.splits > 1 ? tile.split : kWhole, at, acc);
+  const Fragment at{warp_row + lane / 4, tile.column + lane % 4 * 2};
+  finish_tile(g, step, cut.splits > 1 ? tile.split : kWhole, at, factors, acc);
 }
 
 template <int kBlocks>
-SKRR_DEVICE void consume(const Gemm& g, const Cut& cut, float scale, Ring ring) {
+SKRR_DEVICE void consume(const Gemm& g, const Cut& cut, const Step& step, Ring ring) {
   for_tiles<kBlocks>(cut, [&](const Tile& tile) {
     if (tile.boxes == kMostWBoxes) {
-      consume_tile<kBlocks, 2 * kNarrow / 8>(g, cut, scale, tile, ring);
+      consume_tile<kBlocks, 2 * kNarrow / 8>(g, cut, step, tile, ring);
     } else {
-      consume_tile<kBlocks, kNarrow / 8>(g, cut, scale, tile, ring);
+      consume_tile<kBlocks, kNarrow / 8>(g, cut, step, tile, ring);
     }
   });
 }
@@ -218,7 +219,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   } else {
     take_registers<232>();
-    consume<kBlocks>(g, cut, step.scale, ring);
+    consume<kBlocks>(g, cut, step, ring);
   }
   if constexpr (kBlocks > 1) cluster_sync();  // a block may not end while the other still reaches into it
 }

@@ -82,6 +82,7 @@ SKRR_DEVICE float reciprocal_approx(float x) {  // 1 ulp
 // --- 16-byte accesses ---
 
 SKRR_DEVICE float4 load_float4(const float* p) { return *reinterpret_cast<const float4*>(p); }
+SKRR_DEVICE void store_float4(float* p, const float4& v) { *reinterpret_cast<float4*>(p) = v; }
 
 // --- launch ---
 

@@ -20,6 +20,7 @@ struct DeviceFacts;  // runtime.h
 struct Step {
   int slot;     // whose weights run here; negative: the position is skipped, and its kernels return at once
   float scale;  // of what is added to the residual stream
+  int next;     // the slot of the next step that runs; negative: none does
 };
 
 enum class WeightFormat : int { kBF16 };
@@ -40,12 +41,30 @@ struct StepRef {
   const Step* table;
   const Slot* slots;
   int step;
+  int steps;  // of the table
 };
 
-// --- rms_norm.cu ---
+// --- rms_norm.cu, normed_rows.cuh ---
 
-void rms_norm(Stream stream, StepRef at, const float* h, bf16* x, int rows, int width, int padded, float epsilon);
-// The final norm: float32 results, weights given directly.
+constexpr int kSquareColumns = 32;
+SKRR_HOST_DEVICE constexpr int square_groups(int padded) { return (padded + kSquareColumns - 1) / kSquareColumns; }
+
+// What the next step reads of the residual stream: written by whoever writes the stream. x is under the norm's weight, not
+// yet divided by the root of the mean square.
+struct NormedRows {
+  bf16* x;         // [rows, padded]
+  float* squares;  // [rows, square_groups(padded)]: sums over 32 columns
+};
+
+// How a product's rows of x are to be divided: squares of the stream they come from. Null: x is taken as it is.
+struct RowNorm {
+  const float* squares;
+  int width;  // that the mean is taken over
+  float epsilon;
+};
+
+// What the first step that runs reads of a stream that was not written by a step.
+void begin_rows(Stream stream, StepRef at, const float* h, const NormedRows& rows, int count, int padded);
 void final_norm(Stream stream, const float* weight, const float* h, float* y, int rows, int width, int padded,
                 float epsilon);
 
@@ -80,6 +99,8 @@ struct Gemm {
   bf16* y;          // all but kAdd: [m, n or n / 2]
   float* h;         // kAdd: [m, n]
   float* partials;  // kAdd with splits > 1: [splits, m, n]
+  RowNorm norm{};     // all but kAdd: of x's rows
+  NormedRows next{};  // kAdd with splits == 1: of h's rows; null where nothing follows
 };
 
 GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device);
@@ -89,8 +110,9 @@ void hopper_gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);  // kHo
 
 // --- residual.cu ---
 
-// h += scale * sum over splits of partials [splits, rows, padded]
-void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, int rows, int padded);
+// h += scale * sum over splits of partials [splits, rows, padded], and what the next step reads of h
+void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, const NormedRows& next, int rows,
+                  int padded);
 
 // --- attention.cu ---
 

@@ -1,38 +1,48 @@
-// h += scale * (p_0 + p_1 + ...): adds the parts of a product whose K was split, always in the same order.
+// h += scale * (p_0 + p_1 + ...): adds the parts of a product whose K was split, always in the same order, and writes what
+// the next step reads of h (normed_rows.cuh).
 //
 //   partials [splits, rows, padded] float32, h [rows, padded] float32
-//   grid (rows x padded / 1024), 256 threads, four floats each
-#include "cuda/intrinsics.cuh"
-#include "cuda/kernels.h"
+//   grid (rows, padded / 1024), 256 threads, four floats each
+#include "cuda/normed_rows.cuh"
 
 namespace skrr::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void __launch_bounds__(kThreads)
-    add_partials_kernel(StepRef at, const float* partials, int splits, float* h, size_t size) {
-  const Step step = at.table[at.step];
-  if (step.slot < 0) return;
-  const size_t i = (size_t(blockIdx.x) * kThreads + threadIdx.x) * 4;
-  if (i >= size) return;
+// Four columns of h, after this step.
+SKRR_DEVICE float4 added(const float* partials, int splits, size_t size, size_t i, float scale, const float* h) {
   float4 sum = load_float4(partials + i);
   for (int s = 1; s < splits; s++) {
     const float4 part = load_float4(partials + size_t(s) * size + i);
     sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
   }
-  h[i] += step.scale * sum.x;
-  h[i + 1] += step.scale * sum.y;
-  h[i + 2] += step.scale * sum.z;
-  h[i + 3] += step.scale * sum.w;
+  const float4 old = load_float4(h + i);
+  return {old.x + scale * sum.x, old.y + scale * sum.y, old.z + scale * sum.z, old.w + scale * sum.w};
+}
+
+__global__ void __launch_bounds__(kThreads)
+    add_partials_kernel(StepRef at, const float* partials, int splits, float* h, NormedRows next, int padded) {
+  const Step step = at.table[at.step];
+  if (step.slot < 0) return;
+  const size_t row = blockIdx.x, size = size_t(gridDim.x) * size_t(padded);
+  const int column = (int(blockIdx.y) * kThreads + int(threadIdx.x)) * 4;
+  const bool valid = column < padded;
+  float4 sum{};
+  if (valid) {
+    const size_t i = row * size_t(padded) + size_t(column);
+    sum = added(partials, splits, size, i, step.scale, h);
+    store_float4(h + i, sum);
+  }
+  store_normed(next, next_norm(at, step), row, padded, column, valid, sum);
 }
 
 }  // namespace
 
-void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, int rows, int padded) {
-  const size_t size = size_t(rows) * size_t(padded);
-  const size_t blocks = (size + kThreads * 4 - 1) / (kThreads * 4);
-  launch(stream, add_partials_kernel, dim3(unsigned(blocks)), dim3(kThreads), 0, at, partials, splits, h, size);
+void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, const NormedRows& next, int rows,
+                  int padded) {
+  const dim3 grid(unsigned(rows), unsigned((padded + kThreads * 4 - 1) / (kThreads * 4)));
+  launch(stream, add_partials_kernel, grid, dim3(kThreads), 0, at, partials, splits, h, next, padded);
 }
 
 }  // namespace skrr::cuda

@@ -1,18 +1,35 @@
-// T5LayerNorm: y = h / sqrt(mean(h^2) + epsilon) * weight over each row; no mean is subtracted, there is no bias.
+// T5LayerNorm: y = h / sqrt(mean(h^2) + epsilon) * weight over each row; no mean is subtracted, there is no bias. Between
+// sub-blocks it has no kernel: normed_rows.cuh. Here are its ends, before the first sub-block and after the last.
 //
-//   in   h [rows, padded] float32, weight [padded] float32
-//   out  [rows, padded] bf16, operand of the next product; or, final norm, [rows, width] float32
-//   grid (rows), 256 threads, four floats each at a time; columns from width on become zeros
-//
-// Reads a row twice, the second time from L1: 12 bytes a value of memory traffic at most.
+//   begin_rows  h [rows, padded] float32 as it comes -> what the first step that runs reads of it
+//   final_norm  h, weight [padded] float32 -> y [rows, width] float32
+//   grid (rows), 256 threads, four floats each at a time; pads of h, weight and x are zeros
 #include "cuda/block_sum.cuh"
-#include "cuda/intrinsics.cuh"
-#include "cuda/kernels.h"
+#include "cuda/normed_rows.cuh"
 
 namespace skrr::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+
+// The norm of the first step that runs; null where none does.
+SKRR_DEVICE const float* first_norm(const StepRef& at) {
+  for (int s = 0; s < at.steps; s++) {
+    if (at.table[s].slot >= 0) return at.slots[at.table[s].slot].norm;
+  }
+  return nullptr;
+}
+
+__global__ void __launch_bounds__(kThreads) begin_rows_kernel(StepRef at, const float* h, NormedRows rows, int padded) {
+  const float* weight = first_norm(at);
+  const size_t row = blockIdx.x;
+  for (int first = 0; first < padded; first += kThreads * 4) {  // whole warps, for the sums
+    const int column = first + int(threadIdx.x) * 4;
+    const bool valid = column < padded;
+    const float4 v = valid ? load_float4(h + row * size_t(padded) + size_t(column)) : float4{};
+    store_normed(rows, weight, row, padded, column, valid, v);
+  }
+}
 
 // 1 / sqrt(mean(h^2) + epsilon); columns past width hold zeros.
 SKRR_DEVICE float norm_factor(const float* h, int width, int padded, float epsilon, float* scratch) {
@@ -25,22 +42,6 @@ SKRR_DEVICE float norm_factor(const float* h, int width, int padded, float epsil
 }
 
 __global__ void __launch_bounds__(kThreads)
-    rms_norm_kernel(StepRef at, const float* all_h, bf16* x, int width, int padded, float epsilon) {
-  SKRR_SHARED_MEMORY(memory);
-  const int slot = at.table[at.step].slot;
-  if (slot < 0) return;
-  const float* weight = at.slots[slot].norm;
-  const float* h = all_h + size_t(blockIdx.x) * size_t(padded);
-  const float factor = norm_factor(h, width, padded, epsilon, reinterpret_cast<float*>(memory));
-  for (int c = int(threadIdx.x) * 4; c < padded; c += kThreads * 4) {
-    const float4 v = load_float4(h + c), w = load_float4(weight + c);
-    uint32_t* out = reinterpret_cast<uint32_t*>(x + size_t(blockIdx.x) * size_t(padded) + c);
-    out[0] = pack_bf16x2(v.x * factor * w.x, v.y * factor * w.y);
-    out[1] = pack_bf16x2(v.z * factor * w.z, v.w * factor * w.w);
-  }
-}
-
-__global__ void __launch_bounds__(kThreads)
     final_norm_kernel(const float* weight, const float* all_h, float* y, int width, int padded, float epsilon) {
   SKRR_SHARED_MEMORY(memory);
   const float* h = all_h + size_t(blockIdx.x) * size_t(padded);
@@ -50,18 +51,16 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr size_t kScratchBytes = kThreads / 32 * sizeof(float);
-
 }  // namespace
 
-void rms_norm(Stream stream, StepRef at, const float* h, bf16* x, int rows, int width, int padded, float epsilon) {
-  launch(stream, rms_norm_kernel, dim3(unsigned(rows)), dim3(kThreads), kScratchBytes, at, h, x, width, padded, epsilon);
+void begin_rows(Stream stream, StepRef at, const float* h, const NormedRows& rows, int count, int padded) {
+  launch(stream, begin_rows_kernel, dim3(unsigned(count)), dim3(kThreads), 0, at, h, rows, padded);
 }
 
 void final_norm(Stream stream, const float* weight, const float* h, float* y, int rows, int width, int padded,
                 float epsilon) {
-  launch(stream, final_norm_kernel, dim3(unsigned(rows)), dim3(kThreads), kScratchBytes, weight, h, y, width, padded,
-         epsilon);
+  launch(stream, final_norm_kernel, dim3(unsigned(rows)), dim3(kThreads), kThreads / 32 * sizeof(float), weight, h, y,
+         width, padded, epsilon);
 }
 
 }  // namespace skrr::cuda

@@ -3,6 +3,12 @@
 
 #include <cstdint>
 
+#if defined(__CUDACC__)
+#define SKRR_HOST_DEVICE __host__ __device__
+#else
+#define SKRR_HOST_DEVICE
+#endif
+
 struct CUstream_st;
 
 namespace skrr::cuda {

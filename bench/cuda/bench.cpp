@@ -112,6 +112,8 @@ void bench_products(Device& device, const Settings& settings, Report& report) {
     const Buffer weights(device, kSlots * weight_bytes, "weights");
     const std::vector<uint16_t> values = random_weights(size_t(p.n) * size_t(p.k));
     const Buffer maps(device, 2 * kSlots * sizeof(TensorMap), "tensor maps");
+    const Buffer norm(device, size_t(shape.width) * sizeof(float), "norm");
+    device.clear(norm.as<float>(), norm.bytes());
     std::vector<Slot> slots;
     std::vector<Step> steps;
     for (int s = 0; s < kSlots; s++) {
@@ -122,8 +124,8 @@ void bench_products(Device& device, const Settings& settings, Report& report) {
         const TensorMap map = tensor_map(at, p.n, p.k), both[] = {map, map};
         device.upload(slot_maps, both, sizeof both);
       }
-      slots.push_back({nullptr, at, at, nullptr, WeightFormat::kBF16, slot_maps});
-      steps.push_back({s, 1e-3f});
+      slots.push_back({norm.as<float>(), at, at, nullptr, WeightFormat::kBF16, slot_maps});
+      steps.push_back({s, 1e-3f, s});
     }
     const Buffer table(device, steps.size() * sizeof(Step), "table"), slot_table(device, slots.size() * sizeof(Slot), "slots");
     device.upload(table.as<Step>(), steps.data(), table.bytes());
@@ -136,14 +138,20 @@ void bench_products(Device& device, const Settings& settings, Report& report) {
       device.upload(x.as<bf16>(), activations.data(), x.bytes());
       device.clear(h.as<float>(), h.bytes());
       Gemm g{{}, p.out_weights, x.as<bf16>(), tokens, p.n, p.k, p.finish, settings.geometry.activation, workspace.wide(),
-             h.as<float>(), workspace.partials()};
+             h.as<float>(), workspace.partials(), {}, {}};
+      if (p.finish == Finish::kAdd) {
+        g.next = workspace.normed();
+      } else {
+        g.norm = {workspace.normed().squares, shape.width, settings.geometry.epsilon};
+        device.clear(workspace.normed().squares, m * size_t(square_groups(shape.width)) * sizeof(float));
+      }
       const GemmPlan plan =
           plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.facts());
       const auto graph = device.record([&] {
         for (int i = 0; i < settings.launches; i++) {
-          g.at = {table.as<Step>(), slot_table.as<Slot>(), i % kSlots};
+          g.at = {table.as<Step>(), slot_table.as<Slot>(), i % kSlots, kSlots};
           gemm(device.stream(), g, plan);
-          if (plan.splits > 1) add_partials(device.stream(), g.at, g.partials, plan.splits, g.h, tokens, p.n);
+          if (plan.splits > 1) add_partials(device.stream(), g.at, g.partials, plan.splits, g.h, g.next, tokens, p.n);
         }
       });
       const Timing t = measure(device, settings.repeats, settings.launches, [&] { graph->launch(); });

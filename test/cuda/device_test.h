@@ -47,15 +47,20 @@ inline std::vector<bf16> random_bf16(size_t count, unsigned seed, float scale = 
 
 inline double real(bf16 value) { return double(from_bf16(value.bits)); }
 
-// A layer table of one step in front of one slot, with two others around them that must not be touched.
+// A layer table of one step in front of one slot, with two others around them that must not be touched. `next`: the slot of
+// the step that follows.
 class OneSlot {
  public:
-  OneSlot(const Slot& slot, float scale)
-      : table_(std::vector<Step>{{0, 99}, {2, scale}, {-1, 99}}), slots_(std::vector<Slot>{{}, {}, slot}) {}
-  StepRef at() const { return {table_.data(), slots_.data(), 1}; }
-  StepRef skipped() const { return {table_.data(), slots_.data(), 2}; }
+  OneSlot(const Slot& slot, float scale) : OneSlot(slot, scale, Slot{}, -1) {}
+  OneSlot(const Slot& slot, float scale, const Slot& next) : OneSlot(slot, scale, next, 1) {}
+  StepRef at() const { return {table_.data(), slots_.data(), 1, 3}; }
+  StepRef skipped() const { return {table_.data(), slots_.data(), 2, 3}; }
 
  private:
+  OneSlot(const Slot& slot, float scale, const Slot& next, int next_index)
+      : table_(std::vector<Step>{{-1, 99, 0}, {2, scale, next_index}, {-1, 99, 0}}),
+        slots_(std::vector<Slot>{{}, next, slot}) {}
+
   OnDevice<Step> table_;
   OnDevice<Slot> slots_;
 };

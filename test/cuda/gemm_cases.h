@@ -90,7 +90,7 @@ inline void products_are_added(const Case& c) {
                h_device.data(), partials.data()};
   gemm(test_device().stream(), g, c.plan);
   if (c.plan.splits > 1) {
-    add_partials(test_device().stream(), g.at, g.partials, c.plan.splits, g.h, c.m, c.n);
+    add_partials(test_device().stream(), g.at, g.partials, c.plan.splits, g.h, {}, c.m, c.n);
   }
   const Product p = multiply(o.x, o.w, c.m, c.n, c.k);
   const std::vector<float> got = h_device.values();

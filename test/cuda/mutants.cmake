@@ -63,16 +63,33 @@ mutant("the swizzle of longer rows" swizzle.cuh gemm gemm "chunk ^ (row >> 1 & 3
 mutant("table index past the end" gemm.cu gemm gemm "g.at.table[g.at.step]" "g.at.table[g.at.step + 2]")
 mutant("the slot of the position, not of the table" gemm.cu gemm gemm "g.at.slots[step.slot]" "g.at.slots[g.at.step]")
 mutant("a skipped step runs" gemm.cu gemm gemm "if (step.slot < 0) return;" "")
-mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "o.x + scale * c[0]" "o.x + c[0]")
+mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "h->x + step.scale * c[0]" "h->x + c[0]")
 mutant("rows past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "column < g.n")
+mutant("rows past the end are added to" gemm_finish.cuh gemm gemm "if (row >= g.m || column >= g.n) continue" "if (column >= g.n) continue")
 mutant("columns past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "row < g.m")
 mutant("gate and value change places" gemm_finish.cuh gemm gemm
-  "activate(g.activation, acc[i][j][e]) * acc[i][j + 1][e]" "activate(g.activation, acc[i][j + 1][e]) * acc[i][j][e]")
+  "activate(g.activation, f * acc[i][j][e]) * (f * acc[i][j + 1][e])" "activate(g.activation, f * acc[i][j + 1][e]) * (f * acc[i][j][e])")
 mutant("all splits write to one place" gemm_finish.cuh gemm gemm "size_t(split) * size_t(g.m)" "size_t(g.m)")
 mutant("splits overlap" gemm.cu gemm gemm "(int(blockIdx.z) + 1) * depth" "(int(blockIdx.z) + 2) * depth")
 mutant("one partial product is left out" residual.cu residual rms_norm "s < splits" "s + 1 < splits")
 mutant("no barrier in a block's sum" block_sum.cuh rms_norm rms_norm "  __syncthreads();\n" "")
 mutant("epsilon is forgotten" rms_norm.cu rms_norm rms_norm " + epsilon" "")
+
+# --- the norm between sub-blocks ---
+mutant("rows are not normed" gemm_finish.cuh gemm rms_norm "{row, column, f * acc[i][j][e], f * acc[i][j][e + 1]}" "{row, column, acc[i][j][e], acc[i][j][e + 1]}")
+mutant("the gate is not normed" gemm_finish.cuh gemm rms_norm "* (f * acc[i][j + 1][e])" "* acc[i][j + 1][e]")
+mutant("the factor of the other half's row" gemm_finish.cuh gemm rms_norm "factors[i][e / 2]" "factors[i][0]")
+mutant("epsilon is forgotten between sub-blocks" normed_rows.cuh gemm rms_norm " + norm.epsilon" "")
+mutant("only the first squares are summed" normed_rows.cuh gemm rms_norm "g < groups; g += 32" "g < 32 && g < groups; g += 32")
+mutant("squares of rows past the end are read" normed_rows.cuh gemm rms_norm "norm.squares && first_row + r < rows" "norm.squares")
+mutant("the norm of this step, not of the next" normed_rows.cuh gemm rms_norm "at.slots[step.next].norm" "at.slots[step.slot].norm")
+mutant("the norm of no step" normed_rows.cuh gemm rms_norm "step.next < 0 ? nullptr : " "")
+mutant("the sum of half the lanes" normed_rows.cuh gemm rms_norm "(pairs[2] + pairs[3]), 1), 2)" "(pairs[2] + pairs[3]), 1), 1)")
+mutant("squares of one group in the place of the next" normed_rows.cuh gemm rms_norm "column / kSquareColumns)] = squares" "column / kSquareColumns + 1)] = squares")
+mutant("the columns' sum misses lanes" normed_rows.cuh residual rms_norm "square_of_pair(h.z, h.w), 2), 4)" "square_of_pair(h.z, h.w), 2), 2)"
+mutant("squares before the step is added" gemm_finish.cuh gemm rms_norm "square_of_pair(sum.x, sum.y)" "square_of_pair(c[0], c[1])")
+mutant("the parts' stream is not made ready" residual.cu residual rms_norm "  store_normed(next, next_norm(at, step), row, padded, column, valid, sum);\n" "")
+mutant("the norm of a step that is skipped" rms_norm.cu rms_norm rms_norm "if (at.table[s].slot >= 0) return" "return")
 
 # --- the same on Hopper ---
 macro(hopper_mutant name from to)

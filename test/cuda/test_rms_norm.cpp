@@ -1,4 +1,7 @@
-// rms_norm.cu and residual.cu against the same sums in double.
+// The norm, between sub-blocks (normed_rows.cuh in gemm.cu and residual.cu) and at both ends (rms_norm.cu), in double.
+#include <algorithm>
+
+#include "cuda/tensor_map.h"
 #include "test/cuda/device_test.h"
 
 using namespace skrr;
@@ -28,21 +31,124 @@ std::vector<float> padded_rows(int rows, int width, int padded, unsigned seed, f
   return values;
 }
 
+// --- the norm between sub-blocks: what is written of the stream, and what a product makes of it ---
+
+// x and squares of a stream, as they should be.
+void rows_are_ready(const std::vector<double>& h, const std::vector<float>& weight, const OnDevice<bf16>& x,
+                    const OnDevice<float>& squares, int padded) {
+  const std::vector<bf16> got_x = x.values();
+  const std::vector<float> got = squares.values();
+  const size_t groups = size_t(square_groups(padded)), rows = h.size() / size_t(padded);
+  std::vector<double> sums(rows * groups);
+  for (size_t i = 0; i < h.size(); i++) {
+    const size_t column = i % size_t(padded);
+    const double expected = h[i] * double(weight[column]);
+    CHECK_AT_MOST(std::fabs(real(got_x[i]) - expected), std::fabs(expected) * 0.0040 + 1e-6);  // half an ulp
+    sums[i / size_t(padded) * groups + column / kSquareColumns] += h[i] * h[i];
+  }
+  for (size_t i = 0; i < sums.size(); i++) CHECK_AT_MOST(std::fabs(double(got[i]) - sums[i]), sums[i] * 1e-5 + 1e-30);
+}
+
+void a_stream_is_made_ready(int rows, int width, float scale) {
+  const int padded = (width + 7) / 8 * 8;
+  const std::vector<float> h = padded_rows(rows, width, padded, 1, scale), weight = padded_rows(1, width, padded, 2, 1);
+  const OnDevice<float> h_device(h), weight_device(weight), squares(size_t(rows * square_groups(padded)));
+  const OneSlot slot({weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16}, 1);
+  const OnDevice<bf16> x(h.size());
+  begin_rows(test_device().stream(), slot.at(), h_device.data(), {x.data(), squares.data()}, rows, padded);
+  rows_are_ready({h.begin(), h.end()}, weight, x, squares, padded);
+  check_findings();
+}
+
+// Of `in` and `out` alike.
+std::vector<TensorMap> maps_of(const GemmPlan& plan, const OnDevice<bf16>& w, int n, int k) {
+  if (plan.tile != GemmTile::kHopper) return std::vector<TensorMap>(2);
+  return std::vector<TensorMap>(2, tensor_map(w.data(), n, k));
+}
+
+// y = act(norm(h) W^T) from rows that are not normed yet, against the norm by the book on the same x.
+void a_product_norms_its_rows(const GemmPlan& plan, int m, int n, int width, Finish finish) {
+  const int k = (width + 7) / 8 * 8;
+  const std::vector<float> h = padded_rows(m, width, k, 1, 0.01f), weight = padded_rows(1, width, k, 2, 1);
+  const std::vector<bf16> w = random_bf16(size_t(n * k), 3, 1 / std::sqrt(float(k)));
+  const OnDevice<float> h_device(h), weight_device(weight), squares(size_t(m * square_groups(k)));
+  const OnDevice<bf16> w_device(w), x(h.size());
+  const OnDevice<TensorMap> maps(maps_of(plan, w_device, n, k));
+  const OneSlot slot({weight_device.data(), w_device.data(), nullptr, nullptr, WeightFormat::kBF16, maps.data()}, 1);
+  begin_rows(test_device().stream(), slot.at(), h_device.data(), {x.data(), squares.data()}, m, k);
+
+  const int columns = finish == Finish::kGate ? n / 2 : n;
+  const OnDevice<bf16> y(size_t(m * columns));
+  const float epsilon = 1e-4f;  // as large as the mean of squares
+  const Gemm g{slot.at(), false, x.data(), m, n, k, finish, Activation::kRelu, y.data(), nullptr, nullptr,
+               {squares.data(), width, epsilon}, {}};
+  gemm(test_device().stream(), g, plan);
+
+  const std::vector<bf16> rows = x.values(), got = y.values();
+  const auto product = [&](int r, int c) {
+    double sum = 0, mean = 0;
+    for (int i = 0; i < k; i++) sum += real(rows[size_t(r * k + i)]) * real(w[size_t(c * k + i)]);
+    for (int i = 0; i < k; i++) mean += double(h[size_t(r * k + i)]) * double(h[size_t(r * k + i)]) / width;
+    return sum / std::sqrt(mean + double(epsilon));
+  };
+  for (int r = 0; r < m; r++) {
+    for (int c = 0; c < columns; c++) {
+      double expected = product(r, finish == Finish::kGate ? c / 8 * 16 + c % 8 : c);
+      if (finish != Finish::kStore) expected = std::max(expected, 0.0);
+      if (finish == Finish::kGate) expected *= product(r, c / 8 * 16 + c % 8 + 8);
+      CHECK_AT_MOST(std::fabs(real(got[size_t(r * columns + c)]) - expected), std::fabs(expected) * 0.0041 + 1e-5);
+    }
+  }
+  check_findings();
+}
+
+// h += scale x W^T, whole or in parts, and h as the step that follows reads it.
+void a_product_makes_the_stream_ready(const GemmPlan& plan, int m, int n, int k) {
+  const float scale = 0.5f;
+  const std::vector<bf16> x = random_bf16(size_t(m * k), 1), w = random_bf16(size_t(n * k), 2, 1 / std::sqrt(float(k)));
+  const std::vector<float> h = random_floats(size_t(m * n), 3), weight = random_floats(size_t(n), 4);
+  const OnDevice<bf16> x_device(x), w_device(w), next(h.size());
+  const OnDevice<float> h_device(h), weight_device(weight), squares(size_t(m * square_groups(n))),
+      partials(h.size() * size_t(plan.splits));
+  const OnDevice<TensorMap> maps(maps_of(plan, w_device, n, k));
+  const OneSlot slot({nullptr, nullptr, w_device.data(), nullptr, WeightFormat::kBF16, maps.data()}, scale,
+                     {weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16});
+  const Gemm g{slot.at(), true, x_device.data(), m, n, k, Finish::kAdd, Activation::kRelu, nullptr, h_device.data(),
+               partials.data(), {}, {next.data(), squares.data()}};
+  gemm(test_device().stream(), g, plan);
+  if (plan.splits > 1) add_partials(test_device().stream(), g.at, g.partials, plan.splits, g.h, g.next, m, n);
+
+  std::vector<double> expected(h.begin(), h.end());
+  const std::vector<float> got = h_device.values();
+  for (size_t i = 0; i < h.size(); i++) {
+    for (size_t d = 0; d < size_t(k); d++) {
+      expected[i] += double(scale) * real(x[i / size_t(n) * size_t(k) + d]) * real(w[i % size_t(n) * size_t(k) + d]);
+    }
+    CHECK_AT_MOST(std::fabs(double(got[i]) - expected[i]), 1e-5);
+  }
+  rows_are_ready(expected, weight, next, squares, n);
+  check_findings();
+}
+
+void after_the_last_step_nothing_is_made_ready() {
+  const OnDevice<float> h(std::vector<float>(64, 1.0f)), squares(std::vector<float>(2, 7.0f));
+  const OnDevice<bf16> x(std::vector<bf16>(64, bf16{0x1234})), w(std::vector<bf16>(64 * 8));
+  const OneSlot slot({nullptr, nullptr, w.data(), nullptr, WeightFormat::kBF16}, 1);
+  const Gemm g{slot.at(), true, w.data(), 1, 64, 8, Finish::kAdd, Activation::kRelu, nullptr, h.data(), nullptr, {},
+               {x.data(), squares.data()}};
+  gemm(test_device().stream(), g, {GemmTile::kSmall, 1});
+  add_partials(test_device().stream(), slot.at(), h.data(), 1, h.data(), g.next, 1, 64);
+  CHECK(x.values()[63].bits == 0x1234 && squares.values()[1] == 7.0f);
+  check_findings();
+}
+
+// --- the last norm, and the sum of parts ---
+
 void rows_are_normed(int rows, int width, float scale) {
   const int padded = (width + 7) / 8 * 8;
   const std::vector<float> h = padded_rows(rows, width, padded, 1, scale), weight = padded_rows(1, width, padded, 2, 1);
   const std::vector<double> expected = norm_by_the_book(h, weight, width, padded);
-  const OnDevice<float> h_device(h), weight_device(weight);
-  const OneSlot slot({weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16}, 1);
-
-  const OnDevice<bf16> x(h.size());
-  rms_norm(test_device().stream(), slot.at(), h_device.data(), x.data(), rows, width, padded, kEpsilon);
-  const std::vector<bf16> got = x.values();
-  for (size_t i = 0; i < got.size(); i++) {
-    CHECK_AT_MOST(std::fabs(real(got[i]) - expected[i]), std::fabs(expected[i]) * 0.0040 + 1e-30);  // half an ulp
-  }
-
-  const OnDevice<float> y(size_t(rows * width));
+  const OnDevice<float> h_device(h), weight_device(weight), y(size_t(rows * width));
   final_norm(test_device().stream(), weight_device.data(), h_device.data(), y.data(), rows, width, padded, kEpsilon);
   const std::vector<float> normed = y.values();
   for (size_t i = 0; i < normed.size(); i++) {
@@ -52,29 +158,11 @@ void rows_are_normed(int rows, int width, float scale) {
   check_findings();
 }
 
-void a_skipped_step_writes_nothing() {
+void a_skipped_step_adds_nothing() {
   const OnDevice<float> h(std::vector<float>(64, 1.0f));
-  const OnDevice<bf16> x(std::vector<bf16>(64, bf16{0x1234}));
   const OneSlot slot({}, 1);
-  rms_norm(test_device().stream(), slot.skipped(), h.data(), x.data(), 1, 64, 64, kEpsilon);
-  add_partials(test_device().stream(), slot.skipped(), h.data(), 1, h.data(), 1, 64);
-  CHECK(x.values()[63].bits == 0x1234);
+  add_partials(test_device().stream(), slot.skipped(), h.data(), 1, h.data(), {}, 1, 64);
   CHECK(h.values()[0] == 1.0f);
-  check_findings();
-}
-
-void partial_products_are_added_with_the_steps_scale() {
-  const int rows = 3, padded = 520, splits = 3;
-  const size_t size = size_t(rows * padded);
-  const std::vector<float> h = random_floats(size, 1), partials = random_floats(size * splits, 2);
-  const OnDevice<float> h_device(h), partials_device(partials);
-  const OneSlot slot({}, 0.5f);
-  add_partials(test_device().stream(), slot.at(), partials_device.data(), splits, h_device.data(), rows, padded);
-  const std::vector<float> got = h_device.values();
-  for (size_t i = 0; i < size; i++) {
-    const double sum = double(partials[i]) + double(partials[size + i]) + double(partials[2 * size + i]);
-    CHECK_AT_MOST(std::fabs(double(got[i]) - (double(h[i]) + 0.5 * sum)), 1e-6);
-  }
   check_findings();
 }
 
@@ -82,11 +170,23 @@ void partial_products_are_added_with_the_steps_scale() {
 
 int main() {
   skip_without_device();
+  a_stream_is_made_ready(3, 64, 1);
+  a_stream_is_made_ready(2, 44, 1);       // not a multiple of 8, nor of 32
+  a_stream_is_made_ready(1, 2056, 1000);  // more than one round of the block
+  std::vector<GemmPlan> plans{{GemmTile::kSmall, 1}, {GemmTile::kMedium, 1}, {GemmTile::kWide, 1}};
+  if (test_device().facts().hopper) plans.push_back({GemmTile::kHopper, 1, 1, 2});
+  for (const GemmPlan& plan : plans) {
+    a_product_norms_its_rows(plan, 70, 40, 76, Finish::kStore);
+    a_product_norms_its_rows(plan, 9, 48, 1096, Finish::kGate);  // more squares than lanes
+    a_product_norms_its_rows(plan, 20, 40, 64, Finish::kActivate);
+    a_product_makes_the_stream_ready(plan, 70, 136, 72);
+  }
+  a_product_makes_the_stream_ready({GemmTile::kSmall, 3}, 5, 1032, 200);
+  after_the_last_step_nothing_is_made_ready();
   rows_are_normed(3, 64, 1);
-  rows_are_normed(2, 44, 1);       // not a multiple of 8: pads stay zero
-  rows_are_normed(1, 2056, 1000);  // more than one round of the block
-  rows_are_normed(1, 8, 1e-4f);    // epsilon matters
-  a_skipped_step_writes_nothing();
-  partial_products_are_added_with_the_steps_scale();
+  rows_are_normed(2, 44, 1);
+  rows_are_normed(1, 2056, 1000);
+  rows_are_normed(1, 8, 1e-4f);  // epsilon matters
+  a_skipped_step_adds_nothing();
   return finish("rms norm and residual");
 }

@@ -132,7 +132,7 @@ struct Subject {
   Encoder::MakeBackend make;
   Precision precision = Precision::kF32;          // of the weights: the reference rounds its own
   reference::Rows rows = reference::Rows::kExact;  // and what meets them
-  bool bf16_attention = false;                     // and what meets in attention
+  bool tensor_cores = false;                     // and where (reference::Model)
   double tolerance = 1e-5;                         // relative, in the L2 norm
 };
 
@@ -140,7 +140,7 @@ inline void matches_the_reference(const Subject& subject, const Geometry& g) {
   Fixture fixture(g);
   fixture.round_reference_to(subject.precision);
   fixture.model.rows = subject.rows;
-  fixture.model.bf16_attention = subject.bf16_attention;
+  fixture.model.tensor_cores = subject.tensor_cores;
   const Sample sample(g.width);
   Encoder encoder = fixture.open(subject.make, subject.precision);
   load(encoder, all(g));

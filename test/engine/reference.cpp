@@ -10,13 +10,20 @@
 namespace reference {
 namespace {
 
-// y [m, n] = x [m, k] w[n, k]^T
-Matrix multiply(const Model& model, Matrix x, const Matrix& w, size_t k) {
-  const size_t m = x.size() / k, n = w.size() / k;
+void round_to_bf16(Matrix& x) {
+  for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
+}
+
+// x [m, k] as it meets a weight.
+Matrix operand(const Model& model, Matrix x, size_t k) {
   if (model.rows == Rows::kInt8) round_to_int8(x, k);
-  if (model.rows == Rows::kBF16) {
-    for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
-  }
+  if (model.rows == Rows::kBF16) round_to_bf16(x);
+  return x;
+}
+
+// y [m, n] = x [m, k] w[n, k]^T
+Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
+  const size_t m = x.size() / k, n = w.size() / k;
   Matrix y(m * n);
   for (size_t r = 0; r < m; r++) {
     for (size_t c = 0; c < n; c++) {
@@ -27,22 +34,36 @@ Matrix multiply(const Model& model, Matrix x, const Matrix& w, size_t k) {
 }
 
 Matrix attention_operand(const Model& model, Matrix x) {
-  if (model.bf16_attention) {
-    for (double& value : x) value = double(skrr::from_bf16(skrr::to_bf16(float(value))));
-  }
+  if (model.tensor_cores) round_to_bf16(x);
   return x;
+}
+
+double norm_factor(const double* row, size_t width, double epsilon) {
+  double squares = 0;
+  for (size_t i = 0; i < width; i++) squares += row[i] * row[i];
+  return 1 / std::sqrt(squares / double(width) + epsilon);
 }
 
 Matrix rms_norm(const Matrix& x, const Matrix& weight, double epsilon) {
   const size_t width = weight.size();
   Matrix y(x.size());
   for (size_t first = 0; first < x.size(); first += width) {
-    double squares = 0;
-    for (size_t i = 0; i < width; i++) squares += x[first + i] * x[first + i];
-    const double factor = 1 / std::sqrt(squares / double(width) + epsilon);
+    const double factor = norm_factor(&x[first], width, epsilon);
     for (size_t i = 0; i < width; i++) y[first + i] = x[first + i] * factor * weight[i];
   }
   return y;
+}
+
+// The normed stream as a sub-block's first products take it.
+Matrix normed_operand(const Model& model, const Matrix& h, const Matrix& weight) {
+  const size_t width = weight.size();
+  const double epsilon = double(model.geometry.epsilon);
+  if (!model.tensor_cores) return operand(model, rms_norm(h, weight, epsilon), width);
+  Matrix x = h;
+  for (size_t i = 0; i < x.size(); i++) x[i] *= weight[i % width];
+  round_to_bf16(x);
+  for (size_t i = 0; i < x.size(); i++) x[i] *= norm_factor(&h[i / width * width], width, epsilon);
+  return x;
 }
 
 int bucket(int distance, int buckets, int max_distance) {
@@ -56,9 +77,9 @@ int bucket(int distance, int buckets, int max_distance) {
 Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
   const skrr::Geometry& g = model.geometry;
   const size_t heads = size_t(g.heads), d = size_t(g.head_dim), inner = heads * d;
-  const Matrix q = attention_operand(model, multiply(model, x, w.q, size_t(g.width))),
-               k = attention_operand(model, multiply(model, x, w.k, size_t(g.width))),
-               v = attention_operand(model, multiply(model, x, w.v, size_t(g.width)));
+  const Matrix q = attention_operand(model, multiply(x, w.q, size_t(g.width))),
+               k = attention_operand(model, multiply(x, w.k, size_t(g.width))),
+               v = attention_operand(model, multiply(x, w.v, size_t(g.width)));
   const Matrix& bias = w.bias.empty() ? model.bias : w.bias;
   Matrix mixed(size_t(batch.tokens) * inner);
   for (int s = 0; s < batch.sequences; s++) {
@@ -87,7 +108,7 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
       }
     }
   }
-  return multiply(model, mixed, w.o, inner);
+  return multiply(operand(model, mixed, inner), w.o, inner);
 }
 
 double activate(const skrr::Geometry& g, double x) {
@@ -97,13 +118,13 @@ double activate(const skrr::Geometry& g, double x) {
 
 Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
   const skrr::Geometry& g = model.geometry;
-  Matrix up = multiply(model, x, w.wi_0, size_t(g.width));
+  Matrix up = multiply(x, w.wi_0, size_t(g.width));
   for (double& value : up) value = activate(g, value);
   if (g.gated) {
-    const Matrix gate = multiply(model, x, w.wi_1, size_t(g.width));
+    const Matrix gate = multiply(x, w.wi_1, size_t(g.width));
     for (size_t i = 0; i < up.size(); i++) up[i] *= gate[i];
   }
-  return multiply(model, up, w.wo, size_t(g.ff));
+  return multiply(operand(model, up, size_t(g.ff)), w.wo, size_t(g.ff));
 }
 
 }  // namespace
@@ -160,7 +181,7 @@ Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Bat
   for (size_t p = 0; p < table.size(); p++) {
     if (table[p].slot == skrr::kSkipped) continue;
     const SubBlock& w = model.sub_blocks[size_t(table[p].slot)];
-    const Matrix x = rms_norm(h, w.norm, double(model.geometry.epsilon));
+    const Matrix x = normed_operand(model, h, w.norm);
     const Matrix f = p % 2 == 0 ? attention(model, w, batch, x) : feed_forward(model, w, x);
     for (size_t i = 0; i < h.size(); i++) h[i] += double(table[p].scale) * f[i];
   }

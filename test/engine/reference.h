@@ -27,7 +27,9 @@ struct Model {
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm, bias;
   Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
-  bool bf16_attention = false;  // q, k, v and the weights of the softmax are bf16 too, as tensor cores take them
+  // As tensor cores take them: q, k, v and the weights of the softmax are bf16 too, and rows of the stream are rounded before
+  // they are divided by the root of their mean square.
+  bool tensor_cores = false;
 };
 
 // embeddings [tokens, width] -> last hidden state [tokens, width]

@@ -93,6 +93,7 @@ inline float4 load_float4(const float* p) {
   __builtin_memcpy(&v, __builtin_assume_aligned(p, 16), 16);
   return v;
 }
+inline void store_float4(float* p, const float4& v) { __builtin_memcpy(__builtin_assume_aligned(p, 16), &v, 16); }
 
 // --- launch ---
 // The arguments are copied now, as CUDA does, and handed to each thread by code that is not instrumented: reading them
