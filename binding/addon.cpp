@@ -1,6 +1,7 @@
 // What the .node file exports. src/native.ts is the only JavaScript that sees it.
 #include <napi.h>
 
+#include "binding/bench.h"
 #include "binding/cuda.h"
 #include "binding/encoder.h"
 #include "binding/jobs.h"
@@ -43,6 +44,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));
   exports.Set("probeCuda", Napi::Function::New<probe_cuda>(env, "probeCuda"));
   exports.Set("estimateCuda", Napi::Function::New<estimate_cuda>(env, "estimateCuda"));
+  exports.Set("bench", Napi::Function::New<bench>(env, "bench"));
   exports.Set("describe", Napi::Function::New<describe>(env, "describe"));
   return exports;
 }

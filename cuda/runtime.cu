@@ -64,7 +64,7 @@ class CudaGraph final : public Graph {
 DeviceFacts device_facts(int index) {
   const cudaDeviceProp properties = find_device(index);
   return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
-          properties.major == 9 && properties.minor == 0};
+          properties.major == 9 && properties.minor == 0, size_t(properties.l2CacheSize)};
 }
 
 struct Device::State {

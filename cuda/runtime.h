@@ -25,6 +25,7 @@ struct DeviceFacts {
   int processors;        // streaming multiprocessors
   size_t shared_memory;  // bytes a block may have
   bool hopper;           // compute capability 9.0: hopper_gemm.cu runs there, and nowhere else
+  size_t cache = 0;      // bytes of L2
 };
 // Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
 DeviceFacts device_facts(int index);

@@ -34,6 +34,7 @@ CudaExports load(const std::string& library) {
   }
   find(handle, library, "skrr_cuda_describe", exports.skrr_cuda_describe);
   find(handle, library, "skrr_cuda_estimate", exports.skrr_cuda_estimate);
+  find(handle, library, "skrr_cuda_bench", exports.skrr_cuda_bench);
   find(handle, library, "skrr_cuda_open", exports.skrr_cuda_open);
   return exports;
 }
@@ -62,6 +63,13 @@ Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::
   Estimate result{};
   exports_.skrr_cuda_estimate(device, geometry, sub_blocks, tokens, longest, result);
   return result;
+}
+
+bench::Report CudaLibrary::bench(int device, const Geometry& geometry, const bench::Request& request,
+                                 const bench::BackendBench::Progress& progress, const CancelFlag& cancel) const {
+  bench::Report report;
+  exports_.skrr_cuda_bench(device, geometry, request, progress, cancel, report);
+  return report;
 }
 
 std::unique_ptr<Backend> CudaLibrary::open(int device, const Geometry& geometry, const FixedTensors& fixed) const {

@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/bench.h"
 
 namespace skrr {
 
 // Both sides must be of one build: C++ objects and exceptions cross between them.
-constexpr const char* kCudaInterface = "skrr cuda 2, g++ " __VERSION__;
+constexpr const char* kCudaInterface = "skrr cuda 3, g++ " __VERSION__;
 
 // What the library exports, under these names. All but the first throw ERR_DEVICE where there is no such device.
 struct CudaExports {
@@ -19,6 +20,8 @@ struct CudaExports {
   void (*skrr_cuda_describe)(int device, std::string& name);
   void (*skrr_cuda_estimate)(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
                              int longest, Estimate& result);
+  void (*skrr_cuda_bench)(int device, const Geometry& geometry, const bench::Request& request,
+                          const bench::BackendBench::Progress& progress, const CancelFlag& cancel, bench::Report& report);
   Backend* (*skrr_cuda_open)(const Geometry& geometry, const FixedTensors& fixed, int device);
 };
 
@@ -32,6 +35,8 @@ class CudaLibrary {
 
   std::string device_name(int device) const;
   Estimate estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens, int longest) const;
+  bench::Report bench(int device, const Geometry& geometry, const bench::Request& request,
+                      const bench::BackendBench::Progress& progress, const CancelFlag& cancel) const;
   std::unique_ptr<Backend> open(int device, const Geometry& geometry, const FixedTensors& fixed) const;
 
  private:

@@ -131,6 +131,31 @@ export interface NativeProjectionLayer {
  */
 export type NativeComparison = Float64Array
 
+export interface NativeBenchRequest {
+  tables: { name: string; slots: Int32Array; scales: Float32Array }[]
+  tokens: Int32Array
+  repeats: number
+}
+
+/** What a device can do, and what was reached on it; see engine/bench.h. Rates are per second. */
+export interface NativeBench {
+  copy: number
+  multiply: number
+  product: string
+  rows: NativeBenchRow[]
+}
+
+export interface NativeBenchRow {
+  what: string
+  plan: string
+  tokens: number
+  seconds: number
+  lower: number
+  upper: number
+  bytes: number
+  flops: number
+}
+
 export type NativeProgress = (doneBytes: number, totalBytes: number) => void
 
 export interface CancelToken {
@@ -154,6 +179,13 @@ interface Binding {
     tokens: number,
     longest: number,
   ): Promise<{ weights: number; workspace: number }>
+  bench(
+    geometry: Geometry,
+    options: NativeOptions,
+    request: NativeBenchRequest,
+    cancel: CancelToken,
+    onProgress: NativeProgress,
+  ): Promise<NativeBench>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
   describe(): { isa: string; threads: number }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { benchCommand } from './bench.js'
 import { reportUsageErrors } from './command.js'
 import { encodeCommand } from './encode.js'
 import { exportCommand } from './export.js'
@@ -19,6 +20,7 @@ const program = new Command('skrr')
   .addCommand(selectCommand())
   .addCommand(inspectCommand())
   .addCommand(exportCommand())
+  .addCommand(benchCommand())
 
 reportUsageErrors(program)
 await program.parseAsync()

@@ -63,9 +63,9 @@ mutant("the swizzle of longer rows" swizzle.cuh gemm gemm "chunk ^ (row >> 1 & 3
 mutant("table index past the end" gemm.cu gemm gemm "g.at.table[g.at.step]" "g.at.table[g.at.step + 2]")
 mutant("the slot of the position, not of the table" gemm.cu gemm gemm "g.at.slots[step.slot]" "g.at.slots[g.at.step]")
 mutant("a skipped step runs" gemm.cu gemm gemm "if (step.slot < 0) return;" "")
-mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "h->x + step.scale * c[0]" "h->x + c[0]")
+mutant("the step's scale is forgotten" gemm_finish.cuh gemm gemm "h[j].x + step.scale * c[j][half]" "h[j].x + c[j][half]")
 mutant("rows past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "column < g.n")
-mutant("rows past the end are added to" gemm_finish.cuh gemm gemm "if (row >= g.m || column >= g.n) continue" "if (column >= g.n) continue")
+mutant("rows past the end are added to" gemm_finish.cuh gemm gemm "if (row >= g.m || column + j * 8 >= g.n) continue" "if (column + j * 8 >= g.n) continue")
 mutant("columns past the end are stored" gemm_finish.cuh gemm gemm "row < g.m && column < g.n" "row < g.m")
 mutant("gate and value change places" gemm_finish.cuh gemm gemm
   "activate(g.activation, f * acc[i][j][e]) * (f * acc[i][j + 1][e])" "activate(g.activation, f * acc[i][j + 1][e]) * (f * acc[i][j][e])")
@@ -86,8 +86,8 @@ mutant("the norm of this step, not of the next" normed_rows.cuh gemm rms_norm "a
 mutant("the norm of no step" normed_rows.cuh gemm rms_norm "step.next < 0 ? nullptr : " "")
 mutant("the sum of half the lanes" normed_rows.cuh gemm rms_norm "(pairs[2] + pairs[3]), 1), 2)" "(pairs[2] + pairs[3]), 1), 1)")
 mutant("squares of one group in the place of the next" normed_rows.cuh gemm rms_norm "column / kSquareColumns)] = squares" "column / kSquareColumns + 1)] = squares")
-mutant("the columns' sum misses lanes" normed_rows.cuh residual rms_norm "square_of_pair(h.z, h.w), 2), 4)" "square_of_pair(h.z, h.w), 2), 2)"
-mutant("squares before the step is added" gemm_finish.cuh gemm rms_norm "square_of_pair(sum.x, sum.y)" "square_of_pair(c[0], c[1])")
+mutant("the columns' sum misses lanes" normed_rows.cuh residual rms_norm "square_of_pair(h.z, h.w), 2), 4)" "square_of_pair(h.z, h.w), 2), 2)")
+mutant("squares before the step is added" gemm_finish.cuh gemm rms_norm "square_of_pair(sum.x, sum.y)" "square_of_pair(h[j].x, h[j].y)")
 mutant("the parts' stream is not made ready" residual.cu residual rms_norm "  store_normed(next, next_norm(at, step), row, padded, column, valid, sum);\n" "")
 mutant("the norm of a step that is skipped" rms_norm.cu rms_norm rms_norm "if (at.table[s].slot >= 0) return" "return")
 

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs'
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { T5_V11_DEMO } from '../../src/checkpoint/geometries.js'
 import { Plan, TextEncoder } from '../../src/index.js'
+import { native, runJob } from '../../src/native.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -51,6 +53,38 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     expect(weights).toBe(promised.weights)
     expect(workspace).toBeGreaterThan(0)
     expect(workspace).toBeLessThan(promised.workspace) // which counts the batch itself too
+  })
+
+  it('measures each of its kernels, and encoders, behind skrr bench', async () => {
+    const geometry = { ...T5_V11_DEMO, blocks: 1, width: 64, heads: 1, ff: 64 }
+    const table = (slots: number[]) => ({ slots: Int32Array.from(slots), scales: Float32Array.of(1, 1) })
+    const measured = await runJob([], (cancel) =>
+      native().bench(
+        geometry,
+        { device: 'cuda', precision: 'bf16', threads: 0 },
+        {
+          tables: [
+            { name: 'dense', ...table([0, 1]) },
+            { name: 'no attention', ...table([-1, 1]) },
+          ],
+          tokens: Int32Array.of(3),
+          repeats: 1,
+        },
+        cancel,
+        () => undefined,
+      ),
+    )
+    expect(measured.rows.map(({ what, plan }) => [what, plan])).toEqual([
+      ['q|k|v', ''],
+      ['softmax(q k^T + bias) v', ''],
+      ['o + stream', ''],
+      ['act(wi_0) x wi_1', ''],
+      ['wo + stream', ''],
+      ['encoder', 'dense'],
+      ['encoder', 'no attention'],
+    ])
+    for (const { seconds, flops } of measured.rows) expect(Math.min(seconds, flops)).toBeGreaterThan(0)
+    expect(Math.min(measured.copy, measured.multiply)).toBeGreaterThan(0)
   })
 
   it('has no estimate for a device that is not there, or a precision it has not', async () => {

@@ -22,6 +22,8 @@ class RecordedGraph final : public Graph {
   const simt::Recording recording_;
 };
 
+constexpr size_t kCache = 64 * 1024;  // made up, and small: every byte of a copy is checked
+
 void require_not_recording(const char* what) {
   if (simt::recording()) throw Error("ERR_ENGINE", std::string("CUDA: ") + what + " while a graph is recorded");
 }
@@ -33,8 +35,8 @@ DeviceFacts device_facts(int index) {
     throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": found 1 device, expected an index from 0 to 0");
   }
   const char* wanted = std::getenv("SKRR_SIMT_DEVICE");
-  if (wanted && std::string(wanted) == "hopper") return {"emulated Hopper", 4, 227 * 1024, true};
-  return {"emulated", 4, 99 * 1024, false};  // shared memory of consumer cards: the least kernels must do with
+  if (wanted && std::string(wanted) == "hopper") return {"emulated Hopper", 4, 227 * 1024, true, kCache};
+  return {"emulated", 4, 99 * 1024, false, kCache};  // shared memory of consumer cards: the least kernels must do with
 }
 
 struct Device::State {

@@ -1,0 +1,13 @@
+// `skrr bench`: what the engine reaches on a device.
+#pragma once
+
+#include <napi.h>
+
+namespace skrr::binding {
+
+// bench(geometry, options, request, cancel, onProgress): Promise<{ device, copy, multiply, product, rows }>
+// request: { tables: { name, slots: Int32Array, scales: Float32Array }[], tokens: Int32Array, repeats }
+// rows: { what, plan, tokens, seconds, lower, upper, bytes, flops }[]; rates are per second
+Napi::Value bench(const Napi::CallbackInfo& info);
+
+}  // namespace skrr::binding

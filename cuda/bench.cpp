@@ -1,0 +1,200 @@
+#include "cuda/bench.h"
+
+#include <algorithm>
+#include <random>
+
+#include "cuda/cuda_backend.h"
+#include "cuda/tensor_map.h"
+
+namespace skrr::cuda {
+namespace {
+
+using bench::Row;
+using bench::Timing;
+
+constexpr int kSlots = 2, kLaunches = 16;
+
+// Weights of one product in slots that take turns, with all that kernels look up on the way.
+class Slots {
+ public:
+  Slots(Device& device, const Geometry& g, const BenchProduct& p)
+      : matrix_bytes_(size_t(p.n) * size_t(p.k) * sizeof(bf16)),
+        weights_(random_matrix(device, kSlots * size_t(p.n) * size_t(p.k))),
+        maps_(device, 2 * kSlots * sizeof(TensorMap), "tensor maps"),
+        norm_(device, size_t(Shape(g).width) * sizeof(float), "a norm"),
+        bias_(device, size_t(g.buckets) * size_t(g.heads) * sizeof(float), "a bias"),
+        table_(device, kSlots * sizeof(Step), "a layer table"),
+        slots_(device, kSlots * sizeof(Slot), "slots") {
+    device.clear(norm_.as<float>(), norm_.bytes());
+    device.clear(bias_.as<float>(), bias_.bytes());
+    for (int s = 0; s < kSlots; s++) {
+      const bf16* matrix = weights_.as<bf16>(size_t(s) * matrix_bytes_);
+      TensorMap* const maps = maps_.as<TensorMap>() + 2 * s;
+      if (device.hopper()) {
+        const TensorMap map = tensor_map(matrix, p.n, p.k), both[] = {map, map};
+        device.upload(maps, both, sizeof both);
+      }
+      const Slot slot{norm_.as<float>(), matrix, matrix, bias_.as<float>(), WeightFormat::kBF16, maps};
+      const Step step{s, 1e-3f, s};
+      device.upload(slots_.as<Slot>() + s, &slot, sizeof slot);
+      device.upload(table_.as<Step>() + s, &step, sizeof step);
+    }
+  }
+
+  StepRef at(int launch) const { return {table_.as<Step>(), slots_.as<Slot>(), launch % kSlots, kSlots}; }
+  size_t matrix_bytes() const { return matrix_bytes_; }
+
+ private:
+  size_t matrix_bytes_;
+  Buffer weights_, maps_, norm_, bias_, table_, slots_;
+};
+
+// One of `kLaunches` calls of `queue(i)` in a graph.
+Timing time_graph(Device& device, CacheScrub& scrub, int repeats, const std::function<void(int)>& queue) {
+  const auto graph = device.record([&] {
+    for (int i = 0; i < kLaunches; i++) queue(i);
+  });
+  const Timing t = bench::measure(repeats, [&] { scrub(); }, [&] {
+    graph->launch();
+    device.wait();
+  });
+  return {t.median / kLaunches, t.lower / kLaunches, t.upper / kLaunches};
+}
+
+// The stream and what kernels make of it, for `tokens` tokens in one sequence.
+struct Pass {
+  Pass(Device& device, const Geometry& g, int tokens)
+      : shape(g),
+        workspace(device, g, tokens),
+        h(device, size_t(tokens) * size_t(shape.width) * sizeof(float), "the stream"),
+        x(random_matrix(device, size_t(tokens) * size_t(std::max({shape.width, shape.inner, shape.ff})))) {
+    device.clear(h.as<float>(), h.bytes());
+    const NormedRows rows = workspace.normed();
+    device.clear(rows.squares, size_t(tokens) * size_t(square_groups(shape.width)) * sizeof(float));
+  }
+  Shape shape;
+  Workspace workspace;
+  Buffer h, x;
+};
+
+Row time_product(Device& device, CacheScrub& scrub, const Geometry& geometry, const BenchProduct& p, const Slots& slots,
+                 int tokens, int repeats) {
+  const Pass pass(device, geometry, tokens);
+  Gemm g{};
+  g.out_weights = p.out_weights;
+  g.x = pass.x.as<bf16>();
+  g.m = tokens, g.n = p.n, g.k = p.k;
+  g.finish = p.finish, g.activation = geometry.activation;
+  g.y = pass.workspace.wide(), g.h = pass.h.as<float>(), g.partials = pass.workspace.partials();
+  if (p.finish == Finish::kAdd) {
+    g.next = pass.workspace.normed();
+  } else {
+    g.norm = {pass.workspace.normed().squares, geometry.width, geometry.epsilon};
+  }
+  const GemmPlan plan = plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.facts());
+  Row row;
+  row.what = p.name, row.tokens = tokens;
+  row.time = time_graph(device, scrub, repeats, [&](int i) {
+    g.at = slots.at(i);
+    gemm(device.stream(), g, plan);
+    if (plan.splits > 1) add_partials(device.stream(), g.at, g.partials, plan.splits, g.h, g.next, tokens, p.n);
+  });
+  const double out = p.finish == Finish::kAdd ? 8 : p.finish == Finish::kGate ? 1 : 2;  // bytes a column, both ways
+  row.bytes = double(slots.matrix_bytes()) + double(tokens) * (p.k * 2.0 + p.n * out);
+  row.flops = 2.0 * tokens * p.n * p.k;
+  return row;
+}
+
+Row time_attention(Device& device, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
+  std::vector<int32_t> starts{0, tokens}, positions;
+  for (int t = 0; t < tokens; t++) positions.push_back(t);
+  const std::vector<uint8_t> visible(size_t(tokens), 1);
+  const BatchRows rows(device, g, {1, tokens, starts.data(), positions.data(), visible.data()});
+  const Pass pass(device, g, tokens);
+  const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
+  const Rows view = BatchRows::view(rows.extent(), rows.data());
+  Row row;
+  row.what = "softmax(q k^T + bias) v", row.tokens = tokens;
+  row.time = time_graph(device, scrub, repeats, [&](int i) {
+    attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, g.heads, pass.shape.head_dim});
+  });
+  row.bytes = double(tokens) * pass.shape.inner * 4 * sizeof(bf16);
+  row.flops = 4.0 * tokens * tokens * pass.shape.inner;
+  return row;
+}
+
+}  // namespace
+
+std::vector<BenchProduct> bench_products(const Geometry& g) {
+  const Shape shape(g);
+  return {{"q|k|v", 3 * shape.inner, shape.width, false, Finish::kStore},
+          {"o + stream", shape.width, shape.inner, true, Finish::kAdd},
+          g.gated ? BenchProduct{"act(wi_0) x wi_1", shape.up, shape.width, false, Finish::kGate}
+                  : BenchProduct{"act(wi)", shape.up, shape.width, false, Finish::kActivate},
+          {"wo + stream", shape.width, shape.ff, true, Finish::kAdd}};
+}
+
+Buffer random_matrix(Device& device, size_t count) {
+  std::mt19937 generator(1);
+  std::vector<uint16_t> values(count);
+  for (uint16_t& value : values) value = uint16_t(0x3c00u | (generator() & 0x80ffu));  // never zero: hardware is faster on it
+  Buffer buffer(device, count * sizeof(bf16), "random numbers");
+  device.upload(buffer.as<bf16>(), values.data(), buffer.bytes());
+  return buffer;
+}
+
+CacheScrub::CacheScrub(Device& device) : device_(device), memory_(device, 2 * device.facts().cache, "what fills L2 between repeats") {}
+
+void CacheScrub::operator()() {
+  device_.clear(memory_.as<char>(), memory_.bytes());
+  device_.wait();
+}
+
+double copy_rate(Device& device, int repeats) {
+  const size_t size = 16 * device.facts().cache;  // most of it in no cache
+  const Buffer from(device, size, "a copy"), to(device, size, "a copy");
+  device.clear(from.as<char>(), from.bytes());
+  const Timing t = bench::measure(repeats, [] {}, [&] {
+    device.copy(to.as<char>(), from.as<char>(), to.bytes());
+    device.wait();
+  });
+  return 2.0 * double(size) / t.median;
+}
+
+std::vector<Row> bench_kernels(Device& device, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+                               const CancelFlag& cancel) {
+  std::vector<Row> rows;
+  CacheScrub scrub(device);
+  for (const BenchProduct& product : bench_products(geometry)) {
+    const Slots slots(device, geometry, product);
+    for (const int n : tokens) {
+      cancel.check();
+      rows.push_back(time_product(device, scrub, geometry, product, slots, n, repeats));
+      if (product.finish == Finish::kStore) rows.push_back(time_attention(device, scrub, geometry, slots, n, repeats));
+    }
+  }
+  return rows;
+}
+
+bench::Report run_bench(int index, const Geometry& geometry, const bench::Request& request,
+                        const bench::BackendBench::Progress& progress, const CancelFlag& cancel) {
+  Device device(index);
+  device.use();
+  bench::Report report;
+  report.ceilings.copy = copy_rate(device, request.repeats);
+  report.rows = bench_kernels(device, geometry, request.tokens, request.repeats, cancel);
+  for (const Row& row : report.rows) {
+    if (row.flops / row.time.lower <= report.ceilings.multiply) continue;
+    report.ceilings.multiply = row.flops / row.time.lower;
+    report.ceilings.product = row.what + " of " + std::to_string(row.tokens) + " tokens";
+  }
+  const bench::RandomModel model(geometry);
+  CudaBackend backend(geometry, model.fixed(), Options{index});
+  CacheScrub scrub(device);
+  bench::BackendBench bench(backend, geometry, Precision::kBF16, model, [&] { scrub(); });
+  bench.load(request.tables, cancel);
+  for (Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
+  return report;
+}
+
+}  // namespace skrr::cuda

@@ -1,0 +1,47 @@
+// Times of the backend's kernels and of whole encoders on one device, with random weights (engine/bench.h).
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "engine/bench.h"
+
+namespace skrr::cuda {
+
+// A product of the forward pass, as it is timed: y = x W^T on `tokens` rows.
+struct BenchProduct {
+  const char* name;
+  int n, k;
+  bool out_weights;
+  Finish finish;
+};
+std::vector<BenchProduct> bench_products(const Geometry& geometry);
+
+// Random bf16 numbers on the device.
+Buffer random_matrix(Device& device, size_t count);
+
+// Fills L2 with something else; to be called between two repeats.
+class CacheScrub {
+ public:
+  explicit CacheScrub(Device& device);
+  void operator()();
+
+ private:
+  Device& device_;
+  Buffer memory_;
+};
+
+// Each kernel alone: recorded several times into one graph, with weights that take turns, so that they come from memory.
+std::vector<bench::Row> bench_kernels(Device& device, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+                                      const CancelFlag& cancel);
+
+// Bytes a second of a copy on the device, read and written both counted.
+double copy_rate(Device& device, int repeats);
+
+// Kernels, then encoders under the request's tables.
+bench::Report run_bench(int device, const Geometry& geometry, const bench::Request& request,
+                        const bench::BackendBench::Progress& progress, const CancelFlag& cancel);
+
+}  // namespace skrr::cuda

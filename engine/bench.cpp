@@ -1,0 +1,181 @@
+#include "engine/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "engine/numeric.h"
+
+namespace skrr::bench {
+namespace {
+
+constexpr int kNotCounted = 2;
+constexpr size_t kHostBytes = size_t(256) << 20;  // more than any processor's last cache
+
+}  // namespace
+
+Timing measure(int repeats, const std::function<void()>& between, const std::function<void()>& work) {
+  std::vector<double> times;
+  for (int r = 0; r < repeats + kNotCounted; r++) {
+    between();
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (r >= kNotCounted) times.push_back(took.count());
+  }
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[times.size() / 4], times[times.size() * 3 / 4]};
+}
+
+// --- random weights ---
+
+RandomModel::RandomModel(const Geometry& g) : geometry_(g) {
+  const size_t largest = std::max(size_t(std::max(g.ff, g.inner())) * size_t(g.width), size_t(g.buckets) * size_t(g.heads));
+  values_.resize(largest);
+  std::mt19937 generator(1);
+  // Of either sign and never zero, on which hardware runs faster than on data; small, so that nothing overflows.
+  for (uint16_t& value : values_) value = uint16_t(0x3c00u | (generator() & 0x80ffu));  // 0.008 to 0.03
+}
+
+Tensor RandomModel::matrix(int rows, int columns) const {
+  return {"random", reinterpret_cast<const std::byte*>(values_.data()), DType::kBF16, rows, columns, 1};
+}
+
+FixedTensors RandomModel::fixed() const {
+  const Tensor bias = geometry_.bias_per_block ? Tensor() : matrix(geometry_.buckets, geometry_.heads);
+  return {{}, matrix(1, geometry_.width), bias};
+}
+
+SubBlockTensors RandomModel::sub_block(int index) const {
+  const Geometry& g = geometry_;
+  SubBlockTensors t;
+  t.norm = matrix(1, g.width);
+  if (is_attention(index)) {
+    t.q = t.k = t.v = matrix(g.inner(), g.width), t.o = matrix(g.width, g.inner());
+    if (g.bias_per_block) t.bias = matrix(g.buckets, g.heads);
+  } else {
+    t.wi_0 = matrix(g.ff, g.width), t.wo = matrix(g.width, g.ff);
+    if (g.gated) t.wi_1 = t.wi_0;
+  }
+  return t;
+}
+
+std::vector<float> RandomModel::embeddings(int tokens) const {
+  std::vector<float> rows(size_t(tokens) * size_t(geometry_.width));
+  for (size_t i = 0; i < rows.size(); i++) rows[i] = from_bf16(values_[i * 7 % values_.size()]);
+  return rows;
+}
+
+double matrix_parameters(const Geometry& g, int sub_block) {
+  if (is_attention(sub_block)) return 4.0 * g.inner() * g.width;
+  return (g.gated ? 3.0 : 2.0) * g.ff * g.width;
+}
+
+double sub_block_flops(const Geometry& g, int sub_block, int tokens) {
+  const double products = 2.0 * tokens * matrix_parameters(g, sub_block);
+  return is_attention(sub_block) ? products + 4.0 * tokens * tokens * g.inner() : products;
+}
+
+// --- a backend ---
+
+BackendBench::BackendBench(Backend& backend, const Geometry& geometry, Precision precision, const RandomModel& model,
+                           std::function<void()> scrub)
+    : backend_(backend),
+      geometry_(geometry),
+      precision_(precision),
+      model_(model),
+      scrub_(std::move(scrub)),
+      slot_bytes_(size_t(slot_count(geometry))) {}
+
+void BackendBench::load(const std::vector<NamedTable>& tables, const CancelFlag& cancel) {
+  for (const NamedTable& named : tables) {
+    for (const TableEntry& entry : named.table) {
+      if (entry.slot == kSkipped || slot_bytes_[size_t(entry.slot)] > 0) continue;
+      const size_t before = backend_.weight_bytes();
+      const SubBlockTensors tensors = model_.sub_block(sub_block_of(geometry_, entry.slot));
+      backend_.load(entry.slot, precision_of(geometry_, entry.slot, precision_), tensors, cancel);
+      slot_bytes_[size_t(entry.slot)] = double(backend_.weight_bytes() - before);
+      const int kind = entry.slot % 2;
+      if (first_[kind] < 0) first_[kind] = entry.slot;
+    }
+  }
+}
+
+Row BackendBench::time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel) {
+  std::vector<int32_t> starts{0, tokens}, positions;
+  for (int t = 0; t < tokens; t++) positions.push_back(t);
+  const std::vector<uint8_t> visible(size_t(tokens), 1);
+  const std::vector<float> embeddings = model_.embeddings(tokens);
+  const Batch batch{1, tokens, starts.data(), positions.data(), visible.data()};
+  const auto states = backend_.begin(batch, embeddings.data());
+  Row row;
+  row.tokens = tokens;
+  row.time = measure(repeats, scrub_, [&] { backend_.run(table, from, to, *states, cancel); });
+  for (int p = from; p < to; p++) {
+    if (table[size_t(p)].slot == kSkipped) continue;
+    row.bytes += slot_bytes_[size_t(table[size_t(p)].slot)];
+    row.flops += sub_block_flops(geometry_, p, tokens);
+  }
+  return row;
+}
+
+std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress& progress, const CancelFlag& cancel) {
+  std::vector<Row> rows;
+  const int total = 2 * int(request.tokens.size());
+  for (const int kind : {0, 1}) {
+    if (first_[kind] < 0) continue;  // every table skips them all
+    LayerTable table(size_t(geometry_.sub_blocks()));
+    table[size_t(kind)] = {first_[kind], 1};
+    for (const int tokens : request.tokens) {
+      progress(int(rows.size()), total);
+      rows.push_back(time_table(table, kind, kind + 1, tokens, request.repeats, cancel));
+      rows.back().what = kind == 0 ? "attention" : "feed-forward";
+    }
+  }
+  return rows;
+}
+
+std::vector<Row> BackendBench::encoders(const Request& request, const Progress& progress, const CancelFlag& cancel) {
+  std::vector<Row> rows;
+  const int total = int(request.tables.size() * request.tokens.size());
+  for (const NamedTable& named : request.tables) {
+    for (const int tokens : request.tokens) {
+      progress(int(rows.size()), total);
+      rows.push_back(time_table(named.table, 0, geometry_.sub_blocks(), tokens, request.repeats, cancel));
+      rows.back().what = "encoder", rows.back().plan = named.name;
+    }
+  }
+  return rows;
+}
+
+double BackendBench::product_rate(int tokens, int repeats, const CancelFlag& cancel) {
+  if (first_[1] < 0) return 0;
+  LayerTable table(size_t(geometry_.sub_blocks()));
+  table[1] = {first_[1], 1};
+  const Row row = time_table(table, 1, 2, tokens, repeats, cancel);
+  return row.flops / row.time.lower;
+}
+
+// --- the host's memory ---
+
+HostMemory::HostMemory(int threads) : threads_(std::max(threads, 1)), from_(kHostBytes, 1), to_(kHostBytes) {}
+
+void HostMemory::copy() const {
+  const size_t part = kHostBytes / size_t(threads_);
+  std::vector<std::thread> workers;
+  for (int t = 0; t < threads_; t++) {
+    workers.emplace_back([&, t] { std::memcpy(&to_[size_t(t) * part], &from_[size_t(t) * part], part); });
+  }
+  for (std::thread& worker : workers) worker.join();
+}
+
+double HostMemory::copy_rate(int repeats) const {
+  const Timing time = measure(repeats, [] {}, [&] { copy(); });
+  return 2.0 * double(kHostBytes / size_t(threads_) * size_t(threads_)) / time.median;
+}
+
+void HostMemory::scrub() const { copy(); }
+
+}  // namespace skrr::bench

@@ -1,0 +1,115 @@
+// What a backend reaches on the device it runs on: times of its parts and of whole encoders with random weights, beside what
+// the device can do. Behind `skrr bench` (src/cli/bench.ts) and the native benchmarks.
+//
+// Times are medians over repeats, with the quartiles; between two repeats caches are filled with something else.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+
+namespace skrr::bench {
+
+struct Timing {
+  double median = 0, lower = 0, upper = 0;  // seconds; lower and upper quartile
+};
+
+struct Row {
+  std::string what;
+  std::string plan;  // of whole encoders; empty for parts
+  int tokens = 0;
+  Timing time;
+  double bytes = 0;  // that must be read: the weights, once
+  double flops = 0;  // multiplications and additions
+};
+
+// What is measured of the device itself.
+struct Ceilings {
+  double copy = 0;      // bytes a second, read and written both counted
+  double multiply = 0;  // multiplications and additions a second in the largest product measured
+  std::string product;  // which that is
+};
+
+struct Report {
+  Ceilings ceilings;
+  std::vector<Row> rows;
+};
+
+struct NamedTable {
+  std::string name;
+  LayerTable table;
+};
+
+struct Request {
+  std::vector<NamedTable> tables;
+  std::vector<int> tokens;
+  int repeats = 10;
+};
+
+// `repeats` runs after two that are not counted. `between` runs before each of them and is not timed.
+Timing measure(int repeats, const std::function<void()>& between, const std::function<void()>& work);
+
+// A checkpoint of random bf16 weights in memory: all matrices are views of one buffer.
+class RandomModel {
+ public:
+  explicit RandomModel(const Geometry& geometry);
+  FixedTensors fixed() const;
+  SubBlockTensors sub_block(int index) const;
+  std::vector<float> embeddings(int tokens) const;  // [tokens, width]
+
+ private:
+  Tensor matrix(int rows, int columns) const;
+
+  const Geometry geometry_;
+  std::vector<uint16_t> values_;
+};
+
+// Parameters of the matrices of a sub-block, and operations it takes for one sequence of `tokens`.
+double matrix_parameters(const Geometry& geometry, int sub_block);
+double sub_block_flops(const Geometry& geometry, int sub_block, int tokens);
+
+// A sub-block of either kind, and whole encoders under each table. `backend` is loaded with what the tables name.
+class BackendBench {
+ public:
+  using Progress = std::function<void(int done, int total)>;
+
+  // `precision`: of slots that name none.
+  BackendBench(Backend& backend, const Geometry& geometry, Precision precision, const RandomModel& model,
+               std::function<void()> scrub);
+  void load(const std::vector<NamedTable>& tables, const CancelFlag& cancel);
+  // The attention and the feed-forward that run first in the tables, each alone.
+  std::vector<Row> sub_blocks(const Request& request, const Progress& progress, const CancelFlag& cancel);
+  std::vector<Row> encoders(const Request& request, const Progress& progress, const CancelFlag& cancel);
+  // The feed-forward on `tokens` tokens: the largest products there are here.
+  double product_rate(int tokens, int repeats, const CancelFlag& cancel);
+
+ private:
+  Row time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel);
+
+  Backend& backend_;
+  const Geometry geometry_;
+  const Precision precision_;
+  const RandomModel& model_;
+  const std::function<void()> scrub_;
+  std::vector<double> slot_bytes_;  // as the backend holds them; 0 where nothing is loaded
+  int first_[2] = {-1, -1};         // slots of an attention and of a feed-forward that are loaded
+};
+
+// The host's memory, by as many threads as given: the ceiling, and what fills its caches between repeats.
+class HostMemory {
+ public:
+  explicit HostMemory(int threads);
+  double copy_rate(int repeats) const;  // bytes a second, read and written
+  void scrub() const;
+
+ private:
+  void copy() const;
+
+  const int threads_;
+  mutable std::vector<char> from_, to_;
+};
+
+}  // namespace skrr::bench

@@ -1,0 +1,230 @@
+import { cpus, freemem } from 'node:os'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import pc from 'picocolors'
+import { T5_V11_DEMO, T5_XXL } from '../checkpoint/geometries.js'
+import { probeCuda } from '../cuda-probe.js'
+import { resolveDevice } from '../device.js'
+import { InputError } from '../errors.js'
+import { fixedParameters, subBlockCount, type Geometry } from '../geometry.js'
+import { callNative, native, runJob, type Device, type NativeBench, type NativeBenchRow } from '../native.js'
+import type { NativeOptions, Precision } from '../native.js'
+import { layerTable } from '../native-spec.js'
+import { loadPlan } from '../plan/file.js'
+import { Plan } from '../plan/plan.js'
+import { strip } from '../plan/strip.js'
+import { action, deviceName, precisionOption, printJson, wholeNumber, type Run } from './command.js'
+import { fields, formatBytes, formatPercent, table } from './terminal.js'
+
+const GEOMETRIES: Readonly<Record<string, Geometry>> = { 't5-xxl': T5_XXL, 't5-base': T5_V11_DEMO }
+const PAPERS_PLAN = 'pixart-sigma-41.9'
+const PAPERS_SHARE = 0.419
+const MAX_TOKENS = 16_384
+/** Random weights, and what is copied to know the machine's memory and to empty its caches. */
+const BENCH_BYTES = 700e6
+
+interface Options {
+  geometry: string
+  blocks?: number
+  plan?: string
+  tokens: number[]
+  device: 'auto' | Device
+  precision?: Precision
+  threads?: number
+  repeats: number
+  json?: true
+}
+
+interface Subject {
+  readonly geometry: Geometry
+  readonly options: NativeOptions & { device: Device }
+  readonly deviceName: string
+  /** By name; the first is dense. */
+  readonly plans: Readonly<Record<string, Plan>>
+}
+
+export function benchCommand(): Command {
+  return new Command('bench')
+    .description('Measure the engine on this machine: its parts and whole encoders, with random weights')
+    .addOption(
+      new Option('--geometry <name>', 'shape of the encoder')
+        .choices(Object.keys(GEOMETRIES))
+        .default('t5-xxl'),
+    )
+    .option('--blocks <n>', 'only so many of its blocks; default: as many as fit into memory', wholeNumber(1))
+    .option(
+      '--plan <file|preset>',
+      `measured beside dense; default: ${PAPERS_PLAN}, or a share like it of fewer blocks`,
+    )
+    .option('--tokens <n,...>', 'lengths of the one prompt', tokenCounts, [1, 77, 256, 512])
+    .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
+    .addOption(precisionOption().default('bf16'))
+    .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
+    .option('--repeats <n>', 'timed runs of each', wholeNumber(1), 10)
+    .option('--json', 'print one JSON object on stdout, errors too')
+    .addHelpText(
+      'after',
+      `
+Times are medians; between two runs caches are filled with something else. "roofline" is the least time the machine's
+measured copy rate and its best product allow for the bytes and operations, as a share of the time taken.
+
+Examples:
+  $ skrr bench
+  $ skrr bench --device cuda --tokens 77,512,4096 --json
+  $ skrr bench --blocks 2 --precision int8 --tokens 77`,
+    )
+    .action(action(bench))
+}
+
+function tokenCounts(text: string): number[] {
+  const counts = text.split(',').map(Number)
+  if (counts.every((n) => Number.isInteger(n) && n >= 1 && n <= MAX_TOKENS)) return counts
+  throw new InvalidArgumentError(`Expected whole numbers of 1 to ${MAX_TOKENS}, joined by commas.`)
+}
+
+async function bench(options: Options, { signal }: Run): Promise<void> {
+  const subject = await prepare(options)
+  const { geometry, plans } = subject
+  const request = {
+    tables: Object.entries(plans).map(([name, plan]) => ({ name, ...layerTable(plan) })),
+    tokens: Int32Array.from(options.tokens),
+    repeats: options.repeats,
+  }
+  const measured = await runJob([signal], (cancel) =>
+    native().bench(geometry, subject.options, request, cancel, showProgress),
+  ).finally(clearProgress)
+  if (options.json) printJson(summary(subject, measured))
+  else process.stdout.write(`${page(subject, measured)}\n`)
+}
+
+async function prepare(asked: Options): Promise<Subject> {
+  const device = resolveDevice(asked.device)
+  const { precision = 'bf16', threads = 0 } = asked
+  if (device !== 'cpu' && precision !== 'bf16') {
+    throw new InputError({ field: '--precision', found: precision, expected: `bf16 on device ${device}` })
+  }
+  const options = { device, precision, threads }
+  const name = device === 'cpu' ? (cpus()[0]?.model ?? 'CPU') : await probeCuda(device)
+  const whole = GEOMETRIES[asked.geometry]!
+  const geometry = { ...whole, blocks: fittingBlocks(whole, asked, options) }
+  const plan = await secondPlan(asked.plan, geometry, geometry.blocks === whole.blocks && whole === T5_XXL)
+  return { geometry, options, deviceName: name, plans: { dense: Plan.dense(geometry.blocks), ...plan } }
+}
+
+/** On the CPU as many blocks as are asked for, or as take half of the free memory. A CUDA device says itself what it lacks. */
+function fittingBlocks(whole: Geometry, asked: Options, options: Subject['options']): number {
+  const { blocks = whole.blocks, tokens } = asked
+  if (blocks > whole.blocks) {
+    const expected = `at most the ${whole.blocks} of ${asked.geometry}`
+    throw new InputError({ field: '--blocks', found: String(blocks), expected })
+  }
+  if (options.device !== 'cpu') return blocks
+  const needed = (count: number): number => {
+    const all = Int32Array.from({ length: 2 * count }, (_, s) => s)
+    const longest = Math.max(...tokens)
+    const bytes = callNative(() =>
+      native().estimate({ ...whole, blocks: count }, all, options, longest, longest),
+    )
+    return bytes.weights + bytes.workspace + BENCH_BYTES
+  }
+  const free = freemem()
+  if (asked.blocks === undefined) {
+    for (let count = blocks; count > 1; count--) if (needed(count) < free / 2) return count
+    return 1
+  }
+  if (needed(blocks) < free) return blocks
+  throw new InputError({
+    field: '--blocks',
+    found: `${blocks}, which take ${formatBytes(needed(blocks))}`,
+    expected: `fewer: ${formatBytes(free)} of memory are free`,
+  })
+}
+
+async function secondPlan(
+  asked: string | undefined,
+  geometry: Geometry,
+  isPapersModel: boolean,
+): Promise<Record<string, Plan>> {
+  if (asked !== undefined) {
+    const plan = await loadPlan(asked, geometry)
+    plan.validate(geometry)
+    return { [asked]: plan }
+  }
+  if (isPapersModel) return { [PAPERS_PLAN]: await loadPlan(PAPERS_PLAN, geometry) }
+  const turns = (s: number): number => Math.floor(s * PAPERS_SHARE)
+  const last = subBlockCount(geometry) - 1
+  const even = [...Array(last).keys()].filter((s) => turns(s + 1) > turns(s))
+  const skipped = even.length > 0 ? even : [last]
+  return { [`${skipped.length} of ${subBlockCount(geometry)} skipped`]: Plan.skip(geometry.blocks, skipped) }
+}
+
+// --- what is printed ---
+
+function showProgress(done: number, total: number): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} measured`)
+}
+
+function clearProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+}
+
+/** The least time the machine allows, as a share of the time taken. */
+const roofline = ({ bytes, flops, seconds }: NativeBenchRow, { copy, multiply }: NativeBench): number =>
+  Math.max(bytes / copy, flops / multiply) / seconds
+
+function summary({ geometry, options, deviceName, plans }: Subject, measured: NativeBench): unknown {
+  return {
+    device: options.device,
+    deviceName,
+    precision: options.precision,
+    geometry,
+    ceilings: {
+      copyBytesPerSecond: measured.copy,
+      multiplyFlopsPerSecond: measured.multiply,
+      product: measured.product,
+    },
+    plans: Object.entries(plans).map(([name, plan]) => ({
+      name,
+      sparsity: plan.sparsity(geometry),
+      table: plan.table,
+    })),
+    rows: measured.rows.map((row) => ({
+      what: row.what,
+      plan: row.plan === '' ? null : row.plan,
+      tokens: row.tokens,
+      ms: row.seconds * 1e3,
+      lowerQuartileMs: row.lower * 1e3,
+      upperQuartileMs: row.upper * 1e3,
+      bytesPerSecond: row.bytes / row.seconds,
+      flopsPerSecond: row.flops / row.seconds,
+      roofline: roofline(row, measured),
+    })),
+  }
+}
+
+function page({ geometry, options, deviceName, plans }: Subject, measured: NativeBench): string {
+  const { copy, multiply, product } = measured
+  const g = geometry
+  const parameters = Plan.dense(g.blocks).parameters(g) - fixedParameters(g)
+  const head = fields([
+    ['device', `${deviceName} (${options.device}, ${options.precision})`],
+    [
+      'encoder',
+      `${g.blocks} blocks, width ${g.width}, ff ${g.ff}: ${(parameters / 1e6).toFixed(0)} M random weights`,
+    ],
+    ['copies', `${(copy / 1e9).toFixed(1)} GB/s, read and written`],
+    ['multiplies', `${(multiply / 1e12).toFixed(2)} TFLOP/s at best (${product})`],
+  ])
+  const rows = measured.rows.map((row) => [
+    row.plan === '' ? row.what : `${row.what}, ${row.plan}`,
+    String(row.tokens),
+    (row.seconds * 1e3).toFixed(3),
+    `${(row.lower * 1e3).toFixed(3)}-${(row.upper * 1e3).toFixed(3)}`,
+    (row.bytes / row.seconds / 1e9).toFixed(1),
+    (row.flops / row.seconds / 1e12).toFixed(2),
+    formatPercent(roofline(row, measured)),
+  ])
+  const titles = ['what', 'tokens', 'ms', 'quartiles', 'GB/s', 'TFLOP/s', 'roofline']
+  const [, [name, plan] = ['', Plan.dense(g.blocks)]] = Object.entries(plans)
+  const shown = `${name}, ${formatPercent(plan.sparsity(g))} of the parameters not loaded`
+  return [head, table([titles, ...rows]), shown, strip(plan, { color: pc.isColorSupported })].join('\n\n')
+}
