@@ -19,7 +19,7 @@ Napi::Value estimate(const Napi::CallbackInfo& info) {
                                                info[4].ToNumber()));
 }
 
-// describe(): { isa, threads }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
+// describe(): { isa, threads, packedLayout }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
 Napi::Value describe(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   try {
@@ -28,6 +28,7 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
     throw js_error(info.Env(), failure.code, failure.what());
   }
   object.Set("threads", cpu::available_threads());
+  object.Set("packedLayout", cpu::packed::kVersion);
   return object;
 }
 

@@ -42,6 +42,7 @@ Napi::Function EncoderObject::define(Napi::Env env) {
   const Napi::Function function = DefineClass(env, "Encoder",
                                               {InstanceMethod<&EncoderObject::load>("load"),
                                                InstanceMethod<&EncoderObject::keep_only>("keepOnly"),
+                                               InstanceMethod<&EncoderObject::copy_packed>("copyPacked"),
                                                InstanceMethod<&EncoderObject::encode>("encode"),
                                                InstanceMethod<&EncoderObject::begin>("begin"),
                                                InstanceMethod<&EncoderObject::advance>("advance"),
@@ -116,6 +117,22 @@ Napi::Value EncoderObject::keep_only(const Napi::CallbackInfo& info) {
   return EngineThread::of(env).submit(
       env, std::make_shared<CancelFlag>(), std::move(pending),
       [encoder = encoder(env), keep = parse_slots(info[0])](Pending&) { encoder->keep_only(keep); });
+}
+
+Napi::Value EncoderObject::copy_packed(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int slot = info[0].ToNumber();
+  const bool out = info[1].As<Napi::String>().Utf8Value() == "out";
+  const size_t bytes = info[2].As<Napi::TypedArray>().ElementLength();
+  const size_t scale_count = info[3].As<Napi::TypedArray>().ElementLength();
+  auto pending = std::make_unique<Pending>(env);
+  pending->result = nothing;
+  uint8_t* data = keep<uint8_t>(*pending, info[2], napi_uint8_array, bytes, "data");
+  float* scales = keep<float>(*pending, info[3], napi_float32_array, scale_count, "scales");
+  return EngineThread::of(env).submit(
+      env, std::make_shared<CancelFlag>(), std::move(pending), [=, encoder = encoder(env)](Pending&) {
+        encoder->copy_packed(slot, out, reinterpret_cast<std::byte*>(data), bytes, scales, scale_count);
+      });
 }
 
 Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {

@@ -25,6 +25,8 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   Napi::Value load(const Napi::CallbackInfo& info);
   // keepOnly(slots: Int32Array): Promise<void>
   Napi::Value keep_only(const Napi::CallbackInfo& info);
+  // copyPacked(slot, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
+  Napi::Value copy_packed(const Napi::CallbackInfo& info);
   // encode(batch, slots: Int32Array, scales: Float32Array, output: Float32Array | Uint16Array, type, cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);
 

@@ -35,6 +35,8 @@ DType parse_dtype(const Napi::Env& env, const std::string& name) {
   if (name == "F16") return DType::kF16;
   if (name == "BF16") return DType::kBF16;
   if (name == "F8_E4M3") return DType::kF8E4M3;
+  if (name == "int8") return DType::kInt8;
+  if (name == "int4") return DType::kInt4;
   throw Napi::TypeError::New(env, "dtype: found " + name);
 }
 
@@ -65,6 +67,10 @@ SubBlockSource parse_sub_block(const Napi::Object& tensors) {
   source.wi_0 = parse_tensor(tensors, tensors.Has("wi") ? "wi" : "wi_0");
   source.wi_1 = parse_tensor(tensors, "wi_1");
   source.wo = parse_tensor(tensors, "wo");
+  source.in = parse_tensor(tensors, "in");
+  source.in_scales = parse_tensor(tensors, "in_scales");
+  source.out = parse_tensor(tensors, "out");
+  source.out_scales = parse_tensor(tensors, "out_scales");
   return source;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/stream.h"
+#include "engine/numeric.h"
 
 namespace skrr::cpu {
 namespace {
@@ -12,6 +13,17 @@ std::vector<float> read_all(const Tensor& tensor) {
   std::vector<float> values(size_t(tensor.rows * tensor.columns));
   if (tensor) read_floats(tensor, 0, int64_t(values.size()), values.data());
   return values;
+}
+
+// n outputs of k that were packed before, in whole panels. Their shapes were checked when the file was opened.
+PackedMatrix in_place(const TileKernel& kernel, const PackedTensor& packed, int64_t k) {
+  const int64_t panels = int64_t(packed.scale_count) / kernel.columns;
+  for (size_t i = 0; i < packed.scale_count; i++) {
+    if (!is_finite_bits(bits_of(packed.scales[i]))) {
+      throw Error("ERR_CHECKPOINT", "packed weights: found a scale that is NaN or infinite, expected finite numbers");
+    }
+  }
+  return PackedMatrix(kernel, reinterpret_cast<const char*>(packed.data), packed.scales, k, panels);
 }
 
 }  // namespace
@@ -30,8 +42,11 @@ void CpuBackend::load(int slot, Precision precision, const SubBlockTensors& t, c
   const TileKernel& kernel = tile_kernel(context_.kernels, precision);
   auto filled = std::make_unique<SubBlock>();
   filled->norm = read_all(t.norm);
-  if (is_attention(slot)) {
-    filled->bias = read_all(t.bias);
+  filled->bias = read_all(t.bias);
+  if (t.in) {
+    filled->in = in_place(kernel, t.in, geometry_.width);
+    filled->out = in_place(kernel, t.out, is_attention(slot) ? geometry_.inner() : geometry_.ff);
+  } else if (is_attention(slot)) {
     filled->in = PackedMatrix(context_, kernel, {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
     filled->out = PackedMatrix(context_, kernel, {&t.o}, Order::kStacked, cancel);
   } else {
@@ -44,6 +59,11 @@ void CpuBackend::load(int slot, Precision precision, const SubBlockTensors& t, c
 }
 
 void CpuBackend::unload(int slot) { slots_[size_t(slot)].reset(); }
+
+Backend::Packed CpuBackend::packed(int slot) const {
+  const SubBlock& filled = *slots_.at(size_t(slot));
+  return {filled.in.view(), filled.out.view()};
+}
 
 // --- the forward pass ---
 

@@ -62,6 +62,12 @@ class PackedMatrix {
   PackedMatrix(const TileKernel& kernel, const char* data, const float* scales, int64_t k, int64_t panels)
       : kernel_(&kernel), k_(round_up(k, kernel.depth)), panels_(panels), data_(data), scales_(scales) {}
 
+  // Where it lies, owned or not.
+  PackedTensor view() const {
+    return {reinterpret_cast<const std::byte*>(data_), size_t(panels_ * bytes_of(k_)), scales_,
+            size_t(panels_ * kernel_->columns)};
+  }
+
   // Bytes a packed [n, k] takes: whole panels of whole blocks.
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
     const int64_t panels = ceil_div(n, kernel.columns);

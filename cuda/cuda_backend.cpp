@@ -56,6 +56,10 @@ void CudaBackend::unload(int slot) {
   loaded_[size_t(slot)] = LoadedSlot();
 }
 
+Backend::Packed CudaBackend::packed(int) const {
+  throw Error("ERR_DEVICE", "weights are packed for files on device cpu only");
+}
+
 // --- the forward pass ---
 
 std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const float* embeddings) {

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
 
   void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
   void unload(int slot) override;
+  Packed packed(int slot) const override;
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   void finish(const States& states, float* out) override;

@@ -63,10 +63,16 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Fills / empties a slot, one of slot_count() (layer_table.h). The tensors are read during the call and not kept. Throws
-  // ERR_DEVICE for a precision the device does not have.
+  // Fills / empties a slot, one of slot_count() (layer_table.h). The tensors are read during the call and not kept,
+  // packed ones excepted. Throws ERR_DEVICE for a precision the device does not have.
   virtual void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) = 0;
   virtual void unload(int slot) = 0;
+
+  // What a loaded slot of int8 or int4 packed, to be written to a file; it stays the slot's.
+  struct Packed {
+    PackedTensor in, out;
+  };
+  virtual Packed packed(int slot) const = 0;
 
   // Puts embeddings [batch.tokens, width] on the device.
   virtual std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) = 0;

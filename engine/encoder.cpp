@@ -32,12 +32,34 @@ Tensor Encoder::view(const TensorSource& source) const {
 SubBlockTensors Encoder::tensors_of(int slot) const {
   const SubBlockSource& s = spec_.sub_blocks[size_t(sub_block_of(spec_.geometry, slot))];
   return {view(s.norm), view(s.q),    view(s.k),    view(s.v), view(s.o),
-          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo)};
+          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo), view(s.in, s.in_scales), view(s.out, s.out_scales)};
+}
+
+PackedTensor Encoder::view(const TensorSource& data, const TensorSource& scales) const {
+  if (data.name.empty()) return {};
+  const Tensor bytes = view(data), factors = view(scales);
+  return {bytes.data, bytes.bytes(), reinterpret_cast<const float*>(factors.data), factors.bytes() / sizeof(float)};
+}
+
+// Of a sub-block that was packed before, the one it was packed in, unless the slot names another.
+Precision Encoder::precision_in(int slot) const {
+  const Geometry& g = spec_.geometry;
+  const TensorSource& packed = spec_.sub_blocks[size_t(sub_block_of(g, slot))].in;
+  if (packed.name.empty()) return precision_of(g, slot, spec_.precision);
+  const Precision stored = packed.dtype == DType::kInt4 ? Precision::kInt4 : Precision::kInt8;
+  if (precision_of(g, slot, stored) == stored) return stored;
+  throw Error("ERR_PLAN", name_of(slot) + ": the checkpoint was exported in another precision");
 }
 
 static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
   for (const Tensor* tensor : {&t.q, &t.k, &t.v, &t.o, &t.wi_0, &t.wi_1, &t.wo}) {
     if (*tensor) advise(tensor->data, tensor->bytes());
+  }
+}
+
+static void for_each_packed(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
+  for (const PackedTensor* tensor : {&t.in, &t.out}) {
+    if (*tensor) advise(tensor->data, tensor->bytes);
   }
 }
 
@@ -47,7 +69,7 @@ std::string Encoder::name_of(int slot) const {
 
 static uint64_t bytes_of(const SubBlockTensors& t) {
   return t.norm.bytes() + t.q.bytes() + t.k.bytes() + t.v.bytes() + t.o.bytes() + t.bias.bytes() + t.wi_0.bytes() +
-         t.wi_1.bytes() + t.wo.bytes();
+         t.wi_1.bytes() + t.wo.bytes() + t.in.bytes + t.out.bytes;
 }
 
 void Encoder::load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel) {
@@ -65,7 +87,7 @@ void Encoder::load(const std::vector<int>& slots, const Progress& progress, cons
     if (i == 0) for_each_matrix(tensors, MappedFile::prefetch);
     if (i + 1 < missing.size()) for_each_matrix(tensors_of(missing[i + 1]), MappedFile::prefetch);
     if (!tensors.norm) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
-    backend_->load(slot, precision_of(spec_.geometry, slot, spec_.precision), tensors, cancel);
+    backend_->load(slot, precision_in(slot), tensors, cancel);
     for_each_matrix(tensors, MappedFile::drop);
     loaded_[size_t(slot)] = true;
     update_memory();
@@ -81,8 +103,21 @@ void Encoder::keep_only(const std::vector<int>& keep) {
     if (!loaded_[s] || kept[s]) continue;
     backend_->unload(int(s));
     loaded_[s] = false;
+    for_each_packed(tensors_of(int(s)), MappedFile::drop);
   }
   update_memory();
+}
+
+void Encoder::copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const {
+  if (!loaded_.at(size_t(slot))) throw Error("ERR_ENGINE", name_of(slot) + " is not loaded");
+  const Backend::Packed packed = backend_->packed(slot);
+  const PackedTensor& tensor = out ? packed.out : packed.in;
+  if (tensor.bytes != bytes || tensor.scale_count != scale_count) {
+    throw Error("ERR_ENGINE", name_of(slot) + ": found " + std::to_string(tensor.bytes) + " packed bytes, expected " +
+                                  std::to_string(bytes));
+  }
+  std::memcpy(data, tensor.data, bytes);
+  std::memcpy(scales, tensor.scales, scale_count * sizeof(float));
 }
 
 // --- the forward pass ---
@@ -112,6 +147,8 @@ void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
     if (slot != kSkipped && !loaded_.at(size_t(slot))) {
       throw Error("ERR_ENGINE", name_of(slot) + " is in the layer table but not loaded");
     }
+    // Weights that are used where they lie must still be there: reading behind a file's end ends the process.
+    if (slot != kSkipped && !spec_.sub_blocks[size_t(sub_block_of(spec_.geometry, slot))].in.name.empty()) tensors_of(slot);
   }
 }
 

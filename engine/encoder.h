@@ -26,6 +26,7 @@ struct TensorSource {
 
 struct SubBlockSource {
   TensorSource norm, q, k, v, o, bias, wi_0, wi_1, wo;
+  TensorSource in, in_scales, out, out_scales;  // packed, in place of the matrices
 };
 
 struct EncoderSpec {
@@ -54,6 +55,9 @@ class Encoder {
   // Frees every slot that is not in `keep`.
   void keep_only(const std::vector<int>& keep);
 
+  // Copies what a loaded slot of int8 or int4 packed: `in` or `out` of its Packed, of exactly these sizes.
+  void copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const;
+
   // The whole path: rows of the embedding table -> layer table -> final norm -> output rows.
   void encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel);
 
@@ -67,6 +71,8 @@ class Encoder {
  private:
   Tensor view(const TensorSource& source) const;
   SubBlockTensors tensors_of(int slot) const;
+  PackedTensor view(const TensorSource& data, const TensorSource& scales) const;
+  Precision precision_in(int slot) const;
   std::string name_of(int slot) const;  // for messages
   std::vector<float> gather(const Input& input) const;
   void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;

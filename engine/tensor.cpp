@@ -28,6 +28,8 @@ bool convert_any(const Tensor& t, int64_t first, int64_t count, float* out) {
     case DType::kF16: return convert<uint16_t>(source, count, out, from_f16);
     case DType::kBF16: return convert<uint16_t>(source, count, out, from_bf16);
     case DType::kF8E4M3: return convert<uint8_t>(source, count, out, from_f8_e4m3);
+    case DType::kInt8:
+    case DType::kInt4: break;  // not numbers one by one
   }
   return false;
 }

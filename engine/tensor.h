@@ -7,7 +7,8 @@
 
 namespace skrr {
 
-enum class DType { kF32, kF16, kBF16, kF8E4M3 };
+// kInt8, kInt4: bytes as cpu/packed_layout.h lays them out, one an element.
+enum class DType { kF32, kF16, kBF16, kF8E4M3, kInt8, kInt4 };
 
 inline size_t element_size(DType type) {
   switch (type) {
@@ -15,6 +16,8 @@ inline size_t element_size(DType type) {
     case DType::kF16: return 2;
     case DType::kBF16: return 2;
     case DType::kF8E4M3: return 1;
+    case DType::kInt8: return 1;
+    case DType::kInt4: return 1;
   }
   return 0;
 }
@@ -31,11 +34,23 @@ struct Tensor {
   size_t bytes() const { return size_t(rows) * size_t(columns) * element_size(dtype); }
 };
 
+// Matrices that were packed before (cpu/packed_layout.h), to be used where they lie.
+struct PackedTensor {
+  const std::byte* data = nullptr;
+  size_t bytes = 0;
+  const float* scales = nullptr;
+  size_t scale_count = 0;  // panels * 32
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
 // The weights of one sub-block. Attention uses norm..o (and UMT5's bias); feed-forward norm, wi (or wi_0, wi_1), wo.
 struct SubBlockTensors {
   Tensor norm;
   Tensor q, k, v, o, bias;
   Tensor wi_0, wi_1, wo;  // ungated models have wi_0 alone
+  // In place of the matrices. in: q over k over v, or wi_0 and wi_1 panel by panel; out: o, or wo. They outlive the slot.
+  PackedTensor in, out;
 };
 
 // What every plan keeps.

@@ -33,6 +33,7 @@ export { writeReport, type ReportContext } from './report/report.js'
 export { denseParameters, subBlockParameters, type Geometry } from './geometry.js'
 export { pipelines, type Pipeline, type PipelineName } from './pipelines.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'
+export { exportPacked, type PackedExportOptions } from './packed-export.js'
 export { exportCheckpoint, type ExportOptions } from './checkpoint/export.js'
 export { type Checkpoint, type TensorRef } from './checkpoint/types.js'
 export {

@@ -3,7 +3,7 @@ import { probeCuda } from './cuda-probe.js'
 import { InputError } from './errors.js'
 import { fixedTensors, type Geometry } from './geometry.js'
 import { callNative, native, runJob, type Device } from './native.js'
-import { slotsOf } from './native-spec.js'
+import { asStored, slotsOf } from './native-spec.js'
 import type { Plan } from './plan/plan.js'
 import type { Precision } from './precision.js'
 
@@ -31,8 +31,8 @@ export interface EstimateOptions {
 export const MICRO_BATCH_TOKENS = 1024
 
 /**
- * The precision asked for, where the device has it. Default: the checkpoint's own, float32 staying and everything shorter held
- * as bf16, which is the only one CUDA has.
+ * The precision asked for, where the device has it. Default: the checkpoint's own: what it was exported in; else float32 staying
+ * and everything shorter held as bf16, which is the only one CUDA has.
  * @throws InputError
  */
 export function resolvePrecision(
@@ -40,12 +40,27 @@ export function resolvePrecision(
   asked: Precision | undefined,
   device: Device = 'cpu',
 ): Precision {
+  const { packed, precision: exported, path } = checkpoint
+  if (device !== 'cpu' && packed.size > 0) {
+    const expected = `cpu: the weights of ${path} are packed for it`
+    throw new InputError({ field: 'device', found: `"${device}"`, expected })
+  }
+  if (asked !== undefined && packed.size > 0 && asked !== exported) {
+    const expected = `${exported}, in which ${path} was exported`
+    throw new InputError({
+      field: 'precision',
+      found: `"${asked}"`,
+      expected,
+      hint: 'Use the checkpoint it was made from',
+    })
+  }
   if (device !== 'cpu') {
     if (asked === undefined || asked === 'bf16') return 'bf16'
     const expected = `bf16 on device ${device}`
     throw new InputError({ field: 'precision', found: `"${asked}"`, expected, hint: "Or use device 'cpu'" })
   }
-  if (asked !== undefined) return asked
+  const named = asked ?? exported
+  if (named !== undefined) return named
   const short = [...checkpoint.tensors.values()].some((tensor) => tensor.dtype !== 'F32')
   return short ? 'bf16' : 'f32'
 }
@@ -68,7 +83,7 @@ export async function estimateMemory(
       ? callNative(() =>
           native().estimate(
             geometry,
-            slotsOf(plan),
+            slotsOf(asStored(plan, checkpoint)),
             { precision, threads: options.threads ?? 0 },
             tokens,
             longest,

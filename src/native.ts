@@ -58,6 +58,8 @@ export interface NativeEncoder {
   /** Slots: engine/layer_table.h, numbered by native-spec.ts. */
   load(slots: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
   keepOnly(slots: Int32Array): Promise<void>
+  /** What a loaded slot of int8 or int4 packed (src/checkpoint/packed.ts): bytes and scales, of exactly its sizes. */
+  copyPacked(slot: number, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   encode(
     batch: NativeBatch,
     slots: Int32Array,
@@ -188,7 +190,8 @@ interface Binding {
   ): Promise<NativeBench>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
-  describe(): { isa: string; threads: number }
+  /** packedLayout: the version of cpu/packed_layout.h. */
+  describe(): { isa: string; threads: number; packedLayout: number }
 }
 
 const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')

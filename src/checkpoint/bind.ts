@@ -3,6 +3,16 @@ import { fixedTensors, subBlockCount, subBlockTensors, type Geometry, type Tenso
 import { isWeightDType, WEIGHT_DTYPES } from './dtype.js'
 import { readExactly, withFile } from './files.js'
 import { isCompanion, scaleNames } from './names.js'
+import {
+  checkPackedMetadata,
+  PACKED_ALIGNMENT,
+  packedPrecision,
+  packedTensors,
+  unpackedTensors,
+  type PackedRef,
+  type PackedSpec,
+  type PackedSubBlock,
+} from './packed.js'
 import type { HeaderTensor } from './safetensors.js'
 import type { TensorRef } from './types.js'
 
@@ -11,7 +21,14 @@ export interface Located extends HeaderTensor {
   readonly file: string
 }
 
+export interface Bound {
+  readonly tensors: Map<string, TensorRef>
+  readonly packed: Map<number, PackedSubBlock>
+}
+
 export interface BindOptions {
+  /** `__metadata__` of each file. */
+  readonly metadata: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** The file or folder that errors about absent tensors name. */
   readonly source: string
   /** Whole sub-blocks may be absent: the checkpoint was exported under a plan. */
@@ -25,17 +42,26 @@ export interface BindOptions {
 export async function bindTensors(
   geometry: Geometry,
   located: ReadonlyMap<string, Located>,
-  { source, sparse }: BindOptions,
-): Promise<Map<string, TensorRef>> {
+  { source, sparse, metadata }: BindOptions,
+): Promise<Bound> {
   const bound = new Map<string, TensorRef>()
+  const packed = new Map<number, PackedSubBlock>()
   const bind = async (specs: readonly TensorSpec[], maybeAbsent: boolean): Promise<void> => {
     if (maybeAbsent && !specs.some(({ name }) => located.has(name))) return
     for (const spec of specs) bound.set(spec.name, await bindOne(spec, located, source))
   }
   await bind(fixedTensors(geometry), false)
-  for (let s = 0; s < subBlockCount(geometry); s++) await bind(subBlockTensors(geometry, s), sparse)
+  for (let s = 0; s < subBlockCount(geometry); s++) {
+    const precision = packedPrecision(geometry, s, located)
+    await bind(precision ? unpackedTensors(geometry, s) : subBlockTensors(geometry, s), sparse && !precision)
+    if (precision === undefined) continue
+    const tensors = packedTensors(geometry, s, precision).map((spec) => bindPacked(spec, located, source))
+    for (const { file } of tensors) checkPackedMetadata(file, metadata.get(file)!, geometry)
+    packed.set(s, { precision, tensors })
+  }
+  const packedNames = new Set([...packed.values()].flatMap(({ tensors }) => tensors.map(({ name }) => name)))
   for (const [name, { file }] of located) {
-    if (bound.has(name) || isCompanion(name)) continue
+    if (bound.has(name) || packedNames.has(name) || isCompanion(name)) continue
     throw new CheckpointError({
       file,
       field: name,
@@ -43,14 +69,15 @@ export async function bindTensors(
       hint: 'The config.json belongs to another model, or the encoder is of a kind that is not supported.',
     })
   }
-  return bound
+  return { tensors: bound, packed }
 }
 
-async function bindOne(
-  spec: TensorSpec,
+/** The tensor under a name, of the shape it must have. */
+function find(
+  spec: Pick<TensorSpec, 'name' | 'shape'>,
   located: ReadonlyMap<string, Located>,
   source: string,
-): Promise<TensorRef> {
+): Located {
   const tensor = located.get(spec.name)
   if (tensor === undefined) {
     throw new CheckpointError({
@@ -61,11 +88,31 @@ async function bindOne(
       hint: /-\d{5}-of-\d{5}\./.test(source) ? 'This is one shard of several: name its folder.' : undefined,
     })
   }
-  const { file, name, dtype, shape, offset, bytes } = tensor
+  const { file, name, shape } = tensor
   if (shape.length !== spec.shape.length || shape.some((n, i) => n !== spec.shape[i])) {
     const [found, expected] = [shape, spec.shape].map((list) => `shape [${list.join(', ')}]`)
     throw new CheckpointError({ file, field: name, found, expected })
   }
+  return tensor
+}
+
+function bindPacked(spec: PackedSpec, located: ReadonlyMap<string, Located>, source: string): PackedRef {
+  const { file, name, dtype, offset, bytes } = find(spec, located, source)
+  if (dtype !== spec.dtype)
+    throw new CheckpointError({ file, field: name, found: dtype, expected: spec.dtype })
+  if (offset % PACKED_ALIGNMENT !== 0) {
+    const found = `it at byte ${offset}`
+    throw new CheckpointError({ file, field: name, found, expected: `a multiple of ${PACKED_ALIGNMENT}` })
+  }
+  return { ...spec, file, offset, bytes }
+}
+
+async function bindOne(
+  spec: TensorSpec,
+  located: ReadonlyMap<string, Located>,
+  source: string,
+): Promise<TensorRef> {
+  const { file, name, dtype, shape, offset, bytes } = find(spec, located, source)
   if (!isWeightDType(dtype)) {
     throw new CheckpointError({
       file,

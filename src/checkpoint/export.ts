@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { PlanError } from '../errors.js'
+import { CheckpointError, PlanError } from '../errors.js'
 import { fixedTensors, isAttention, subBlockCount, subBlockTensors, type TensorSpec } from '../geometry.js'
 import { writeFolderAtomically } from './atomic.js'
 import { configFromGeometry } from './config.js'
@@ -9,7 +9,7 @@ import { scaleNames } from './names.js'
 import { PLAN_FILE } from './open.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import type { Checkpoint, TensorRef, WeightDType } from './types.js'
-import { tensorBytes, writeSafetensors, type TensorSource } from './write.js'
+import { tensorBytes, writeSafetensors, type TensorSource, type WriteOptions } from './write.js'
 
 export interface ExportOptions {
   /** An ordinary Hugging Face checkpoint with the plan worked into its weights, instead of one with a plan beside it. */
@@ -40,23 +40,58 @@ export async function exportCheckpoint(
   outDir: string,
   { materialize = false, planJson, signal, onProgress }: ExportOptions,
 ): Promise<number> {
+  refusePacked(checkpoint)
   checkTable(checkpoint, table, scales)
   const tensors = materialize ? materialized(checkpoint, table, scales) : kept(checkpoint, table)
+  return await writeModel(outDir, checkpoint, tensors, {
+    dtype: mainDType(tensors),
+    planJson: materialize ? undefined : planJson,
+    // transformers refuses a file that does not say this
+    metadata: { format: 'pt' },
+    signal,
+    onProgress,
+  })
+}
+
+export interface ModelFolder extends Pick<WriteOptions, 'metadata' | 'align' | 'signal'> {
+  /** What config.json calls torch_dtype. */
+  readonly dtype: WeightDType
+  readonly planJson: string | undefined
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+/** Writes a folder of weights, config, plan and tokenizer. Returns the bytes of weights. Throws OutputError. */
+export async function writeModel(
+  outDir: string,
+  { geometry, tokenizerPath }: Checkpoint,
+  tensors: readonly TensorSource[],
+  { dtype, planJson, onProgress, ...options }: ModelFolder,
+): Promise<number> {
   const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (folder: string): Promise<void> => {
     await writeSafetensors(join(folder, 'model.safetensors'), tensors, {
-      // transformers refuses a file that does not say this
-      metadata: { format: 'pt' },
-      signal,
+      ...options,
       onProgress: (done) => onProgress?.(done, total),
     })
-    const config = configFromGeometry(checkpoint.geometry, mainDType(tensors))
+    const config = configFromGeometry(geometry, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
-    if (!materialize) await writeFile(join(folder, PLAN_FILE), planJson, { flush: true })
-    if (checkpoint.tokenizerPath !== undefined) await copyTokenizer(dirname(checkpoint.tokenizerPath), folder)
+    if (planJson !== undefined) await writeFile(join(folder, PLAN_FILE), planJson, { flush: true })
+    if (tokenizerPath !== undefined) await copyTokenizer(dirname(tokenizerPath), folder)
   }
-  await writeFolderAtomically(outDir, fill, signal)
+  await writeFolderAtomically(outDir, fill, options.signal)
   return total
+}
+
+/** @throws CheckpointError: packed weights are no longer numbers that could be written in another form */
+export function refusePacked({ path, packed }: Checkpoint): void {
+  const [first] = packed.values()
+  if (first === undefined) return
+  throw new CheckpointError({
+    file: path,
+    found: `weights packed in ${first.precision}`,
+    expected: 'the checkpoint they were made from',
+    hint: 'Export from the original',
+  })
 }
 
 function checkTable(

@@ -9,6 +9,7 @@ import { identifyTensors } from './identify.js'
 import { inferGeometry } from './infer.js'
 import { CONFIG_BYTES, locateTokenizer, locateWeights, textEncoders, type WeightFiles } from './locate.js'
 import { encoderNames, encoderPrefixes } from './names.js'
+import { exportedPrecision } from './packed.js'
 import { readHeader } from './safetensors.js'
 import type { Checkpoint } from './types.js'
 
@@ -59,14 +60,14 @@ async function openFolder(path: string, folder: string, names: readonly string[]
   }
   const config = join(folder, 'config.json')
   const geometry = geometryFromConfig(config, await readJson(config, CONFIG_BYTES))
-  const tensors = await readHeaders(await locateWeights(folder))
-  return assemble(path, folder, tensors, folder, geometry)
+  const headers = await readHeaders(await locateWeights(folder))
+  return assemble(path, folder, headers, folder, geometry)
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
-  const tensors = await readHeaders({ files: [path] })
+  const headers = await readHeaders({ files: [path] })
   const folder = dirname(resolve(path))
-  return assemble(path, path, tensors, folder, await geometryBeside(folder))
+  return assemble(path, path, headers, folder, await geometryBeside(folder))
 }
 
 /** The geometry of a T5's config.json beside a single file; other models' configs in a folder of files mean nothing. */
@@ -82,7 +83,7 @@ async function geometryBeside(folder: string): Promise<Geometry | undefined> {
 async function assemble(
   path: string,
   source: string,
-  all: ReadonlyMap<string, Located>,
+  { all, metadata }: Headers,
   folder: string,
   declared: Geometry | undefined,
 ): Promise<Checkpoint> {
@@ -92,24 +93,33 @@ async function assemble(
   const geometry = located.has('shared.weight') ? full : { ...full, vocab: 0 }
   const beside = await namesIn(folder)
   const planPath = declared !== undefined && beside.includes(PLAN_FILE) ? join(folder, PLAN_FILE) : undefined
-  const tensors = await bindTensors(geometry, located, { source, sparse: planPath !== undefined })
+  const bound = await bindTensors(geometry, located, { source, sparse: planPath !== undefined, metadata })
+  const [precision] = [...metadata].flatMap(([file, entries]) => exportedPrecision(file, entries) ?? [])
   const tokenizerPath = await locateTokenizer(folder)
   return {
     path,
     geometry,
-    tensors,
+    ...bound,
+    ...(precision === undefined ? {} : { precision }),
     ...(tokenizerPath === undefined ? {} : { tokenizerPath }),
     ...(planPath === undefined ? {} : { planPath }),
   }
 }
 
+interface Headers {
+  readonly all: ReadonlyMap<string, Located>
+  /** `__metadata__` of each file. */
+  readonly metadata: ReadonlyMap<string, ReadonlyMap<string, string>>
+}
+
 /** Every tensor of the files; where there is an index, exactly those it names, where it says. */
-async function readHeaders({ files, index }: WeightFiles): Promise<Map<string, Located>> {
+async function readHeaders({ files, index }: WeightFiles): Promise<Headers> {
   const byFile = await Promise.all(files.map(readHeader))
+  const metadata = new Map(byFile.map((header) => [header.file, header.metadata]))
   const all = new Map<string, Located>()
   if (index === undefined) {
     for (const { file, tensors } of byFile) for (const [name, t] of tensors) all.set(name, { ...t, file })
-    return all
+    return { all, metadata }
   }
   for (const [name, shard] of index.weightMap) {
     const header = byFile.find(({ file }) => file === join(dirname(index.file), shard))
@@ -124,7 +134,7 @@ async function readHeaders({ files, index }: WeightFiles): Promise<Map<string, L
     }
     all.set(name, { ...tensor, file: header.file })
   }
-  return all
+  return { all, metadata }
 }
 
 /** The tensors of the one T5 encoder among `all`, by canonical names. */

@@ -1,4 +1,6 @@
 import type { Geometry } from '../geometry.js'
+import type { Precision } from '../precision.js'
+import type { PackedSubBlock } from './packed.js'
 
 /** Weight formats the engine reads, by their safetensors names. */
 export type WeightDType = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
@@ -27,6 +29,10 @@ export interface Checkpoint {
   readonly geometry: Geometry
   /** By canonical name (geometry.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
   readonly tensors: ReadonlyMap<string, TensorRef>
+  /** Sub-blocks whose matrices are packed; their norms are in `tensors`. Empty but for `export --precision int8` and int4. */
+  readonly packed: ReadonlyMap<number, PackedSubBlock>
+  /** What `export --precision` was asked for; absent elsewhere. */
+  readonly precision?: Precision
   /** tokenizer.json or spiece.model beside the weights, where one was found. */
   readonly tokenizerPath?: string
   /** skrr-plan.json beside the weights: the plan the checkpoint was exported under. */

@@ -15,6 +15,11 @@ export interface TensorSource {
 export interface WriteOptions {
   /** `__metadata__` of the file. */
   readonly metadata?: Readonly<Record<string, string>>
+  /**
+   * Put tensors where memory maps want them: those of whole multiples of this many bytes first, in the order given, each at
+   * such a multiple of the file. Default: upstream's order.
+   */
+  readonly align?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** Bytes of data written so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined
@@ -31,12 +36,12 @@ export const tensorBytes = (tensor: { dtype: DType; shape: readonly number[] }):
 export async function writeSafetensors(
   file: string,
   tensors: Iterable<TensorSource>,
-  { metadata, signal, onProgress }: WriteOptions = {},
+  { metadata, align, signal, onProgress }: WriteOptions = {},
 ): Promise<void> {
-  const sorted = [...tensors].sort(
-    (a, b) => itemBytes(b.dtype) - itemBytes(a.dtype) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-  )
-  const header = headerBytes(file, sorted, metadata)
+  const whole = (tensor: TensorSource): boolean => align !== undefined && tensorBytes(tensor) % align === 0
+  const list = [...tensors]
+  const sorted = [...list.filter(whole), ...list.filter((tensor) => !whole(tensor)).sort(bySize)]
+  const header = headerBytes(file, sorted, metadata, align ?? 8)
   const fill = async (handle: FileHandle): Promise<void> => {
     await writeAll(handle, header)
     let written = 0
@@ -62,10 +67,14 @@ export async function writeSafetensors(
   await writeFileAtomically(file, fill, signal)
 }
 
+const bySize = (a: TensorSource, b: TensorSource): number =>
+  itemBytes(b.dtype) - itemBytes(a.dtype) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+
 function headerBytes(
   file: string,
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> | undefined,
+  align: number,
 ): Uint8Array {
   const entries = new Map<string, unknown>()
   if (metadata !== undefined) entries.set('__metadata__', metadata)
@@ -81,7 +90,7 @@ function headerBytes(
   }
   // fromEntries defines properties, so a tensor named __proto__ is one like any other
   const json = JSON.stringify(Object.fromEntries(entries))
-  const length = Math.ceil(Buffer.byteLength(json) / 8) * 8
+  const length = Math.ceil((8 + Buffer.byteLength(json)) / align) * align - 8
   const bytes = Buffer.alloc(8 + length, ' ')
   bytes.writeBigUInt64LE(BigInt(length))
   bytes.write(json, 8)

@@ -1,7 +1,9 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { exportCheckpoint } from '../checkpoint/export.js'
 import { openCheckpoint } from '../checkpoint/open.js'
 import { resolvePlan } from '../encoder.js'
+import { exportPacked } from '../packed-export.js'
+import { PRECISIONS, type Precision } from '../precision.js'
 import { action, modelCommand, printJson, type Run } from './command.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
@@ -11,6 +13,7 @@ interface Options {
   plan?: string
   out: string
   materialize?: true
+  precision?: Precision
   json?: true
 }
 
@@ -18,11 +21,20 @@ export function exportCommand(): Command {
   return modelCommand('export', 'Write a checkpoint with only the weights a plan uses')
     .requiredOption('--out <folder>', 'folder to make; it must not hold anything yet')
     .option('--materialize', 'an ordinary Hugging Face T5 that gives the same embeddings in any software')
+    .addOption(
+      new Option(
+        '--precision <name>',
+        'weights as they will be held in memory: int8 and int4 are mapped and used in place, here only',
+      )
+        .choices(PRECISIONS)
+        .conflicts('materialize'),
+    )
     .addHelpText(
       'after',
       `
 Examples:
   $ skrr export --model t5-xxl/ --plan pixart-sigma-41.9 --out t5-xxl-41.9/
+  $ skrr export --model t5-xxl/ --plan pixart-sigma-41.9 --precision int8 --out t5-xxl-41.9-int8/
   $ skrr export --model t5-xxl/ --plan plan.json --materialize --out t5-xxl-for-transformers/`,
     )
     .action(action(exportModel))
@@ -32,20 +44,28 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
   const checkpoint = await openCheckpoint(options.model, options)
   const plan = await resolvePlan(options.plan, checkpoint)
   const bar = new ByteBar('writing')
-  const bytes = await exportCheckpoint(checkpoint, plan.table, plan.scales, options.out, {
-    materialize: options.materialize ?? false,
-    planJson: plan.stringify(),
-    signal,
-    onProgress: bar.update,
-  }).finally(() => bar.stop())
+  const { precision, out, materialize = false } = options
+  const common = { signal, onProgress: bar.update }
+  const written =
+    precision === undefined
+      ? exportCheckpoint(checkpoint, plan.table, plan.scales, out, {
+          materialize,
+          planJson: plan.stringify(),
+          ...common,
+        })
+      : exportPacked(checkpoint, plan, out, { precision, ...common })
+  const bytes = await written.finally(() => bar.stop())
   const sparsity = plan.sparsity(checkpoint.geometry)
   if (options.json) {
-    printJson({ out: options.out, bytes, sparsity, materialized: options.materialize ?? false })
+    printJson({ out, bytes, sparsity, materialized: materialize, precision })
     return
   }
   process.stdout.write(
     `${fields([
-      ['written', `${options.out}, ${formatBytes(bytes)} of weights`],
+      [
+        'written',
+        `${out}, ${formatBytes(bytes)} of weights${precision === undefined ? '' : ` in ${precision}`}`,
+      ],
       ['sparsity', formatPercent(sparsity)],
     ])}\n`,
   )

@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
 import pc from 'picocolors'
 import { openCheckpoint } from '../checkpoint/open.js'
+import type { PackedSubBlock } from '../checkpoint/packed.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
 import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
 import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
+import { asStored } from '../native-spec.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
@@ -53,14 +55,17 @@ async function inspect(options: Options): Promise<void> {
 }
 
 function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
-  const { geometry, tensors } = checkpoint
+  const { geometry, tensors, packed } = checkpoint
   const sizeOf = (specs: readonly TensorSpec[]): number =>
     specs.reduce((sum, { name }) => sum + (tensors.get(name)?.bytes ?? 0), 0)
   const sizeOfSources = (attention: boolean): number =>
     plan
       .sources()
       .filter((source) => isAttention(source) === attention)
-      .reduce((sum, source) => sum + sizeOf(subBlockTensors(geometry, source)), 0)
+      .reduce(
+        (sum, source) => sum + sizeOf(subBlockTensors(geometry, source)) + packedBytes(packed.get(source)),
+        0,
+      )
   const fixed = fixedTensors(geometry)
   return {
     attention: sizeOfSources(true),
@@ -74,6 +79,15 @@ interface Memory extends MemoryUse {
   precision: Precision
 }
 
+const packedBytes = (subBlock: PackedSubBlock | undefined): number =>
+  subBlock?.tensors.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0
+
+/** Element types of the file, and the precisions of what is packed. */
+const formatsOf = ({ tensors, packed }: Checkpoint): string[] => [
+  ...new Set([...tensors.values()].map(({ dtype }) => dtype)),
+  ...new Set([...packed.values()].map(({ precision }) => precision)),
+]
+
 const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): number =>
   attention + feedForward + embedding + other
 
@@ -83,7 +97,7 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
     model: checkpoint.path,
     fingerprint: fingerprint(geometry),
     geometry,
-    dtypes: [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))],
+    dtypes: formatsOf(checkpoint),
     tokenizer: checkpoint.tokenizerPath ?? null,
     parameters: { dense: denseParameters(geometry), planned: plan.parameters(geometry) },
     sparsity: plan.sparsity(geometry),
@@ -99,10 +113,9 @@ const precisionsOf = (plan: Plan, own: Precision): string =>
 
 function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
   const { geometry: g } = checkpoint
-  const dtypes = new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))
   const form = g.gated ? `gated ${g.activation}` : g.activation
   const lines = fields([
-    ['model', `${checkpoint.path} (${[...dtypes].join(', ')})`],
+    ['model', `${checkpoint.path} (${formatsOf(checkpoint).join(', ')})`],
     [
       'geometry',
       `${g.family}: ${g.blocks} blocks, width ${g.width}, ${g.heads} heads x ${g.headDim}, ff ${g.ff} ${form}`,
@@ -118,7 +131,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ],
     [
       'in memory',
-      `${formatBytes(memory.total)} as ${precisionsOf(plan, memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
+      `${formatBytes(memory.total)} as ${precisionsOf(asStored(plan, checkpoint), memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
         `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])

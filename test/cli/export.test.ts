@@ -48,6 +48,22 @@ describe('skrr export', () => {
     expect(await embed(out)).toEqual(await embed(V11, plan))
   })
 
+  it('with --precision writes weights as they are held, which loads back in it', async () => {
+    const { planFile, out } = await setUp()
+    const args = ['export', '--model', V11, '--plan', planFile, '--precision', 'int8', '--out', out]
+    const report = await skrrJson<{ bytes: number }>(args)
+    expect(report).toMatchObject({ out, precision: 'int8', materialized: false })
+    expect(await readdir(out)).toEqual(['config.json', 'model.safetensors', 'skrr-plan.json'])
+    const inspected = await skrrJson(['inspect', '--model', out])
+    expect(inspected).toMatchObject({
+      dtypes: ['BF16', 'F32', 'int8'],
+      bytes: { total: report.bytes },
+      memory: { precision: 'int8' },
+    })
+    const both = await skrr([...args, '--materialize'])
+    expect(both.stderr).toContain("'--precision <name>' cannot be used with option '--materialize'")
+  })
+
   it('takes a preset, brings the tokenizer along, and reports to people', async () => {
     const folder = await temporaryFolder()
     const model = await promptModel(join(folder, 'model'), { blocks: 24 })

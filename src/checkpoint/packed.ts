@@ -1,0 +1,132 @@
+import { CheckpointError } from '../errors.js'
+import { isAttention, subBlockTensors, type Geometry, type TensorSpec } from '../geometry.js'
+import { fingerprint } from '../plan/fingerprint.js'
+import { PRECISIONS, type Precision } from '../precision.js'
+
+/**
+ * Weights as the CPU's kernels multiply them (cpu/packed_layout.h), stored so that a file is mapped and used in place. A packed
+ * sub-block has its norm (and UMT5's bias) as any other, and instead of its matrices two, `in` and `out`, of bytes with scales:
+ *
+ *     encoder.block.0.layer.0.SelfAttention.qkv.int8          U8  [panels, bytes of a panel]    q over k over v
+ *     encoder.block.0.layer.0.SelfAttention.qkv.int8_scales   F32 [panels * 32]                 one an output
+ *     encoder.block.0.layer.1.DenseReluDense.wi.int4          ...                               wi_0 and wi_1, panel by panel
+ *
+ * The file's metadata says which version of the layout it is, the precision of what the plan names none for, the shape of the
+ * model, and which checkpoint it was made from.
+ */
+export const PACKED_LAYOUT = 1
+
+/** Matrices begin at multiples of a cache line. */
+export const PACKED_ALIGNMENT = 64
+
+export type PackedPrecision = 'int8' | 'int4'
+export const isPacked = (precision: Precision): precision is PackedPrecision =>
+  precision === 'int8' || precision === 'int4'
+
+const COLUMNS = 32 // outputs of a panel
+const DEPTH = 64 // inputs of a block
+const BLOCK_BYTES: Record<PackedPrecision, number> = { int8: 2048, int4: 1088 }
+
+export type PackedRole = 'in' | 'in_scales' | 'out' | 'out_scales'
+export interface PackedSpec {
+  readonly role: PackedRole
+  readonly name: string
+  readonly dtype: 'U8' | 'F32'
+  readonly shape: readonly number[]
+}
+
+/** Where a packed tensor lies. */
+export interface PackedRef extends PackedSpec {
+  readonly file: string
+  readonly offset: number
+  readonly bytes: number
+}
+
+export interface PackedSubBlock {
+  readonly precision: PackedPrecision
+  readonly tensors: readonly PackedRef[]
+}
+
+/** What stands in place of a sub-block's matrices. */
+export function packedTensors(g: Geometry, subBlock: number, precision: PackedPrecision): PackedSpec[] {
+  const matrix = (role: 'in' | 'out', name: string, outputs: number[], k: number): PackedSpec[] => {
+    const panels = outputs.reduce((sum, n) => sum + Math.ceil(n / COLUMNS), 0)
+    const bytes = Math.ceil(k / DEPTH) * BLOCK_BYTES[precision]
+    const stem = `encoder.block.${Math.floor(subBlock / 2)}.layer.${name}.${precision}`
+    return [
+      { role, name: stem, dtype: 'U8', shape: [panels, bytes] },
+      { role: `${role}_scales`, name: `${stem}_scales`, dtype: 'F32', shape: [panels * COLUMNS] },
+    ]
+  }
+  const inner = g.heads * g.headDim
+  return isAttention(subBlock)
+    ? [
+        ...matrix('in', '0.SelfAttention.qkv', [inner, inner, inner], g.width),
+        ...matrix('out', '0.SelfAttention.o', [g.width], inner),
+      ]
+    : [
+        ...matrix('in', '1.DenseReluDense.wi', g.gated ? [g.ff, g.ff] : [g.ff], g.width),
+        ...matrix('out', '1.DenseReluDense.wo', [g.width], g.ff),
+      ]
+}
+
+/** The tensors of a packed sub-block that are stored as any others. */
+export const unpackedTensors = (g: Geometry, subBlock: number): TensorSpec[] =>
+  subBlockTensors(g, subBlock).filter(({ role }) => role === 'norm' || role === 'bias')
+
+/** The precision a sub-block is packed in, by the names that are there. */
+export const packedPrecision = (
+  g: Geometry,
+  subBlock: number,
+  names: { has(name: string): boolean },
+): PackedPrecision | undefined =>
+  PRECISIONS.filter(isPacked).find((precision) =>
+    packedTensors(g, subBlock, precision).some(({ name }) => names.has(name)),
+  )
+
+export interface PackedMetadata {
+  readonly precision: Precision
+  /** The checkpoint it was made from, in one word. */
+  readonly original: string
+}
+
+export const packedMetadata = (
+  g: Geometry,
+  { precision, original }: PackedMetadata,
+): Record<string, string> => ({
+  skrr_layout: String(PACKED_LAYOUT),
+  skrr_precision: precision,
+  skrr_model: fingerprint(g),
+  skrr_original: original,
+})
+
+/** The precision a file was exported in; undefined for ordinary files. */
+export function exportedPrecision(
+  file: string,
+  metadata: ReadonlyMap<string, string>,
+): Precision | undefined {
+  const named = metadata.get('skrr_precision')
+  if (named === undefined) return undefined
+  const precision = PRECISIONS.find((known) => known === named)
+  return precision ?? fail(file, 'skrr_precision', named, `one of ${PRECISIONS.join(', ')}`)
+}
+
+/** @throws CheckpointError where a file with packed weights is of another layout or model */
+export function checkPackedMetadata(file: string, metadata: ReadonlyMap<string, string>, g: Geometry): void {
+  const expect = (key: string, expected: string): void => {
+    const found = metadata.get(key)
+    if (found !== expected) fail(file, key, found, JSON.stringify(expected))
+  }
+  expect('skrr_layout', String(PACKED_LAYOUT))
+  expect('skrr_model', fingerprint(g))
+}
+
+function fail(file: string, key: string, found: string | undefined, expected: string): never {
+  throw new CheckpointError({
+    file,
+    field: `__metadata__.${key}`,
+    found: found === undefined ? 'nothing' : JSON.stringify(found.slice(0, 80)),
+    expected,
+    hint: 'Its packed weights are of another version of skrr or of another model: export them again',
+  })
+}
