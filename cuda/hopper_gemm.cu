@@ -1,7 +1,7 @@
 // The products of gemm.cu on Hopper: C = X W^T and what follows, for many tokens.
 //
 //   X [m, k] bf16, W [n, k] bf16 (slot `in` or `out`, by the slot's tensor maps), float32 sums; y or h as in gemm.cu
-//   grid of at most one block a multiprocessor, alone or in pairs; 384 threads, 193 KB shared memory
+//   grid of at most one block a multiprocessor, alone or in pairs; 384 threads, 192 KB shared memory
 //
 // Tiles are 128 rows by 256 columns; the last columns are cut into tiles of 128, as many as let all processors finish at
 // one time (gemm_plan.cpp). A block takes every gridDim.x-th tile. A tile's K is walked in steps of 64: a stage of the ring

@@ -11,6 +11,11 @@
 
 inline void check_findings() {}
 inline uint64_t ldmatrix_conflicts() { return 0; }
+inline bool products_went_the_wanted_way() { return true; }
+template <class Test>
+void under_every_schedule(Test test) {
+  test();
+}
 
 // Leaves with ctest's skip code.
 inline void skip_without_device() {
@@ -30,7 +35,7 @@ inline void skip_without_hopper() {
 
 #else
 
-#include "test/simt/machine.h"
+#include "test/simt/counters.h"
 #include "test/simt/report.h"
 
 inline void check_findings() {
@@ -39,6 +44,19 @@ inline void check_findings() {
     std::printf("[%s] %d times: %s\n", finding.kind.c_str(), finding.count, finding.text.c_str());
   }
   if (failures > 0 && std::getenv("SKRR_STOP_AT_FAILURE")) std::exit(1);  // a planted bug need not be found twice
+}
+// By wgmma where SKRR_CUDA_GEMM=hopper asks for it, and nowhere else. Before ldmatrix_conflicts(), which forgets.
+inline bool products_went_the_wanted_way() {
+  const char* wanted = std::getenv("SKRR_CUDA_GEMM");
+  return (simt::counters.wgmma > 0) == (wanted && std::string(wanted) == "hopper");
+}
+template <class Test>
+void under_every_schedule(Test test) {
+  for (const simt::Schedule::Order order : {simt::Schedule::kInTurn, simt::Schedule::kBackwards, simt::Schedule::kRandom}) {
+    simt::set_schedule({order, 3});
+    test();
+  }
+  simt::set_schedule({});
 }
 // Since the last call.
 inline uint64_t ldmatrix_conflicts() { return simt::take_counters().ldmatrix_conflicts; }

@@ -103,6 +103,7 @@ int main() {
   batches_of_any_extent_follow_each_other();
   states_outlive_their_encoder();
   what_has_no_kernel_is_an_error();
+  CHECK(products_went_the_wanted_way());
   CHECK(ldmatrix_conflicts() == 0);
   return finish("cuda backend");
 }

@@ -52,8 +52,8 @@ struct TensorCopy {
   Place place;
 };
 
-// Lets the copy that was asked for first arrive; false when there is none.
-bool deliver_copy(Cluster& cluster);
+// Lets one copy arrive, the `index`-th of those in flight.
+void deliver_copy(Cluster& cluster, size_t index);
 
 // --- wgmma.cpp ---
 

@@ -44,14 +44,16 @@ void thread_main() {
   std::abort();
 }
 
+// Of `count` that may go on, where they are not taken in turn.
+size_t pick(size_t count) { return schedule.order == Schedule::kBackwards ? count - 1 : random_order() % count; }
+
 Thread* next_thread(std::vector<Thread*>& runnable, size_t& head) {
   if (schedule.order == Schedule::kInTurn) {
     Thread* next = runnable[head++];
     if (head == runnable.size()) runnable.clear(), head = 0;
     return next;
   }
-  const size_t pick = schedule.order == Schedule::kBackwards ? runnable.size() - 1 : random_order() % runnable.size();
-  std::swap(runnable[pick], runnable.back());
+  std::swap(runnable[pick(runnable.size())], runnable.back());
   Thread* next = runnable.back();
   runnable.pop_back();
   return next;
@@ -105,7 +107,8 @@ void run_threads(Cluster& cluster) {
   size_t head = 0;
   while (!cluster.ended) {
     if (cluster.runnable.empty()) {
-      if (!deliver_copy(cluster)) break;
+      if (cluster.copies.empty()) break;
+      deliver_copy(cluster, schedule.order == Schedule::kInTurn ? 0 : pick(cluster.copies.size()));
       continue;
     }
     thread_now = next_thread(cluster.runnable, head);

@@ -17,7 +17,7 @@ struct Dim3 {
   constexpr Dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-// In which order the threads of a block get to run between their meetings.
+// In which order the threads of a block get to run between their meetings, and Hopper's copies arrive.
 struct Schedule {
   enum Order { kInTurn, kBackwards, kRandom } order = kInTurn;
   uint64_t seed = 1;  // of kRandom

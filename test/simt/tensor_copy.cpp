@@ -1,5 +1,5 @@
 // The copy engine (TMA) and the maps it copies by. A box arrives as late as can be, when no thread can run without it; one
-// box at a time, so that a barrier that was promised too few bytes lets its threads see the rest missing.
+// box at a time and in any order, so that a barrier that was promised too few bytes lets its threads see the rest missing.
 #include <algorithm>
 #include <cstring>
 
@@ -47,10 +47,9 @@ void check_source(const TensorMapFields& map, int64_t row, int64_t column, const
 
 }  // namespace
 
-bool deliver_copy(Cluster& cluster) {
-  if (cluster.copies.empty()) return false;
-  const TensorCopy copy = cluster.copies.front();
-  cluster.copies.pop_front();
+void deliver_copy(Cluster& cluster, size_t index) {
+  const TensorCopy copy = cluster.copies[index];
+  cluster.copies.erase(cluster.copies.begin() + long(index));
   Block& block = *copy.block;
   if (block.alive == 0) report("cluster", copy.place, "a copy arrives in the shared memory of a block that has ended");
   TensorMapFields map;
@@ -67,7 +66,6 @@ bool deliver_copy(Cluster& cluster) {
   Mbarrier& barrier = block.async.barriers.at(copy.barrier);
   block.races->deliver(copy.issuer->number, block.window + copy.destination, bytes, barrier.number, barrier.phase + 1);
   count_bytes(barrier, bytes, copy.place);
-  return true;
 }
 
 }  // namespace simt
