@@ -45,11 +45,12 @@ struct LentSlots {
 };
 
 struct Thread {
-  std::vector<uint64_t> slots;
+  std::vector<uint64_t>& slots;
   const unsigned char* parameters;
   size_t next;  // instruction
   bool done = false;
   std::vector<std::unique_ptr<LentSlots>> lent = {};
+  std::vector<bool> is_lent = {};       // by slot, once some have been
   bool fenced = false;                  // between wgmma.fence and its products
   std::vector<int> written_since = {};  // slots
 };

@@ -48,6 +48,7 @@ void multiply(Thread& t, const Instruction& i) {  // a, b, accumulate, signs of 
   LentSlots* lent = known == t.lent.end() ? t.lent.emplace_back(std::make_unique<LentSlots>()).get() : known->get();
   if (lent->slots.empty()) {
     lent->slots = i.out;
+    t.is_lent.resize(t.slots.size());
     for (const int slot : t.written_since) {
       if (std::find(i.out.begin(), i.out.end(), slot) == i.out.end()) continue;
       report("no wgmma fence", i.place(), "sums were written after the last wgmma.fence");
@@ -56,6 +57,7 @@ void multiply(Thread& t, const Instruction& i) {  // a, b, accumulate, signs of 
       uint64_t& slot = t.slots[size_t(i.out[k])];
       std::memcpy(&lent->values[k], &slot, sizeof(float));
       slot = 0xffffffff;  // NaN
+      t.is_lent[size_t(i.out[k])] = true;
     }
   }
   device::wgmma(lent->values, kColumns, in(t, i, 0), in(t, i, 1), i.place());
@@ -86,6 +88,7 @@ void wait_for_products(Thread& t, const Instruction& i) {
       uint64_t& slot = t.slots[size_t(lent.slots[s])];
       slot = 0;
       std::memcpy(&slot, &lent.values[s], sizeof(float));
+      t.is_lent[size_t(lent.slots[s])] = false;
     }
     t.lent.erase(t.lent.begin() + long(k));
   }
@@ -139,12 +142,10 @@ Execute find_hopper_opcode(const std::string& opcode) {
 void watch_sums(Thread& t, const Instruction& i) {
   if (i.text.find("wgmma.mma_async") != std::string::npos) return;
   if (t.fenced) t.written_since.insert(t.written_since.end(), i.out.begin(), i.out.end());
-  for (const auto& lent : t.lent) {
-    for (const std::vector<int>* slots : {&i.in, &i.out}) {
-      for (const int slot : *slots) {
-        if (std::find(lent->slots.begin(), lent->slots.end(), slot) == lent->slots.end()) continue;
-        return report("not waited for", i.place(), "registers of products in flight are touched");
-      }
+  if (t.lent.empty()) return;
+  for (const std::vector<int>* slots : {&i.in, &i.out}) {
+    for (const int slot : *slots) {
+      if (t.is_lent[size_t(slot)]) return report("not waited for", i.place(), "registers of products in flight are touched");
     }
   }
 }

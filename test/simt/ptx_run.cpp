@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 
 #include "test/simt/block.h"
 #include "test/simt/intrinsics.h"
@@ -205,7 +206,12 @@ Execute find_opcode(const std::string& opcode) {
 }
 
 void run(const Program& program, const unsigned char* parameters) {
-  Thread t{program.initial, parameters, 0};
+  // Kept from launch to launch: hundreds of threads with tens of thousands of slots, which the system would hand out anew.
+  static std::deque<std::vector<uint64_t>> slots_of;
+  const size_t number = size_t(running_thread().number);
+  if (slots_of.size() <= number) slots_of.resize(number + 1);
+  slots_of[number] = program.initial;
+  Thread t{slots_of[number], parameters, 0};
   for (const auto& [name, slot] : program.specials) {
     if (name == "%cluster_ctarank") {
       t.slots[size_t(slot)] = uint64_t(running_block().rank);

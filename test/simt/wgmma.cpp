@@ -43,8 +43,8 @@ void meet_warpgroup(const char* operation, const Place& place, void* argument, v
 
 // --- operands ---
 
-// Where 16 bytes of an operand with rows of 16 bf16 lie: row r, columns 8 half ... By its descriptor: 128-byte swizzle,
-// groups of 8 rows `stride` bytes apart.
+// Where 16 bytes of an operand with rows of 16 bf16 lie: row `row`, columns 8 half to 8 half + 7. By its descriptor:
+// 128-byte swizzle, groups of 8 rows `stride` bytes apart.
 uint32_t chunk_of(uint64_t descriptor, int row, int half) {
   const uint32_t start = uint32_t(descriptor & 0x3fff) << 4, stride = uint32_t(descriptor >> 32 & 0x3fff) << 4;
   return swizzle_128(start + uint32_t(row / 8) * stride + uint32_t(row % 8) * 128 + uint32_t(half) * 16);
