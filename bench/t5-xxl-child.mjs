@@ -1,9 +1,10 @@
-// One plan of bench/t5-xxl.ts, in a process that holds nothing else: loads, encodes, prints what it took as JSON.
-// Arguments: model folder, plan, file of prompts, numbers of tokens joined by commas.
+// One run of bench/t5-xxl.ts, in a process that holds nothing else: loads, encodes, prints what it took as JSON.
+// Arguments: model folder, plan (- for the model's own), precision, file of prompts, numbers of tokens joined by commas.
+// It ends when its stdin does, so that its pages can be looked at while it holds them.
 import { readFileSync } from 'node:fs'
 import { TextEncoder } from 'skrr'
 
-const [model, plan, prompts, tokens] = process.argv.slice(2)
+const [model, plan, precision, prompts, tokens] = process.argv.slice(2)
 
 /** A line of a file in /proc/self, in bytes. */
 const proc = (file, field) => {
@@ -18,8 +19,8 @@ const readBefore = proc('io', 'read_bytes')
 let fileLoading = 0
 const loadStarted = performance.now()
 const encoder = await TextEncoder.load(model, {
-  plan,
-  precision: 'bf16',
+  plan: plan === '-' ? undefined : plan,
+  precision,
   onProgress: () => (fileLoading = Math.max(fileLoading, proc('status', 'RssFile'))),
 })
 const loadMs = performance.now() - loadStarted
@@ -27,6 +28,7 @@ const fromDisk = proc('io', 'read_bytes') - readBefore
 
 const text = readFileSync(prompts, 'utf8').split('\n').slice(0, 20).join(' ') // cut to the length asked for
 const encodeMs = {}
+let firstMs
 for (const maxTokens of tokens.split(',').map(Number)) {
   const times = []
   for (let run = 0; run < 4; run++) {
@@ -35,12 +37,14 @@ for (const maxTokens of tokens.split(',').map(Number)) {
     times.push(performance.now() - started)
     if (shape[1] !== maxTokens) throw new Error(`found ${shape[1]} tokens, expected ${maxTokens}`)
   }
+  firstMs ??= times[0]
   encodeMs[maxTokens] = times.slice(1).sort((a, b) => a - b)[1] // the median of three, the first not counted
 }
 
 const result = {
   loadMs,
   fromDisk,
+  firstMs,
   encodeMs,
   memory: encoder.memory,
   peak: process.resourceUsage().maxRSS * 1024,
@@ -49,5 +53,6 @@ const result = {
   fileLoading,
   bare,
 }
-await encoder.dispose()
 console.log(JSON.stringify(result))
+for await (const _ of process.stdin);
+await encoder.dispose()

@@ -72,6 +72,9 @@ static uint64_t bytes_of(const SubBlockTensors& t) {
          t.wi_1.bytes() + t.wo.bytes() + t.in.bytes + t.out.bytes;
 }
 
+// Sub-blocks the disk is asked for before their turn: it is slow with one request at a time. Their pages are not resident yet.
+constexpr size_t kReadAhead = 4;
+
 void Encoder::load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel) {
   std::vector<int> missing;
   uint64_t total = 0, done = 0;
@@ -81,11 +84,13 @@ void Encoder::load(const std::vector<int>& slots, const Progress& progress, cons
     total += bytes_of(tensors_of(slot));
   }
   progress(0, total);
+  size_t asked = 0;  // of the disk
   for (size_t i = 0; i < missing.size(); i++) {
     const int slot = missing[i];
     const SubBlockTensors tensors = tensors_of(slot);
-    if (i == 0) for_each_matrix(tensors, MappedFile::prefetch);
-    if (i + 1 < missing.size()) for_each_matrix(tensors_of(missing[i + 1]), MappedFile::prefetch);
+    for (; asked < missing.size() && asked <= i + kReadAhead; asked++) {
+      for_each_matrix(tensors_of(missing[asked]), MappedFile::prefetch);
+    }
     if (!tensors.norm) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
     backend_->load(slot, precision_in(slot), tensors, cancel);
     for_each_matrix(tensors, MappedFile::drop);
