@@ -1,7 +1,8 @@
 /**
  * The work of Algorithm 1 and 2, naive and fast side by side: sub-block executions x tokens, which do not depend on the machine.
  *
- *     node scripts/run-ts.mjs bench/selection-work.ts [--model FOLDER --calibration FILE --projection FILE] [--removals N] [--prompts N] [--fast]
+ *     node scripts/run-ts.mjs bench/selection-work.ts [--model FOLDER --calibration FILE --projection FILE] [--removals N] [--prompts N]
+ *         [--precision f32|bf16] [--cache-bytes N] [--fast]
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +15,7 @@ import { writeSynthetic } from '../src/checkpoint/synthetic.js'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { subBlockCount, type Geometry } from '../src/geometry.js'
 import { nativeSpec } from '../src/native-spec.js'
-import { native } from '../src/native.js'
+import { native, type Precision } from '../src/native.js'
 import { packEmbeds, packTokens } from '../src/batch.js'
 import { pipelines } from '../src/pipelines.js'
 import { chunksOf, type Chunk } from '../src/select/calibration.js'
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     removals: { type: 'string' },
     prompts: { type: 'string', default: '16' },
     'cache-bytes': { type: 'string', default: String(2 ** 30) },
+    precision: { type: 'string', default: 'f32' },
     fast: { type: 'boolean', default: false },
   },
 })
@@ -60,7 +62,7 @@ async function compare(name: string, path: string, chunks: Chunk[], removals: nu
   const checkpoint = await openCheckpoint(path)
   const { geometry } = checkpoint
   const cancel = new (native().CancelToken)()
-  const engine = await native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 0 }, cancel)
+  const engine = await native().open(nativeSpec(checkpoint), { precision: values.precision as Precision, threads: 0 }, cancel)
   await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
   const projection = values.projection ? await readProjection(values.projection, geometry.width) : undefined
   const tokens = chunks.reduce((sum, chunk) => sum + chunk.tokens, 0)

@@ -7,6 +7,8 @@ interface Node {
   readonly name: string
   readonly depth: number
   readonly children: Map<string, Node>
+  /** How many of the programs asked for last begin with it. */
+  uses: number
   /** [chunks] what is held of it. */
   readonly states: (NativeStates | undefined)[]
 }
@@ -25,7 +27,7 @@ export class StateCache {
     roots: readonly NativeStates[],
     private readonly budget: number,
   ) {
-    this.#root = { parent: undefined, name: '', depth: 0, children: new Map(), states: [...roots] }
+    this.#root = { parent: undefined, name: '', depth: 0, children: new Map(), uses: 0, states: [...roots] }
   }
 
   /** Bytes of the states held now, roots not counted, and the most there ever were. */
@@ -50,14 +52,7 @@ export class StateCache {
     if (this.#bytes + states.bytes > this.budget) this.#shrink(this.budget * 0.8 - states.bytes)
     if (this.#bytes + states.bytes > this.budget) return false
     let node = this.#root
-    for (const { name } of program.steps.slice(0, depth)) {
-      let child = node.children.get(name)
-      if (child === undefined) {
-        child = { parent: node, name, depth: node.depth + 1, children: new Map(), states: [] }
-        node.children.set(name, child)
-      }
-      node = child
-    }
+    for (const { name } of program.steps.slice(0, depth)) node = childOf(node, name)
     node.states[chunk]?.dispose()
     node.states[chunk] = states
     this.#bytes += states.bytes
@@ -65,19 +60,18 @@ export class StateCache {
     return true
   }
 
-  /** Drops all that is no beginning of one of these programs. */
+  /** Drops all that is no beginning of one of these programs, the ones to be measured next. */
   retain(programs: readonly Program[]): void {
-    const wanted = new Set<Node>()
+    for (const node of this.#nodes()) node.uses = 0
     for (const { steps } of programs) {
-      let node: Node | undefined = this.#root
+      let node = this.#root
       for (const { name } of steps) {
-        node = node.children.get(name)
-        if (node === undefined) break
-        wanted.add(node)
+        node = childOf(node, name)
+        node.uses++
       }
     }
     for (const node of this.#nodes()) {
-      if (wanted.has(node)) continue
+      if (node.uses > 0) continue
       for (const chunk of node.states.keys()) this.#drop(node, chunk)
       node.parent!.children.delete(node.name)
     }
@@ -89,11 +83,11 @@ export class StateCache {
     this.#root.states.length = 0
   }
 
-  /** Steps to compute a state again. */
+  /** Steps to compute a state again, as often as it will be started from. */
   #cost(node: Node, chunk: number): number {
     let ancestor = node.parent!
     while (ancestor.states[chunk] === undefined) ancestor = ancestor.parent!
-    return node.depth - ancestor.depth
+    return (node.depth - ancestor.depth) * Math.max(1, node.uses)
   }
 
   // Rounds of rising cost; the cost is taken anew for each state, since dropping one makes the next dearer. So of a run of
@@ -133,4 +127,13 @@ export class StateCache {
     visit(this.#root)
     return nodes
   }
+}
+
+function childOf(node: Node, name: string): Node {
+  let child = node.children.get(name)
+  if (child === undefined) {
+    child = { parent: node, name, depth: node.depth + 1, children: new Map(), uses: 0, states: [] }
+    node.children.set(name, child)
+  }
+  return child
 }
