@@ -15,7 +15,8 @@ import { writeSynthetic } from '../src/checkpoint/synthetic.js'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { subBlockCount, type Geometry } from '../src/geometry.js'
 import { nativeSpec } from '../src/native-spec.js'
-import { native, type Precision } from '../src/native.js'
+import { native } from '../src/native.js'
+import type { Precision } from '../src/precision.js'
 import { packEmbeds, packTokens } from '../src/batch.js'
 import { pipelines } from '../src/pipelines.js'
 import { chunksOf, type Chunk } from '../src/select/calibration.js'
@@ -62,7 +63,11 @@ async function compare(name: string, path: string, chunks: Chunk[], removals: nu
   const checkpoint = await openCheckpoint(path)
   const { geometry } = checkpoint
   const cancel = new (native().CancelToken)()
-  const engine = await native().open(nativeSpec(checkpoint), { precision: values.precision as Precision, threads: 0 }, cancel)
+  const engine = await native().open(
+    nativeSpec(checkpoint),
+    { precision: values.precision as Precision, threads: 0 },
+    cancel,
+  )
   await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
   const projection = values.projection ? await readProjection(values.projection, geometry.width) : undefined
   const tokens = chunks.reduce((sum, chunk) => sum + chunk.tokens, 0)

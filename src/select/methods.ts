@@ -67,7 +67,9 @@ export async function skrrMethod(evaluator: Evaluator, options: MethodOptions): 
   const { skips, D } = found.beams[0]!
   const steps: TraceRefine[] = []
   const start = { plan: Plan.skip(evaluator.geometry.blocks, skips), D }
-  const { plan } = await refine(evaluator, start, (step) => {
+  const all = [...start.plan.table.keys()]
+  const fits = (loaded: readonly number[]): boolean => options.reached(all.filter((s) => !loaded.includes(s)))
+  const { plan } = await refine(evaluator, start, fits, (step) => {
     steps.push(refineTrace(step))
     options.onProgress({ phase: 'refine', plan: step.plan, D: step.D, step: steps.length })
   })

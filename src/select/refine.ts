@@ -1,12 +1,12 @@
 import { subBlockCount } from '../geometry.js'
 import { descend, type Standing } from './local-search.js'
 import type { Evaluator } from './measure.js'
-import { swap } from './swap.js'
+import { restore, swap, type Fits } from './swap.js'
 import { refill, tuneScales } from './wiring.js'
 
 /** A change for the better, for trace and progress. */
 export interface RefineStep extends Standing {
-  readonly move: 'refill' | 'scales' | 'swap'
+  readonly move: 'restore' | 'refill' | 'scales' | 'swap'
 }
 
 /** Steps of the scales: coarse while the loaded set still changes, finer at the end. */
@@ -24,6 +24,7 @@ const LEAST_SWAP_GAIN = 5e-3
 export async function refine(
   evaluator: Evaluator,
   start: Standing,
+  fits: Fits,
   onStep?: (step: RefineStep) => void,
 ): Promise<Standing> {
   const all = Array.from({ length: subBlockCount(evaluator.geometry) }, (_, s) => s)
@@ -40,10 +41,13 @@ export async function refine(
   const refilled = async (most: number): Promise<void> => {
     standing = after('refill', await descend(standing, (s) => refill(evaluator, s, loaded), { most }))
   }
+  const restored = await restore(evaluator, standing, loaded, fits)
+  standing = after('restore', restored.standing)
+  loaded = restored.loaded
   await refilled(2)
   await scales(COARSE, 2)
   for (let i = 0; i < MOST_SWAPS; i++) {
-    const exchanged = await swap(evaluator, standing, loaded)
+    const exchanged = await swap(evaluator, standing, loaded, fits)
     const gain = 1 - exchanged.standing.D.total / standing.D.total
     standing = after('swap', exchanged.standing)
     loaded = exchanged.loaded

@@ -1,9 +1,12 @@
-import { isAttention, subBlockCount, subBlockParameters, type Geometry } from '../geometry.js'
+import { subBlockCount, type Geometry } from '../geometry.js'
 import type { Plan } from '../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from './measure.js'
 import { rank } from './rank.js'
-import { fillings, rewired } from './wiring.js'
+import { fillings, nearestOf, rewired, withoutSource } from './wiring.js'
+
+/** Whether these sub-blocks' weights are within the target. */
+export type Fits = (loaded: readonly number[]) => boolean
 
 interface Exchange {
   readonly plan: Plan
@@ -15,16 +18,17 @@ interface Exchange {
 const FINALISTS = 3
 
 /**
- * Exchanges one loaded sub-block for one that is not, at no more bytes, where that lowers D: the newcomer runs at its own position,
+ * Exchanges one loaded sub-block for one that is not, within the target, where that lowers D: the newcomer runs at its own position,
  * the place of the one that goes is filled in the best way, and what re-used it re-uses the nearest that is left.
  */
 export async function swap(
   evaluator: Evaluator,
   start: Standing,
   loaded: readonly number[],
+  fits: Fits,
 ): Promise<{ standing: Standing; loaded: readonly number[] }> {
   evaluator.retain([start.plan])
-  const exchanges = exchangesOf(evaluator.geometry, start.plan, loaded)
+  const exchanges = exchangesOf(evaluator.geometry, start.plan, loaded, fits)
   const first = exchanges.flatMap((exchange) => firstLook(exchange).map((plan) => ({ ...exchange, plan })))
   const ranked = await rank(
     evaluator,
@@ -47,16 +51,17 @@ export async function swap(
   return { standing, loaded: moves.find(({ plan }) => plan === standing.plan)?.loaded ?? loaded }
 }
 
-function exchangesOf(geometry: Geometry, plan: Plan, loaded: readonly number[]): Exchange[] {
+function exchangesOf(geometry: Geometry, plan: Plan, loaded: readonly number[], fits: Fits): Exchange[] {
   const out = Array.from({ length: subBlockCount(geometry) }, (_, s) => s).filter((s) => !loaded.includes(s))
-  const weight = (s: number): number => subBlockParameters(geometry, s)
   return loaded.flatMap((goes) =>
     out
-      .filter((comes) => weight(comes) <= weight(goes))
-      .map((comes) => {
-        const next = [...loaded.filter((s) => s !== goes), comes].sort((a, b) => a - b)
-        return { plan: withoutSource(rewired(plan, comes, comes), goes, next), goes, loaded: next }
-      }),
+      .map((comes) => ({ comes, next: [...loaded.filter((s) => s !== goes), comes].sort((a, b) => a - b) }))
+      .filter(({ next }) => fits(next))
+      .map(({ comes, next }) => ({
+        plan: withoutSource(rewired(plan, comes, comes), goes, next),
+        goes,
+        loaded: next,
+      })),
   )
 }
 
@@ -67,21 +72,27 @@ function firstLook({ plan, goes, loaded }: Exchange): Plan[] {
   return nearest === null ? [skipped] : [skipped, rewired(plan, goes, nearest, 0.5)]
 }
 
-function nearestOf(loaded: readonly number[], position: number): number | null {
-  let nearest: number | null = null
-  for (const s of loaded) {
-    if (isAttention(s) !== isAttention(position) || s === position) continue
-    if (nearest === null || Math.abs(s - position) < Math.abs(nearest - position)) nearest = s
+/** While the target leaves room: the sub-block that lowers D most runs with its own weights again. */
+export async function restore(
+  evaluator: Evaluator,
+  start: Standing,
+  loaded: readonly number[],
+  fits: Fits,
+): Promise<{ standing: Standing; loaded: readonly number[] }> {
+  let current = { standing: start, loaded }
+  for (;;) {
+    const { plan } = current.standing
+    const moves = Array.from({ length: subBlockCount(evaluator.geometry) }, (_, s) => s)
+      .filter((s) => !current.loaded.includes(s) && fits([...current.loaded, s]))
+      .map((s) => ({ plan: rewired(plan, s, s), loaded: [...current.loaded, s].sort((a, b) => a - b) }))
+    evaluator.retain([plan])
+    const standing = await improve(
+      evaluator,
+      current.standing,
+      moves.map((move) => move.plan),
+    )
+    const taken = moves.find((move) => move.plan === standing.plan)
+    if (taken === undefined) return current
+    current = { standing, loaded: taken.loaded }
   }
-  return nearest
-}
-
-/** Positions that ran with `goes`' weights, itself apart, run with those of the nearest loaded sub-block of its type. */
-function withoutSource(plan: Plan, goes: number, loaded: readonly number[]): Plan {
-  let result = plan
-  for (const [position, source] of plan.table.entries()) {
-    if (source !== goes || position === goes) continue
-    result = rewired(result, position, nearestOf(loaded, position), plan.scales[position])
-  }
-  return result
 }

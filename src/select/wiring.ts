@@ -55,3 +55,23 @@ export async function tuneScales(evaluator: Evaluator, start: Standing, step: nu
 
 /** Scales are multiples of small powers of two: exact in float32, and the same after any number of steps. */
 const round = (scale: number): number => Math.round(scale * 1024) / 1024
+
+/** The loaded sub-block of its type that is nearest to a position, the left one of two; null where there is none. */
+export function nearestOf(loaded: readonly number[], position: number): number | null {
+  let nearest: number | null = null
+  for (const s of loaded) {
+    if (isAttention(s) !== isAttention(position) || s === position) continue
+    if (nearest === null || Math.abs(s - position) < Math.abs(nearest - position)) nearest = s
+  }
+  return nearest
+}
+
+/** Positions that ran with `goes`' weights, itself apart, run with those of the nearest loaded sub-block of its type. */
+export function withoutSource(plan: Plan, goes: number, loaded: readonly number[]): Plan {
+  let result = plan
+  for (const [position, source] of plan.table.entries()) {
+    if (source !== goes || position === goes) continue
+    result = rewired(result, position, nearestOf(loaded, position), plan.scales[position])
+  }
+  return result
+}

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest'
+import { subBlockParameters } from '../../src/geometry.js'
 import { Plan } from '../../src/plan/plan.js'
+import type { Evaluator } from '../../src/select/measure.js'
 import { refine, type RefineStep } from '../../src/select/refine.js'
+import type { Fits } from '../../src/select/swap.js'
 import { goldenEvaluator } from './harness.js'
+
+/** A target of the weights of `plan`. */
+const noMoreThan = (plan: Plan, { geometry }: Evaluator): Fits => {
+  const weigh = (loaded: readonly number[]): number =>
+    loaded.reduce((sum, s) => sum + subBlockParameters(geometry, s), 0)
+  return (loaded) => weigh(loaded) <= weigh(plan.sources())
+}
 
 describe('the local search', () => {
   it('only ever lowers D, and never takes more weights than it began with', async () => {
@@ -9,7 +19,7 @@ describe('the local search', () => {
     const plan = Plan.skip(6, [0, 3, 8, 9, 10])
     const start = { plan, D: await evaluator.discrepancy(plan) }
     const steps: RefineStep[] = []
-    const end = await refine(evaluator, start, (step) => steps.push(step))
+    const end = await refine(evaluator, start, noMoreThan(plan, evaluator), (step) => steps.push(step))
     let before = start.D.total
     for (const { D, plan: next } of steps) {
       expect(D.total).toBeLessThan(before)
@@ -31,16 +41,28 @@ describe('the local search', () => {
     const plan = Plan.skip(6, [worst])
     const moves: string[] = []
     const start = { plan, D: await evaluator.discrepancy(plan) }
-    const end = await refine(evaluator, start, ({ move }) => moves.push(move))
+    const end = await refine(evaluator, start, noMoreThan(plan, evaluator), ({ move }) => moves.push(move))
     expect(moves).toContain('swap')
     expect(end.plan.table[worst]).toBe(worst)
     expect(end.D.total).toBeLessThan(Math.min(...singles))
+  })
+
+  it('runs a sub-block with its own weights again where the target leaves room for it', async () => {
+    const evaluator = await goldenEvaluator()
+    const plan = Plan.skip(6, [0, 3, 8, 10])
+    const start = { plan, D: await evaluator.discrepancy(plan) }
+    const steps: RefineStep[] = []
+    const end = await refine(evaluator, start, noMoreThan(Plan.skip(6, [3]), evaluator), (step) =>
+      steps.push(step),
+    )
+    expect(steps[0]!.move).toBe('restore')
+    expect(end.plan.sources()).toHaveLength(11)
   })
 
   it('keeps a dense plan as it is', async () => {
     const evaluator = await goldenEvaluator()
     const plan = Plan.dense(6)
     const start = { plan, D: await evaluator.discrepancy(plan) }
-    expect(await refine(evaluator, start)).toBe(start)
+    expect(await refine(evaluator, start, noMoreThan(plan, evaluator))).toBe(start)
   })
 })
