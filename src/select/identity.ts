@@ -13,9 +13,11 @@ const SAMPLE_BYTES = 4096
  */
 export async function modelIdentity(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash('sha256')
-  const tensors = [...checkpoint.tensors].sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [name, { file, offset, bytes, dtype, shape, scale }] of tensors) {
-    hash.update(JSON.stringify([name, dtype, shape, scale ?? 1]))
+  const packed = [...checkpoint.packed.values()].flatMap(({ tensors }) => tensors)
+  const tensors = [...checkpoint.tensors, ...packed.map((tensor) => [tensor.name, tensor] as const)]
+  for (const [name, tensor] of tensors.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const { file, offset, bytes, dtype, shape } = tensor
+    hash.update(JSON.stringify([name, dtype, shape, 'scale' in tensor ? tensor.scale : 1]))
     const sample = new Uint8Array(Math.min(bytes, SAMPLE_BYTES))
     await withFile(file, (handle) => readExactly(handle, sample, offset, file))
     hash.update(sample)

@@ -1,5 +1,5 @@
 import { TextEncoder } from '../encoder.js'
-import { denseParameters, fixedParameters, subBlockCount } from '../geometry.js'
+import { subBlockCount } from '../geometry.js'
 import { checkPlanFits, slotsOf } from '../native-spec.js'
 import { native, runJob, type NativeProjectionLayer } from '../native.js'
 import { fingerprint } from '../plan/fingerprint.js'
@@ -20,7 +20,7 @@ import {
 } from './methods.js'
 import { readProjection } from './projection.js'
 import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
-import { targetReached } from './target.js'
+import { fixedBytes, targetReached, weightBytes } from './target.js'
 import type { Trace } from './trace.js'
 
 export interface Selection {
@@ -111,13 +111,13 @@ async function openJournal(
   settings: Settings,
 ): Promise<Journal | undefined> {
   if (options.journal === undefined) return undefined
-  const { precision, checkpoint } = encoder
-  // the instruction set too: it rounds in its own way, and a search goes on with the same measurements or not at all
-  const { isa } = native().describe()
+  const { precision, checkpoint, device } = encoder
+  // where it runs too: every processor rounds in its own way, and a search goes on with the same measurements or not at all
+  const processor = device === 'cpu' ? native().describe().isa : device
   const subject = {
     model: await modelIdentity(checkpoint),
     calibration: calibrationIdentity(chunks, projection),
-    options: JSON.stringify({ ...settings, target: options.target, precision, isa }),
+    options: JSON.stringify({ ...settings, target: options.target, precision, processor }),
   }
   return Journal.open(options.journal, subject, chunks.length, options.resume ?? false)
 }
@@ -241,9 +241,9 @@ function fractionOf(
   if (phase === 'refine') return undefined
   if (phase === 'reuse') return Math.min(1, step / Math.max(1, plan.skipped().length + step))
   if ('skipCount' in target) return Math.min(1, step / target.skipCount)
-  const dense = denseParameters(geometry)
-  const average = (dense - fixedParameters(geometry)) / subBlockCount(geometry)
-  const bytesEach = precision === 'f32' ? 4 : 2
-  const remove = 'sparsity' in target ? target.sparsity * dense : dense - target.bytes / bytesEach
+  const { blocks } = geometry
+  const dense = weightBytes(Plan.dense(blocks), geometry, precision)
+  const average = (dense - fixedBytes(geometry, precision)) / subBlockCount(geometry)
+  const remove = dense - ('sparsity' in target ? (1 - target.sparsity) * dense : target.bytes)
   return Math.min(1, step / Math.max(1, Math.ceil(remove / average)))
 }

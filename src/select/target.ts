@@ -15,8 +15,8 @@ export type Target =
 
 const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1, int4: 17 / 32 }
 
-/** What lies outside the sub-blocks stays in the checkpoint's own format, which is 16 bits where precisions are shorter. */
-const fixedBytes = (geometry: Geometry, precision: Precision): number =>
+/** Bytes outside the sub-blocks, which stay in the checkpoint's own format: 16 bits where precisions are shorter. */
+export const fixedBytes = (geometry: Geometry, precision: Precision): number =>
   fixedParameters(geometry) * Math.max(2, BYTES[precision])
 
 /** Bytes of the weights a plan keeps, token embedding included; `precision` is that of sub-blocks the plan names none for. */
