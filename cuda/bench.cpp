@@ -105,11 +105,12 @@ Row time_product(Device& device, CacheScrub& scrub, const Geometry& geometry, co
   return row;
 }
 
-Row time_attention(Device& device, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
+Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
+  Device& device = pool.device();
   std::vector<int32_t> starts{0, tokens}, positions;
   for (int t = 0; t < tokens; t++) positions.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  const BatchRows rows(device, g, {1, tokens, starts.data(), positions.data(), visible.data()});
+  const BatchRows rows(pool, g, {1, tokens, starts.data(), positions.data(), visible.data()});
   const Pass pass(device, g, tokens);
   const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
   const Rows view = BatchRows::view(rows.extent(), rows.data());
@@ -161,8 +162,9 @@ double copy_rate(Device& device, int repeats) {
   return 2.0 * double(size) / t.median;
 }
 
-std::vector<Row> bench_kernels(Device& device, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+std::vector<Row> bench_kernels(Pool& pool, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
                                const CancelFlag& cancel) {
+  Device& device = pool.device();
   std::vector<Row> rows;
   CacheScrub scrub(device);
   for (const BenchProduct& product : bench_products(geometry)) {
@@ -170,7 +172,7 @@ std::vector<Row> bench_kernels(Device& device, const Geometry& geometry, const s
     for (const int n : tokens) {
       cancel.check();
       rows.push_back(time_product(device, scrub, geometry, product, slots, n, repeats));
-      if (product.finish == Finish::kStore) rows.push_back(time_attention(device, scrub, geometry, slots, n, repeats));
+      if (product.finish == Finish::kStore) rows.push_back(time_attention(pool, scrub, geometry, slots, n, repeats));
     }
   }
   return rows;
@@ -178,11 +180,12 @@ std::vector<Row> bench_kernels(Device& device, const Geometry& geometry, const s
 
 bench::Report run_bench(int index, const Geometry& geometry, const bench::Request& request,
                         const bench::BackendBench::Progress& progress, const CancelFlag& cancel) {
-  Device device(index);
+  const auto pool = std::make_shared<Pool>(index);
+  Device& device = pool->device();
   device.use();
   bench::Report report;
   report.ceilings.copy = copy_rate(device, request.repeats);
-  report.rows = bench_kernels(device, geometry, request.tokens, request.repeats, cancel);
+  report.rows = bench_kernels(*pool, geometry, request.tokens, request.repeats, cancel);
   for (const Row& row : report.rows) {
     if (row.flops / row.time.lower <= report.ceilings.multiply) continue;
     report.ceilings.multiply = row.flops / row.time.lower;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/kernels.h"
+#include "cuda/pool.h"
 #include "cuda/runtime.h"
 #include "engine/bench.h"
 
@@ -34,7 +35,7 @@ class CacheScrub {
 };
 
 // Each kernel alone: recorded several times into one graph, with weights that take turns, so that they come from memory.
-std::vector<bench::Row> bench_kernels(Device& device, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+std::vector<bench::Row> bench_kernels(Pool& pool, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
                                       const CancelFlag& cancel);
 
 // Bytes a second of a copy on the device, read and written both counted.

@@ -1,7 +1,7 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <cstring>
+#include <thread>
 
 namespace skrr::cuda {
 namespace {
@@ -22,19 +22,25 @@ Buffer upload(Device& device, const std::vector<float>& values, const char* what
   return buffer;
 }
 
+std::unique_ptr<Loader> make_loader(Device& device, const Shape& shape) {
+  const int threads = std::clamp(int(std::thread::hardware_concurrency()), 1, Loader::kMostThreads);
+  const size_t longest_row = size_t(std::max({shape.width, shape.inner, shape.ff})) * sizeof(bf16);
+  return std::make_unique<Loader>(device, threads, std::max(Loader::kPieceBytes, longest_row));
+}
+
 }  // namespace
 
 CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
     : geometry_(with_kernels(geometry)),
       shape_(geometry),
-      device_(std::make_shared<Device>(options.device)),
-      forward_(*device_, geometry),
-      final_norm_(upload(*device_, read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
-      bias_(upload(*device_, read_padded(fixed.bias, size_t(fixed.bias.rows * fixed.bias.columns)), "the position bias")),
-      table_(*device_, size_t(geometry.sub_blocks()) * sizeof(Step), "the layer table"),
-      slots_(*device_, size_t(slot_count(geometry)) * sizeof(Slot), "the weight slots"),
+      pool_(std::make_shared<Pool>(options.device)),
+      forward_(device(), geometry),
+      final_norm_(upload(device(), read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
+      bias_(upload(device(), read_padded(fixed.bias, size_t(fixed.bias.rows * fixed.bias.columns)), "the position bias")),
+      table_(device(), size_t(geometry.sub_blocks()) * sizeof(Step), "the layer table"),
+      slots_(device(), size_t(slot_count(geometry)) * sizeof(Slot), "the weight slots"),
       loaded_(size_t(slot_count(geometry))) {
-  device_->clear(slots_.as<Slot>(), slots_.bytes());
+  device().clear(slots_.as<Slot>(), slots_.bytes());
 }
 
 // --- slots ---
@@ -44,15 +50,17 @@ void CudaBackend::load(int slot, Precision precision, const SubBlockTensors& ten
     throw Error("ERR_DEVICE", "the precision of sub-block " + std::to_string(sub_block_of(geometry_, slot)) +
                                   ": expected bf16, which is what device cuda holds weights in");
   }
-  device_->use();
-  LoadedSlot loaded = load_slot(*device_, geometry_, slot, tensors, bias_.as<float>(), cancel);
-  device_->upload(slots_.as<Slot>() + slot, &loaded.slot, sizeof(Slot));
+  device().use();
+  pool_->trim();
+  if (!loader_) loader_ = make_loader(device(), shape_);
+  LoadedSlot loaded = load_slot(device(), *loader_, geometry_, slot, tensors, bias_.as<float>(), cancel);
+  device().upload(slots_.as<Slot>() + slot, &loaded.slot, sizeof(Slot));
   loaded_[size_t(slot)] = std::move(loaded);
 }
 
 void CudaBackend::unload(int slot) {
-  device_->use();
-  device_->clear(slots_.as<Slot>() + slot, sizeof(Slot));
+  device().use();
+  device().clear(slots_.as<Slot>() + slot, sizeof(Slot));
   loaded_[size_t(slot)] = LoadedSlot();
 }
 
@@ -63,23 +71,23 @@ Backend::Packed CudaBackend::packed(int) const {
 // --- the forward pass ---
 
 std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const float* embeddings) {
-  device_->use();
+  device().use();
+  loader_.reset();  // loading is over
   auto states = std::make_unique<CudaStates>();
-  states->device = device_;
-  states->rows = std::make_shared<BatchRows>(*device_, geometry_, batch);
+  states->rows = std::make_shared<BatchRows>(*pool_, geometry_, batch);
   const size_t needed = attention_shared_memory(shape_.head_dim, states->rows->extent().span);
-  if (needed > device_->shared_memory()) {
+  if (needed > device().shared_memory()) {
     throw Error("ERR_INPUT", "sequence length: found " + std::to_string(states->rows->extent().longest) +
-                                 " tokens with a position bias too wide for the shared memory of " + device_->name());
+                                 " tokens with a position bias too wide for the shared memory of " + device().name());
   }
   const size_t tokens = size_t(batch.tokens), width = size_t(geometry_.width), padded = size_t(shape_.width);
-  states->hidden = Buffer(*device_, tokens * padded * sizeof(float), "the residual stream");
+  states->hidden = pool_->take(Pool::kStream, tokens * padded * sizeof(float));
   if (width == padded) {
-    device_->upload(states->hidden.as<float>(), embeddings, states->hidden.bytes());
+    device().upload(states->hidden.as<float>(), embeddings, states->hidden.bytes());
   } else {
     std::vector<float> rows(tokens * padded);
     for (size_t t = 0; t < tokens; t++) std::copy_n(embeddings + t * width, width, &rows[t * padded]);
-    device_->upload(states->hidden.as<float>(), rows.data(), states->hidden.bytes());
+    device().upload(states->hidden.as<float>(), rows.data(), states->hidden.bytes());
   }
   return states;
 }
@@ -90,15 +98,15 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
   CudaStates& s = static_cast<CudaStates&>(states);
   const BatchRows::Extent& extent = s.rows->extent();
   cancel.check();
-  device_->use();
+  device().use();
   reserve(extent);
   write_table(table, from, to);
   if (from == 0 && to == geometry_.sub_blocks()) {
     Graph& pass = recorded_pass(extent);
-    device_->copy(pass_rows_.as<int>(), s.rows->data(), s.rows->bytes());
-    device_->copy(pass_hidden_.as<float>(), s.hidden.as<float>(), s.hidden.bytes());
+    device().copy(pass_rows_.as<int>(), s.rows->data(), s.rows->bytes());
+    device().copy(pass_hidden_.as<float>(), s.hidden.as<float>(), s.hidden.bytes());
     pass.launch();
-    device_->copy(s.hidden.as<float>(), pass_hidden_.as<float>(), s.hidden.bytes());
+    device().copy(s.hidden.as<float>(), pass_hidden_.as<float>(), s.hidden.bytes());
   } else {
     forward_.begin(step_at(0), extent.tokens, s.hidden.as<float>(), workspace_);
     for (int position = from; position < to; position++) {
@@ -107,7 +115,7 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
       forward_.step(step_at(position), BatchRows::view(extent, s.rows->data()), s.hidden.as<float>(), workspace_);
     }
   }
-  device_->wait();
+  device().wait();
 }
 
 StepRef CudaBackend::step_at(int position) const {
@@ -123,21 +131,25 @@ void CudaBackend::write_table(const LayerTable& table, int from, int to) {
     steps[size_t(p)] = {slot, scale, next};
     if (slot != kSkipped) next = slot;
   }
-  device_->upload(table_.as<Step>(), steps.data(), steps.size() * sizeof(Step));
+  device().upload(table_.as<Step>(), steps.data(), steps.size() * sizeof(Step));
 }
 
 // Makes room for a batch. What grows moves, and passes recorded on the old addresses are forgotten.
 void CudaBackend::reserve(const BatchRows::Extent& extent) {
+  const auto forget = [&] {
+    passes_.clear();
+    pool_->trim();
+  };
   const auto grow = [&](Buffer& buffer, size_t bytes, const char* what) {
     if (bytes <= buffer.bytes()) return;
-    passes_.clear();
+    forget();
     buffer = Buffer();  // freed first: both need not fit
-    buffer = Buffer(*device_, bytes, what);
+    buffer = Buffer(device(), bytes, what);
   };
   if (extent.tokens > workspace_.tokens()) {
-    passes_.clear();
+    forget();
     workspace_ = Workspace();
-    workspace_ = Workspace(*device_, geometry_, extent.tokens);
+    workspace_ = Workspace(device(), geometry_, extent.tokens);
   }
   grow(pass_hidden_, size_t(extent.tokens) * size_t(shape_.width) * sizeof(float), "the stream of recorded passes");
   grow(pass_rows_, extent.ints() * sizeof(int), "the rows of recorded passes");
@@ -151,7 +163,7 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
     return *passes_.front().graph;
   }
   const Rows rows = BatchRows::view(extent, pass_rows_.as<int>());
-  auto graph = device_->record([&] {
+  auto graph = device().record([&] {
     forward_.begin(step_at(0), extent.tokens, pass_hidden_.as<float>(), workspace_);
     for (int p = 0; p < geometry_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
   });
@@ -162,15 +174,15 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
 
 void CudaBackend::finish(const States& states, float* out) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
-  device_->use();
+  device().use();
   reserve(s.rows->extent());
   normed(s, workspace_.result());
-  device_->download(out, workspace_.result(), size_t(s.tokens()) * size_t(geometry_.width) * sizeof(float));
+  device().download(out, workspace_.result(), size_t(s.tokens()) * size_t(geometry_.width) * sizeof(float));
 }
 
 // The final norm of a state, [tokens, width] float32.
 void CudaBackend::normed(const CudaStates& s, float* on_device) const {
-  final_norm(device_->stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), geometry_.width,
+  final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), geometry_.width,
              shape_.width, geometry_.epsilon);
 }
 
@@ -183,7 +195,8 @@ size_t CudaBackend::weight_bytes() const {
 }
 
 size_t CudaBackend::workspace_bytes() const {
-  return workspace_.bytes() + pass_hidden_.bytes() + pass_rows_.bytes() + table_.bytes() + slots_.bytes();
+  return workspace_.bytes() + pass_hidden_.bytes() + pass_rows_.bytes() + table_.bytes() + slots_.bytes() +
+         pool_->idle_bytes();
 }
 
 }  // namespace skrr::cuda

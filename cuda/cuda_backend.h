@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/forward.h"
+#include "cuda/pool.h"
 #include "cuda/runtime.h"
 #include "cuda/states.h"
 #include "cuda/weights.h"
@@ -50,6 +51,7 @@ class CudaBackend final : public Backend {
     std::unique_ptr<Graph> graph;
   };
 
+  Device& device() const { return pool_->device(); }
   StepRef step_at(int position) const;
   void write_table(const LayerTable& table, int from, int to);
   void reserve(const BatchRows::Extent& extent);
@@ -60,13 +62,14 @@ class CudaBackend final : public Backend {
 
   const Geometry geometry_;
   const Shape shape_;
-  const std::shared_ptr<Device> device_;  // states and features hold it too: they may outlive the backend
+  const std::shared_ptr<Pool> pool_;  // states and features hold it too: they may outlive the backend
   const Forward forward_;
   Buffer final_norm_;   // [width padded]
   Buffer bias_;         // [buckets, heads], T5's shared table; empty for UMT5
   Buffer table_;        // [2 * blocks] Step
   Buffer slots_;        // [slot_count] Slot
   std::vector<LoadedSlot> loaded_;  // [slot_count], empty where nothing is loaded
+  std::unique_ptr<Loader> loader_;  // while slots are loaded: until the next batch
   Workspace workspace_;
   Buffer pass_hidden_;  // [tokens, width padded]: the residual stream of recorded passes
   Buffer pass_rows_;    // their BatchRows

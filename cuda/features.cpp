@@ -7,7 +7,7 @@ namespace skrr::cuda {
 namespace {
 
 struct CudaProjection final : Projection {
-  std::shared_ptr<Device> device;
+  std::shared_ptr<Pool> pool;  // whose device the buffers are on
   struct Layer {
     Buffer weight;  // [out, in] float32
     Buffer bias;    // [out], zeros where there is none
@@ -17,8 +17,7 @@ struct CudaProjection final : Projection {
 };
 
 struct CudaFeatures final : Features {
-  std::shared_ptr<Device> device;
-  Buffer values;  // [tokens, width] float32
+  Pool::Lease values;  // [tokens, width] float32
   std::vector<int> starts;
   int width = 0;
   size_t bytes() const override { return values.bytes() + starts.size() * sizeof(int); }
@@ -27,17 +26,17 @@ struct CudaFeatures final : Features {
 }  // namespace
 
 std::unique_ptr<Projection> CudaBackend::load_projection(const std::vector<ProjectionLayer>& layers) {
-  device_->use();
+  device().use();
   auto projection = std::make_unique<CudaProjection>();
-  projection->device = device_;
+  projection->pool = pool_;
   for (const ProjectionLayer& layer : layers) {
     const int in = int(layer.weight.columns), out = int(layer.weight.rows);
     const std::vector<float> weight = read_padded(layer.weight, size_t(out) * size_t(in));
     const std::vector<float> bias = read_padded(layer.bias, size_t(out));
-    CudaProjection::Layer loaded{Buffer(*device_, weight.size() * sizeof(float), "the projection"),
-                                 Buffer(*device_, bias.size() * sizeof(float), "the projection's bias"), in, out};
-    device_->upload(loaded.weight.as<float>(), weight.data(), loaded.weight.bytes());
-    device_->upload(loaded.bias.as<float>(), bias.data(), loaded.bias.bytes());
+    CudaProjection::Layer loaded{Buffer(device(), weight.size() * sizeof(float), "the projection"),
+                                 Buffer(device(), bias.size() * sizeof(float), "the projection's bias"), in, out};
+    device().upload(loaded.weight.as<float>(), weight.data(), loaded.weight.bytes());
+    device().upload(loaded.bias.as<float>(), bias.data(), loaded.bias.bytes());
     projection->layers.push_back(std::move(loaded));
   }
   return projection;
@@ -47,26 +46,24 @@ std::unique_ptr<Features> CudaBackend::features(const States& states, const Proj
                                                 const CancelFlag& cancel) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
   cancel.check();
-  device_->use();
+  device().use();
   const size_t tokens = size_t(s.tokens());
   auto features = std::make_unique<CudaFeatures>();
-  features->device = device_;
   features->starts = s.rows->starts();
   features->width = geometry_.width;
-  features->values = Buffer(*device_, tokens * size_t(geometry_.width) * sizeof(float), "features");
+  features->values = pool_->take(Pool::kFeatures, tokens * size_t(geometry_.width) * sizeof(float));
   normed(s, features->values.as<float>());
 
   const auto* layers = projection ? &static_cast<const CudaProjection*>(projection)->layers : nullptr;
   for (size_t l = 0; layers && l < layers->size(); l++) {
     const CudaProjection::Layer& layer = (*layers)[l];
-    Buffer projected(*device_, tokens * size_t(layer.out) * sizeof(float), "features");
-    project(device_->stream(), features->values.as<float>(), layer.weight.as<float>(), layer.bias.as<float>(),
+    Pool::Lease projected = pool_->take(Pool::kFeatures, tokens * size_t(layer.out) * sizeof(float));
+    project(device().stream(), features->values.as<float>(), layer.weight.as<float>(), layer.bias.as<float>(),
             projected.as<float>(), s.tokens(), layer.in, layer.out, l + 1 < layers->size());
-    device_->wait();  // before the values it reads are freed
     features->values = std::move(projected);
     features->width = layer.out;
   }
-  device_->wait();
+  device().wait();
   return features;
 }
 
@@ -89,12 +86,12 @@ std::vector<Comparison> CudaBackend::compare(const States& a, const States& b) {
 // Sums of a token come from the device; those of a sequence are made here, token after token.
 std::vector<Comparison> CudaBackend::compare_on_device(const float* a, const float* b, const std::vector<int>& starts,
                                                        int width, int stride) {
-  device_->use();
+  device().use();
   const int tokens = starts.back();
   std::vector<double> sums(size_t(tokens) * 4);
-  const Buffer on_device(*device_, sums.size() * sizeof(double), "a comparison");
-  compare_rows(device_->stream(), a, b, on_device.as<double>(), tokens, width, stride);
-  device_->download(sums.data(), on_device.as<double>(), on_device.bytes());
+  const Pool::Lease on_device = pool_->take(Pool::kFeatures, sums.size() * sizeof(double));
+  compare_rows(device().stream(), a, b, on_device.as<double>(), tokens, width, stride);
+  device().download(sums.data(), on_device.as<double>(), on_device.bytes());
   std::vector<Comparison> comparisons(starts.size() - 1);
   for (size_t s = 0; s + 1 < starts.size(); s++) {
     for (size_t t = size_t(starts[s]); t < size_t(starts[s + 1]); t++) {

@@ -119,6 +119,43 @@ void Device::clear(void* device, size_t bytes) { check(cudaMemsetAsync(device, 0
 
 void Device::wait() { check(cudaStreamSynchronize(state_->stream)); }
 
+struct StagingBuffer::State {
+  cudaStream_t stream;
+  void* memory = nullptr;
+  cudaEvent_t copied = nullptr;
+};
+
+StagingBuffer::StagingBuffer(Device& device, size_t bytes) : state_(new State{device.stream()}) {
+  const cudaError_t result = cudaHostAlloc(&state_->memory, bytes, cudaHostAllocDefault);
+  if (result == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error("ERR_ENGINE", out_of_locked_memory_message(bytes));
+  }
+  check(result);
+  try {
+    check(cudaEventCreateWithFlags(&state_->copied, cudaEventDisableTiming));
+  } catch (...) {
+    cudaFreeHost(state_->memory);
+    throw;
+  }
+}
+
+StagingBuffer::~StagingBuffer() {
+  cudaEventSynchronize(state_->copied);
+  cudaEventDestroy(state_->copied);
+  cudaFreeHost(state_->memory);
+}
+
+void* StagingBuffer::wait() {
+  check(cudaEventSynchronize(state_->copied));  // one that was never recorded is over
+  return state_->memory;
+}
+
+void StagingBuffer::upload(void* to, size_t bytes) {
+  check(cudaMemcpyAsync(to, state_->memory, bytes, cudaMemcpyHostToDevice, state_->stream));
+  check(cudaEventRecord(state_->copied, state_->stream));
+}
+
 std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
   check(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;

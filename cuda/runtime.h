@@ -63,10 +63,33 @@ class Device {
   std::unique_ptr<State> state_;
 };
 
+// Page-locked host memory, from which a copy to the device runs while the host goes on. Used by one thread at a time; copies of
+// several buffers may be started from several threads.
+class StagingBuffer {
+ public:
+  StagingBuffer(Device& device, size_t bytes);  // throws ERR_ENGINE where the system has no memory to lock
+  ~StagingBuffer();                             // after its last copy
+  StagingBuffer(const StagingBuffer&) = delete;
+  StagingBuffer& operator=(const StagingBuffer&) = delete;
+
+  // The memory, once its last copy is over.
+  void* wait();
+  // Starts a copy of its first bytes, behind what is queued. The memory may not be written before wait().
+  void upload(void* to, size_t bytes);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // Both implementations say it in the same words.
 inline std::string out_of_memory_message(const std::string& what, size_t needed, size_t free) {
   return "out of device memory: " + what + " needs " + std::to_string(needed) + " bytes, " + std::to_string(free) +
          " are free. Use a plan with fewer sub-blocks, or free memory other programs hold on this device";
+}
+inline std::string out_of_locked_memory_message(size_t needed) {
+  return "out of page-locked host memory: loading weights needs " + std::to_string(needed) +
+         " bytes at a time. Free memory of this machine, or raise its limit on locked memory (ulimit -l)";
 }
 
 // Device memory that is freed with the object.

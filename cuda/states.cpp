@@ -10,7 +10,7 @@ size_t BatchRows::Extent::ints() const {
   return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(sequences) + size_t(2 * span + 1);
 }
 
-BatchRows::BatchRows(Device& device, const Geometry& g, const Batch& batch)
+BatchRows::BatchRows(Pool& pool, const Geometry& g, const Batch& batch)
     : extent_{batch.sequences, batch.tokens, 0, 0}, starts_(batch.starts, batch.starts + batch.sequences + 1) {
   int last_position = 0;
   for (int t = 0; t < batch.tokens; t++) last_position = std::max(last_position, batch.positions[t]);
@@ -28,8 +28,8 @@ BatchRows::BatchRows(Device& device, const Geometry& g, const Batch& batch)
   }
   for (int d = -extent_.span; d <= extent_.span; d++) ints.push_back(position_bucket(d, g.buckets, g.max_distance));
 
-  ints_ = Buffer(device, ints.size() * sizeof(int), "the batch's rows");
-  device.upload(ints_.as<int>(), ints.data(), ints_.bytes());
+  ints_ = pool.take(Pool::kRows, ints.size() * sizeof(int));
+  pool.device().upload(ints_.as<int>(), ints.data(), ints_.bytes());
 }
 
 Rows BatchRows::view(const Extent& e, const int* data) {
@@ -48,11 +48,11 @@ Rows BatchRows::view(const Extent& e, const int* data) {
 
 std::unique_ptr<States> CudaStates::clone() const {
   auto copy = std::make_unique<CudaStates>();
-  copy->device = device;
   copy->rows = rows;
-  device->use();
-  copy->hidden = Buffer(*device, hidden.bytes(), "a copy of the states");
-  device->copy(copy->hidden.as<float>(), hidden.as<float>(), hidden.bytes());
+  Device& device = hidden.pool().device();
+  device.use();
+  copy->hidden = hidden.pool().take(Pool::kStream, hidden.bytes());
+  device.copy(copy->hidden.as<float>(), hidden.as<float>(), hidden.bytes());
   return copy;
 }
 

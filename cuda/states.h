@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cuda/kernels.h"
-#include "cuda/runtime.h"
+#include "cuda/pool.h"
 #include "engine/backend.h"
 
 namespace skrr::cuda {
@@ -23,7 +23,7 @@ class BatchRows {
     size_t ints() const;
   };
 
-  BatchRows(Device& device, const Geometry& geometry, const Batch& batch);
+  BatchRows(Pool& pool, const Geometry& geometry, const Batch& batch);
 
   const Extent& extent() const { return extent_; }
   const std::vector<int>& starts() const { return starts_; }  // on the host
@@ -35,13 +35,12 @@ class BatchRows {
  private:
   Extent extent_;
   std::vector<int> starts_;
-  Buffer ints_;
+  Pool::Lease ints_;
 };
 
 struct CudaStates final : States {
-  std::shared_ptr<Device> device;
   std::shared_ptr<const BatchRows> rows;  // never changes: clones share it
-  Buffer hidden;                          // [tokens, width padded] float32
+  Pool::Lease hidden;                     // [tokens, width padded] float32
 
   std::unique_ptr<States> clone() const override;
   int tokens() const override { return rows->extent().tokens; }

@@ -1,6 +1,7 @@
 #include "cuda/weights.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "cuda/tensor_map.h"
 #include "engine/numeric.h"
@@ -8,67 +9,75 @@
 namespace skrr::cuda {
 namespace {
 
-// A packed matrix being filled on the host: bf16, all zeros where nothing was placed.
-class HostMatrix {
- public:
-  HostMatrix(int rows, int columns) : columns_(size_t(columns)), values_(size_t(rows) * size_t(columns)) {}
-
-  // Row r of the tensor becomes row row_of(r). Its columns come in groups of `group`, each padded to `padded_group`.
-  template <class RowOf>
-  void place(const Tensor& tensor, int group, int padded_group, RowOf row_of, const CancelFlag& cancel) {
-    std::vector<float> row(size_t(tensor.columns));
-    for (int64_t r = 0; r < tensor.rows; r++) {
-      if (r % 256 == 0) cancel.check();
-      read_floats(tensor, r * tensor.columns, tensor.columns, row.data());
-      uint16_t* out = &values_[size_t(row_of(int(r))) * columns_];
-      for (size_t from = 0; from < row.size(); from += size_t(group), out += padded_group) {
-        for (size_t i = 0; i < size_t(group); i++) out[i] = to_bf16(row[from + i]);
-      }
-    }
-  }
-
-  const uint16_t* data() const { return values_.data(); }
-  size_t bytes() const { return values_.size() * sizeof(uint16_t); }
-
- private:
-  size_t columns_;
-  std::vector<uint16_t> values_;
+// Where a row of a packed matrix comes from. No tensor: it is zeros.
+struct SourceRow {
+  const Tensor* tensor;
+  int row;
 };
 
-// q over k over v, every head's rows padded.
-HostMatrix attention_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t, const CancelFlag& cancel) {
-  HostMatrix matrix(3 * shape.inner, shape.width);
-  int part = 0;
-  for (const Tensor* tensor : {&t.q, &t.k, &t.v}) {
-    const auto row_of = [&](int r) { return part * shape.inner + r / g.head_dim * shape.head_dim + r % g.head_dim; };
-    matrix.place(*tensor, g.width, shape.width, row_of, cancel);
-    part++;
-  }
-  return matrix;
+// A matrix as it lies on the device, bf16. Columns come in groups of `group`, each padded to `padded_group` with zeros.
+struct PackedMatrix {
+  int rows, columns;
+  int group, padded_group;
+  std::function<SourceRow(int row)> source;
+};
+
+// Pads of a row of the heads: rows of head_dim in places of padded head_dim.
+SourceRow head_row(const Geometry& g, const Shape& shape, const Tensor& tensor, int row) {
+  const int head = row / shape.head_dim, i = row % shape.head_dim;
+  return i < g.head_dim ? SourceRow{&tensor, head * g.head_dim + i} : SourceRow{};
 }
 
-HostMatrix attention_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t, const CancelFlag& cancel) {
-  HostMatrix matrix(shape.width, shape.inner);
-  matrix.place(t.o, g.head_dim, shape.head_dim, [](int r) { return r; }, cancel);
-  return matrix;
+SourceRow row_of(const Tensor& tensor, int row) { return row < tensor.rows ? SourceRow{&tensor, row} : SourceRow{}; }
+
+// q over k over v, every head's rows padded.
+PackedMatrix attention_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
+  return {3 * shape.inner, shape.width, g.width, shape.width, [&](int row) {
+            const Tensor* const parts[] = {&t.q, &t.k, &t.v};
+            return head_row(g, shape, *parts[row / shape.inner], row % shape.inner);
+          }};
+}
+
+PackedMatrix attention_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
+  return {shape.width, shape.inner, g.head_dim, shape.head_dim, [&](int row) { return row_of(t.o, row); }};
 }
 
 // wi, or wi_0 and wi_1 in turns of 8 rows: gate and value of a column meet in one thread's registers.
-HostMatrix feed_forward_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t, const CancelFlag& cancel) {
-  HostMatrix matrix(shape.up, shape.width);
-  if (!g.gated) {
-    matrix.place(t.wi_0, g.width, shape.width, [](int r) { return r; }, cancel);
-    return matrix;
-  }
-  matrix.place(t.wi_0, g.width, shape.width, [](int r) { return r / 8 * 16 + r % 8; }, cancel);
-  matrix.place(t.wi_1, g.width, shape.width, [](int r) { return r / 8 * 16 + 8 + r % 8; }, cancel);
-  return matrix;
+PackedMatrix feed_forward_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
+  return {shape.up, shape.width, g.width, shape.width, [&](int row) {
+            if (!g.gated) return row_of(t.wi_0, row);
+            return row_of(row % 16 < 8 ? t.wi_0 : t.wi_1, row / 16 * 8 + row % 8);
+          }};
 }
 
-HostMatrix feed_forward_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t, const CancelFlag& cancel) {
-  HostMatrix matrix(shape.width, shape.ff);
-  matrix.place(t.wo, g.ff, shape.ff, [](int r) { return r; }, cancel);
-  return matrix;
+PackedMatrix feed_forward_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
+  return {shape.width, shape.ff, g.ff, shape.ff, [&](int row) { return row_of(t.wo, row); }};
+}
+
+void pack_rows(const PackedMatrix& matrix, int first, int count, uint16_t* out) {
+  std::fill_n(out, size_t(count) * size_t(matrix.columns), uint16_t(0));
+  std::vector<float> values;
+  for (int r = 0; r < count; r++, out += matrix.columns) {
+    const auto [tensor, row] = matrix.source(first + r);
+    if (!tensor) continue;
+    values.resize(size_t(tensor->columns));
+    read_floats(*tensor, row * tensor->columns, tensor->columns, values.data());
+    uint16_t* to = out;
+    for (size_t from = 0; from < values.size(); from += size_t(matrix.group), to += matrix.padded_group) {
+      for (size_t i = 0; i < size_t(matrix.group); i++) to[i] = to_bf16(values[from + i]);
+    }
+  }
+}
+
+// Cuts a matrix into pieces of whole rows. `matrix` must outlive them.
+void add_pieces(const PackedMatrix& matrix, bf16* to, size_t piece_bytes, std::vector<Piece>& pieces) {
+  const size_t row_bytes = size_t(matrix.columns) * sizeof(bf16);
+  const int at_once = int(std::max<size_t>(piece_bytes / row_bytes, 1));
+  for (int first = 0; first < matrix.rows; first += at_once) {
+    const int count = std::min(at_once, matrix.rows - first);
+    pieces.push_back({to + size_t(first) * size_t(matrix.columns), size_t(count) * row_bytes,
+                      [&matrix, first, count](void* out) { pack_rows(matrix, first, count, static_cast<uint16_t*>(out)); }});
+  }
 }
 
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -93,7 +102,7 @@ SlotLayout::SlotLayout(const Geometry& g, int sub_block) {
   bytes = bias + (own_bias ? aligned(size_t(g.buckets) * size_t(g.heads) * sizeof(float)) : 0);
 }
 
-LoadedSlot load_slot(Device& device, const Geometry& g, int sub_block, const SubBlockTensors& t,
+LoadedSlot load_slot(Device& device, Loader& loader, const Geometry& g, int sub_block, const SubBlockTensors& t,
                      const float* shared_bias, const CancelFlag& cancel) {
   const Shape shape(g);
   const bool attention = is_attention(sub_block);
@@ -101,12 +110,12 @@ LoadedSlot load_slot(Device& device, const Geometry& g, int sub_block, const Sub
   Buffer memory(device, layout.bytes, "sub-block " + std::to_string(sub_block));
   const std::vector<float> norm = read_padded(t.norm, size_t(shape.width));
   device.upload(memory.as<float>(), norm.data(), norm.size() * sizeof(float));
-  {
-    const HostMatrix in = attention ? attention_in(g, shape, t, cancel) : feed_forward_in(g, shape, t, cancel);
-    device.upload(memory.as<bf16>(layout.in), in.data(), in.bytes());
-  }
-  const HostMatrix out = attention ? attention_out(g, shape, t, cancel) : feed_forward_out(g, shape, t, cancel);
-  device.upload(memory.as<bf16>(layout.out), out.data(), out.bytes());
+  const PackedMatrix in = attention ? attention_in(g, shape, t) : feed_forward_in(g, shape, t);
+  const PackedMatrix out = attention ? attention_out(g, shape, t) : feed_forward_out(g, shape, t);
+  std::vector<Piece> pieces;
+  add_pieces(in, memory.as<bf16>(layout.in), loader.piece_bytes(), pieces);
+  add_pieces(out, memory.as<bf16>(layout.out), loader.piece_bytes(), pieces);
+  loader.run(pieces, cancel);
   const float* bias = attention ? shared_bias : nullptr;
   if (attention && g.bias_per_block) {
     const std::vector<float> values = read_padded(t.bias, size_t(g.buckets) * size_t(g.heads));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuda/kernels.h"
+#include "cuda/loader.h"
 #include "cuda/runtime.h"
 #include "cuda/shape.h"
 #include "engine/cancel.h"
@@ -24,9 +25,9 @@ struct LoadedSlot {
   Slot slot;  // pointers into it
 };
 
-// `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
-LoadedSlot load_slot(Device& device, const Geometry& geometry, int sub_block, const SubBlockTensors& tensors,
-                     const float* shared_bias, const CancelFlag& cancel);
+// Matrices are cut into pieces of whole rows, which must fit the loader's. `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
+LoadedSlot load_slot(Device& device, Loader& loader, const Geometry& geometry, int sub_block,
+                     const SubBlockTensors& tensors, const float* shared_bias, const CancelFlag& cancel);
 
 // All elements as float32, followed by zeros up to `padded` elements. An absent tensor is all zeros.
 std::vector<float> read_padded(const Tensor& tensor, size_t padded);

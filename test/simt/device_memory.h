@@ -12,6 +12,10 @@ namespace simt {
 void* allocate_device(size_t bytes);  // 256-byte aligned; null when the limit is reached
 void free_device(void* memory);
 size_t device_bytes_in_use();
+// The most bytes that were in use at one time, and allocations made, since the last call of forget_device_history().
+size_t most_device_bytes();
+size_t device_allocations();
+void forget_device_history();
 // What allocate_device may give out in all; by default without limit.
 void limit_device_memory(size_t bytes);
 size_t device_memory_limit();

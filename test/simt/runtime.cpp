@@ -1,5 +1,6 @@
-// cuda/runtime.h on the emulated machine. Copies and launches run at once; a graph notes its launches and repeats them with
-// the arguments they had, as CUDA does, so that what may not change between replays shows.
+// cuda/runtime.h on the emulated machine. Launches run at once, and so do copies but those from staging buffers (staging.h); a
+// graph notes its launches and repeats them with the arguments they had, as CUDA does, so that what may not change between
+// replays shows.
 #include "cuda/runtime.h"
 
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include "test/simt/device_memory.h"
 #include "test/simt/machine.h"
 #include "test/simt/report.h"
+#include "test/simt/staging.h"
 
 namespace skrr::cuda {
 namespace {
@@ -82,7 +84,7 @@ void Device::clear(void* device, size_t bytes) {
   std::memset(device, 0, bytes);
 }
 
-void Device::wait() {}
+void Device::wait() { simt::make_staged_copies(); }
 
 std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
   simt::start_recording();
