@@ -8,8 +8,8 @@ namespace skrr::binding {
 // cudaLibraryPath(): string, where the CUDA library is expected
 Napi::Value cuda_library_file(const Napi::CallbackInfo& info);
 
-// probeCuda(path, device): string, the device's name. Loads the library in this very process: src/cuda-probe.ts calls it in
-// one of its own. Throws with a code.
+// probeCuda(path, device, check): string, the device's name; with `check`, once it has computed what the CPU does. Loads the
+// library and sets variables in this very process: src/cuda-probe.ts calls it in one of its own. Throws with a code.
 Napi::Value probe_cuda(const Napi::CallbackInfo& info);
 
 // estimateCuda(geometry, subBlocks: Int32Array, options, tokens, longest): Promise<{ weights, workspace }>, in bytes

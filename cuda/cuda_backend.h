@@ -25,7 +25,7 @@ struct Options {
 Estimate estimate(const DeviceFacts& device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
                   int longest);
 
-class CudaBackend final : public Backend {
+class CudaBackend : public Backend {
  public:
   // Throws ERR_DEVICE when there is no such device that works, ERR_ENGINE when the model's shape has no kernel.
   CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);

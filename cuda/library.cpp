@@ -9,6 +9,11 @@ EXPORTED const char* skrr_cuda_interface() { return skrr::kCudaInterface; }
 
 EXPORTED void skrr_cuda_describe(int device, std::string& name) { name = skrr::cuda::device_facts(device).name; }
 
+EXPORTED void skrr_cuda_product_paths(int device, std::vector<std::string>& paths) {
+  paths = {"mma"};
+  if (skrr::cuda::device_facts(device).hopper) paths.push_back("hopper");
+}
+
 EXPORTED void skrr_cuda_estimate(int device, const skrr::Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
                                  int longest, skrr::Estimate& result) {
   result = skrr::cuda::estimate(skrr::cuda::device_facts(device), geometry, sub_blocks, tokens, longest);

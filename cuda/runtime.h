@@ -85,7 +85,7 @@ class StagingBuffer {
 // Both implementations say it in the same words.
 inline std::string out_of_memory_message(const std::string& what, size_t needed, size_t free) {
   return "out of device memory: " + what + " needs " + std::to_string(needed) + " bytes, " + std::to_string(free) +
-         " are free. Use a plan with fewer sub-blocks, or free memory other programs hold on this device";
+         " are free. Use a plan with fewer sub-blocks, device 'cpu', or free memory other programs hold on this device";
 }
 inline std::string out_of_locked_memory_message(size_t needed) {
   return "out of page-locked host memory: loading weights needs " + std::to_string(needed) +

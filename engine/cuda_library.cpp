@@ -33,6 +33,7 @@ CudaExports load(const std::string& library) {
              "'. Build both in one go");
   }
   find(handle, library, "skrr_cuda_describe", exports.skrr_cuda_describe);
+  find(handle, library, "skrr_cuda_product_paths", exports.skrr_cuda_product_paths);
   find(handle, library, "skrr_cuda_estimate", exports.skrr_cuda_estimate);
   find(handle, library, "skrr_cuda_bench", exports.skrr_cuda_bench);
   find(handle, library, "skrr_cuda_open", exports.skrr_cuda_open);
@@ -56,6 +57,12 @@ std::string CudaLibrary::device_name(int device) const {
   std::string name;
   exports_.skrr_cuda_describe(device, name);
   return name;
+}
+
+std::vector<std::string> CudaLibrary::product_paths(int device) const {
+  std::vector<std::string> paths;
+  exports_.skrr_cuda_product_paths(device, paths);
+  return paths;
 }
 
 Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,

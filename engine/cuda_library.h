@@ -12,12 +12,13 @@
 namespace skrr {
 
 // Both sides must be of one build: C++ objects and exceptions cross between them.
-constexpr const char* kCudaInterface = "skrr cuda 3, g++ " __VERSION__;
+constexpr const char* kCudaInterface = "skrr cuda 4, g++ " __VERSION__;
 
 // What the library exports, under these names. All but the first throw ERR_DEVICE where there is no such device.
 struct CudaExports {
   const char* (*skrr_cuda_interface)();
   void (*skrr_cuda_describe)(int device, std::string& name);
+  void (*skrr_cuda_product_paths)(int device, std::vector<std::string>& paths);
   void (*skrr_cuda_estimate)(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
                              int longest, Estimate& result);
   void (*skrr_cuda_bench)(int device, const Geometry& geometry, const bench::Request& request,
@@ -34,6 +35,7 @@ class CudaLibrary {
   explicit CudaLibrary(const std::string& path);  // throws ERR_DEVICE: none, a damaged one, one of another build
 
   std::string device_name(int device) const;
+  std::vector<std::string> product_paths(int device) const;  // values of SKRR_CUDA_GEMM that the device has kernels for
   Estimate estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens, int longest) const;
   bench::Report bench(int device, const Geometry& geometry, const bench::Request& request,
                       const bench::BackendBench::Progress& progress, const CancelFlag& cancel) const;

@@ -14,7 +14,7 @@ export async function probeCuda(device: Device): Promise<string> {
   const file = native().cudaLibraryPath()
   const index = Number(device.split(':')[1] ?? 0)
   const key = JSON.stringify([file, await version(file), index])
-  const probe = probes.get(key) ?? askChild(file, index)
+  const probe = probes.get(key) ?? askChild(file, index, false)
   probes.set(key, probe)
   try {
     return await probe
@@ -24,7 +24,28 @@ export async function probeCuda(device: Device): Promise<string> {
   }
 }
 
+/**
+ * Whether the first CUDA device can be trusted with what nobody said where to run: the child also runs a small model on it and on
+ * the CPU, and both must agree. Asked once until the library changes, whatever the answer was: loading on the CPU should not
+ * start a process each time.
+ */
+export async function tryCuda(): Promise<{ works: true; name: string } | { works: false; why: string }> {
+  const file = native().cudaLibraryPath()
+  const found = await version(file)
+  if (found === undefined) return { works: false, why: `this build is without CUDA (${file} was not found)` }
+  const key = JSON.stringify([file, found])
+  const trial =
+    trials.get(key) ??
+    askChild(file, 0, true).then(
+      (name) => ({ works: true as const, name }),
+      (error: unknown) => ({ works: false as const, why: (error as Error).message }),
+    )
+  trials.set(key, trial)
+  return await trial
+}
+
 const probes = new Map<string, Promise<string>>()
+const trials = new Map<string, ReturnType<typeof tryCuda>>()
 const TIMEOUT_MS = 60_000
 
 /** What a missing file's is does not matter: the child says what is missing. */
@@ -35,23 +56,23 @@ async function version(file: string): Promise<readonly number[] | undefined> {
 
 // Run as a string: it needs the addon and nothing of ours, and works from dist/ and from sources alike.
 const CHILD = `
-  const [addon, library, device] = process.argv.slice(1)
+  const [addon, library, device, check] = process.argv.slice(1)
   try {
-    console.log(JSON.stringify({ name: require(addon).probeCuda(library, Number(device)) }))
+    console.log(JSON.stringify({ name: require(addon).probeCuda(library, Number(device), check === 'check') }))
   } catch ({ code, message }) {
     console.log(JSON.stringify({ code, message }))
   }`
 
 type Answer = { name: string } | { code: string; message: string }
 
-async function askChild(library: string, device: number): Promise<string> {
-  const { output, fate } = await runChild([addonFile(), library, String(device)])
+async function askChild(library: string, device: number, check: boolean): Promise<string> {
+  const { output, fate } = await runChild([addonFile(), library, String(device), check ? 'check' : ''])
   const answer = parse(output)
   if (answer && 'name' in answer) return answer.name
   if (answer) throw fromNative(Object.assign(new Error(answer.message), { code: answer.code }))
   throw new SkrrError('ERR_DEVICE', {
     field: 'device cuda',
-    message: `${library}: a process that only loaded it ${fate}`,
+    message: `${library}: a process that only tried it ${fate}`,
     hint: "The library or the NVIDIA driver is damaged: reinstall skrr, update the driver, or use device 'cpu'",
   })
 }

@@ -1,5 +1,5 @@
 import type { Checkpoint } from './checkpoint/types.js'
-import { probeCuda } from './cuda-probe.js'
+import { probeCuda, tryCuda } from './cuda-probe.js'
 import { PlanError } from './errors.js'
 import { resolvePrecision } from './memory.js'
 import { native, runJob, type Device, type NativeEncoder } from './native.js'
@@ -26,22 +26,52 @@ export interface OpenedEngine {
   precision: Precision
 }
 
-const AUTO_REASON =
-  'auto is the CPU: the CUDA backend is proven on an emulated device only (docs/cuda.md), and runs where it is asked for'
+/** What will run, as far as it decides where it can. */
+export interface Wanted {
+  precision?: Precision | undefined
+  checkpoint?: Checkpoint
+  plan?: Plan
+}
 
-/** Opens the engine on the device asked for, and on no other. */
-export async function openEngine(checkpoint: Checkpoint, options: DeviceOptions): Promise<OpenedEngine> {
-  const { device: asked = 'auto', threads = 0, signal } = options
-  const device = resolveDevice(asked)
+/**
+ * The device asked for. `auto` is CUDA where that works and has what is wanted, else the CPU; the reason says which it is and why.
+ */
+export async function pickDevice(
+  asked: 'auto' | Device = 'auto',
+  wanted: Wanted = {},
+): Promise<{ device: Device; reason: string | undefined }> {
+  if (asked !== 'auto') return { device: asked, reason: undefined }
+  const only = onlyOnCpu(wanted)
+  if (only !== undefined) return { device: 'cpu', reason: `auto picked the CPU: ${only} run there alone` }
+  const cuda = await tryCuda()
+  return cuda.works
+    ? { device: 'cuda', reason: `auto picked cuda: ${cuda.name} computes what the CPU does` }
+    : { device: 'cpu', reason: `auto picked the CPU: ${cuda.why}` }
+}
+
+function onlyOnCpu({ precision, checkpoint, plan }: Wanted): string | undefined {
+  if (precision !== undefined && precision !== 'bf16') return `${precision} weights`
+  if (checkpoint !== undefined && checkpoint.packed.size > 0) return 'weights packed for it'
+  const other = plan?.precisions.find((named) => named !== null && named !== 'bf16')
+  return other ? `a plan's ${other} weights` : undefined
+}
+
+/** Opens the engine on the device asked for, and on no other; `plan` is what will run on it. */
+export async function openEngine(
+  checkpoint: Checkpoint,
+  options: DeviceOptions,
+  plan?: Plan,
+): Promise<OpenedEngine> {
+  const { threads = 0, signal } = options
+  const wanted = { precision: options.precision, checkpoint, ...(plan && { plan }) }
+  const { device, reason } = await pickDevice(options.device, wanted)
   const precision = resolvePrecision(checkpoint, options.precision, device)
   if (device !== 'cpu') await probeCuda(device)
   const engine = await runJob([signal], (cancel) =>
     native().open(nativeSpec(checkpoint), { device, precision, threads }, cancel),
   )
-  return { engine, device, deviceReason: asked === 'auto' ? AUTO_REASON : undefined, precision }
+  return { engine, device, deviceReason: reason, precision }
 }
-
-export const resolveDevice = (asked: 'auto' | Device): Device => (asked === 'auto' ? 'cpu' : asked)
 
 /** @throws PlanError where the plan wants a weight format the device does not have */
 export function checkPrecisions(plan: Plan, device: Device): void {

@@ -7,7 +7,7 @@ import type { Geometry } from './geometry.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.js'
 import { checkPlanFits, layerTable, slotsOf } from './native-spec.js'
 import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
-import { checkPrecisions, openEngine, resolveDevice } from './device.js'
+import { checkPrecisions, openEngine, pickDevice } from './device.js'
 import { runJob, type Device, type NativeEncoder, type OutputType } from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
@@ -20,8 +20,9 @@ export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
   plan?: Plan | string | undefined
   /**
-   * Default `auto`: the CPU, until the CUDA backend has run on a GPU (docs/cuda.md). `cuda` or `cuda:N` is that device or an
-   * error; `device` of the encoder says which it is.
+   * Default `auto`: CUDA where it computes what the CPU does on a small model, tried in a process of its own, and where bf16 is
+   * what is wanted; else the CPU. `device` and `deviceReason` of the encoder say which and why. `cuda` or `cuda:N` is that
+   * device or an error.
    */
   device?: 'auto' | Device | undefined
   /**
@@ -126,7 +127,7 @@ export class TextEncoder {
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
-    const { engine, device, deviceReason, precision } = await openEngine(checkpoint, options)
+    const { engine, device, deviceReason, precision } = await openEngine(checkpoint, options, plan)
     const tokenizer = await openTokenizer(tokenizerPath, signal).catch(async (error: unknown) => {
       await engine.dispose()
       throw error
@@ -146,10 +147,8 @@ export class TextEncoder {
     const options = checkOptions('estimate', given)
     const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
-    return await estimateMemory(checkpoint, plan, {
-      ...options,
-      device: resolveDevice(options.device ?? 'auto'),
-    })
+    const { device } = await pickDevice(options.device, { precision: options.precision, checkpoint, plan })
+    return await estimateMemory(checkpoint, plan, { ...options, device })
   }
 
   get geometry(): Geometry {

@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import pc from 'picocolors'
 import { T5_V11_DEMO, T5_XXL } from '../checkpoint/geometries.js'
 import { probeCuda } from '../cuda-probe.js'
-import { resolveDevice } from '../device.js'
+import { pickDevice } from '../device.js'
 import { InputError } from '../errors.js'
 import { fixedParameters, subBlockCount, type Geometry } from '../geometry.js'
 import { callNative, native, runJob, type Device, type NativeBench, type NativeBenchRow } from '../native.js'
@@ -98,8 +98,8 @@ async function bench(options: Options, { signal }: Run): Promise<void> {
 }
 
 async function prepare(asked: Options): Promise<Subject> {
-  const device = resolveDevice(asked.device)
   const { precision = 'bf16', threads = 0 } = asked
+  const { device } = await pickDevice(asked.device, { precision })
   if (device !== 'cpu' && precision !== 'bf16') {
     throw new InputError({ field: '--precision', found: precision, expected: `bf16 on device ${device}` })
   }

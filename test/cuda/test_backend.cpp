@@ -1,6 +1,8 @@
 // The CUDA backend as the engine uses it: the suite every backend passes, and what is its own: padding, recorded passes
 // under changing plans.
+#include "cpu/cpu_backend.h"
 #include "cuda/cuda_backend.h"
+#include "engine/agreement.h"
 #include "test/cuda/findings.h"
 #include "test/engine/encoder_suite.h"
 
@@ -72,6 +74,13 @@ void states_outlive_their_encoder() {
   check_findings();
 }
 
+// What `auto` asks of a device before it picks it, half of what it allows.
+void auto_would_trust_the_device() {
+  const auto on_cpu = [](const Geometry& g, const FixedTensors& fixed) { return std::make_unique<cpu::CpuBackend>(g, fixed, 1); };
+  CHECK_AT_MOST(disagreement({on_cpu, Precision::kF32}, {on_cuda, Precision::kBF16}), 0.015);
+  check_findings();
+}
+
 void what_has_no_kernel_is_an_error() {
   Geometry wide = kT5;
   wide.head_dim = 130;
@@ -102,6 +111,7 @@ int main() {
   a_recorded_pass_follows_the_plan();
   batches_of_any_extent_follow_each_other();
   states_outlive_their_encoder();
+  auto_would_trust_the_device();
   what_has_no_kernel_is_an_error();
   CHECK(products_went_the_wanted_way());
   CHECK(ldmatrix_conflicts() == 0);

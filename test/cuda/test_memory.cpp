@@ -33,7 +33,7 @@ void a_sub_block_that_does_not_fit_leaves_nothing_behind(const Fixture& fixture,
   no_memory_for_more();
   const std::string message = failure([&] { load(encoder, all(kT5)); });
   CHECK(message.find("out of device memory: sub-block 1 needs") == 0);
-  CHECK(message.find("1000 are free. Use a plan with fewer sub-blocks") != std::string::npos);
+  CHECK(message.find("1000 are free. Use a plan with fewer sub-blocks, device 'cpu'") != std::string::npos);
   CHECK(simt::device_bytes_in_use() == with_one);
 
   memory_again();

@@ -35,12 +35,27 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     expect(cuda.memory.weights).toBe(held)
   })
 
-  it('is not what auto picks, which says why', async () => {
+  it('is what auto picks, once it has computed what the CPU does', async () => {
     await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
-    expect(encoder.device).toBe('cpu')
-    expect(encoder.deviceReason).toMatch(/auto is the CPU: .*docs\/cuda.md/)
+    expect(encoder.device).toBe('cuda')
+    expect(encoder.deviceReason).toMatch(/auto picked cuda: emulated computes what the CPU does/)
+    const promised = await TextEncoder.estimate(golden('t5-tiny-v11', 'bf16'))
+    expect(promised.weights).toBe(encoder.memory.weights)
     await using asked = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
     expect(asked.deviceReason).toBeUndefined()
+  })
+
+  it('is not what auto picks for weights it has no kernels for', async () => {
+    const model = golden('t5-tiny-v11', 'bf16')
+    const precisions = Plan.dense(6).table.map((s) => (s === 3 ? ('int8' as const) : null))
+    for (const [options, why] of [
+      [{ precision: 'f32' }, /auto picked the CPU: f32 weights run there alone/],
+      [{ plan: new Plan(Plan.dense(6).table, { precisions }) }, /auto picked the CPU: a plan's int8 weights/],
+    ] as const) {
+      await using encoder = await TextEncoder.load(model, options)
+      expect(encoder.device).toBe('cpu')
+      expect(encoder.deviceReason).toMatch(why)
+    }
   })
 
   it('takes what was estimated, in bf16 whatever the checkpoint holds', async () => {
@@ -137,6 +152,22 @@ describe('a CUDA library that cannot be used', () => {
     }
     const estimate = TextEncoder.estimate(golden('t5-tiny-v11'), { device: 'cuda' })
     await expect(estimate).rejects.toMatchObject({ code: 'ERR_DEVICE' })
+  })
+
+  it.skipIf(!whole).each([
+    ['skrr_cuda_crashing.so', /auto picked the CPU: .*crashed/],
+    ['skrr_cuda_other_build.so', /auto picked the CPU: .*of another build/],
+    [
+      'skrr_cuda_wrong.so',
+      /auto picked the CPU: .*computes otherwise than the CPU: found a relative difference of/,
+    ],
+    ['none.so', /auto picked the CPU: this build is without CUDA/],
+  ])('is nothing for auto: %s', async (library, why) => {
+    vi.stubEnv('SKRR_CUDA_LIBRARY', join(build, library))
+    onTestFinished(() => void vi.unstubAllEnvs())
+    await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
+    expect(encoder.device).toBe('cpu')
+    expect(encoder.deviceReason).toMatch(why)
   })
 
   it.skipIf(!whole)('that lost its end is named as damaged', async () => {
