@@ -30,6 +30,7 @@ interface Options extends Omit<InputOptions, 'prompt'> {
   duplicates?: true
   reuse?: boolean
   reuseOrder: ReuseOrder
+  joint: boolean
   metric: Metric
   precision?: Precision
   threads?: number
@@ -78,6 +79,7 @@ export function selectCommand(): Command {
         .choices(['pruned', 'ascending'])
         .default('pruned'),
     )
+    .option('--no-joint', "leave out skrr's second start, which chooses skips and re-use together: less work")
     .addOption(new Option('--metric <name>', 'discrepancy').choices(['mse', 'cosine']).default('mse'))
     .addOption(precisionOption())
     .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
@@ -137,6 +139,7 @@ async function select(options: Options, { signal }: Run): Promise<void> {
       dedup: readDedup(options),
       reuse: options.reuse,
       reuseOrder: options.reuseOrder,
+      joint: options.joint,
       resume: options.resume,
       fullTrace: options.trace !== undefined,
       journal: `${options.out}.journal`,

@@ -25,10 +25,10 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
   const { trace } = selection
   const bytesOf = (table: readonly (number | null)[]): number =>
     weightBytes(new Plan(table), geometry, precision)
-  const removed = removals(trace).map(({ skips, D }) => ({
+  const removed = removals(trace, geometry.blocks).map(({ skips, D, table }) => ({
     phase: 'skip' as const,
     D,
-    bytes: bytesOf(Plan.skip(geometry.blocks, skips).table),
+    bytes: bytesOf(table),
     label: String(skips.at(-1)),
   }))
   // Algorithm 2 loads nothing that was removed
@@ -40,7 +40,7 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
         ...(trace.refine ?? []).map(({ move, plan, D }) => ({
           phase: 'refine' as const,
           D,
-          bytes: bytesOf(plan.map((source) => (source < 0 ? null : source))),
+          bytes: bytesOf(tableOf(plan)),
           label: move,
         })),
       ]
@@ -54,8 +54,9 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
 /** Whether a course's D is the one plans are compared by: FinerCut removes by its own, without projection and null condition. */
 export const isComparable = ({ trace }: Selection): boolean => trace.method !== 'finercut'
 
-/** The other beams after each removal: what nearly was. */
+/** The other beams after each removal: what nearly was. The joint search's are not in the trace. */
 export function otherBeams({ trace }: Selection): { x: number; D: number; label: string }[] {
+  if (trace.start === 'joint') return []
   return (trace.steps ?? []).flatMap(({ expansions, kept }, i) =>
     kept.slice(1).flatMap((index) => {
       const { D, skips } = expansions[index]!
@@ -64,14 +65,22 @@ export function otherBeams({ trace }: Selection): { x: number; D: number; label:
   )
 }
 
-/** The beginnings of the final skip list; each was an expansion of its step. */
-function removals({ steps = [], result }: Trace): { skips: readonly number[]; D: number }[] {
+/** What the plan grew from, removal by removal: the joint search's, or the beginnings of the final skip list. */
+function removals(
+  { steps = [], result, start, joint = [] }: Trace,
+  blocks: number,
+): { skips: readonly number[]; D: number; table: readonly (number | null)[] }[] {
+  if (start === 'joint') return joint.map(({ skips, D, plan }) => ({ skips, D, table: tableOf(plan) }))
   return steps.flatMap(({ expansions }, i) => {
     const list = result!.skips.slice(0, i + 1)
     const found = expansions.find(({ skips }) => skips.every((skip, n) => skip === list[n]))
-    return found === undefined || found.D === null ? [] : [{ skips: list, D: found.D }]
+    if (found === undefined || found.D === null) return []
+    return [{ skips: list, D: found.D, table: Plan.skip(blocks, list).table }]
   })
 }
+
+const tableOf = (plan: readonly number[]): (number | null)[] =>
+  plan.map((source) => (source < 0 ? null : source))
 
 function reuses({ reuse, steps }: Trace): { D: number; label: string }[] {
   const run = reuse?.pruning ?? reuse?.ascending

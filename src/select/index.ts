@@ -12,12 +12,12 @@ import {
   beamMethod,
   lacoMethod,
   shortGptMethod,
-  skrrMethod,
   type Chosen,
   type Method,
   type MethodOptions,
   type MethodProgress,
 } from './methods.js'
+import { skrrMethod } from './skrr.js'
 import { readProjection } from './projection.js'
 import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
 import { fixedBytes, targetReached, weightBytes } from './target.js'
@@ -186,7 +186,7 @@ async function conclude(
   const searched = work()
   const D = await judge.discrepancy(chosen.plan)
   const norms = await judge.norms(chosen.plan)
-  const { method, metric, beams, dedup, reuse, reuseOrder } = settings
+  const { method, metric, beams, dedup, reuse, reuseOrder, joint } = settings
   const projection = options.projection !== undefined
   // what the plan was chosen by, and nothing that another run of the same search would write otherwise
   const plan = new Plan(chosen.plan.table, {
@@ -198,7 +198,7 @@ async function conclude(
       metric,
       projection,
       ...(!['shortgpt', 'laco'].includes(method) && { beams, dedup }),
-      ...(method !== 'skrr' && { reuse: reuse ? reuseOrder : 'none' }),
+      ...(method === 'skrr' ? { joint } : { reuse: reuse ? reuseOrder : 'none' }),
       tokens: chunks.reduce((total, { tokens }) => total + tokens, 0),
       skips: chosen.skips,
       D: { ...D },

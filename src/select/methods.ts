@@ -1,15 +1,14 @@
 import type { NativeEncoder } from '../native.js'
 import { Plan } from '../plan/plan.js'
 import type { Discrepancy, Evaluator } from './measure.js'
-import { refine } from './refine.js'
 import { chooseReuse, type ReuseOrder } from './reuse.js'
 import { lacoMerges } from './laco.js'
 import { blockInfluence, skipsOf } from './shortgpt.js'
 import { searchSkips } from './skip.js'
-import { refineTrace, reuseTrace, skipTrace, type Trace, type TraceRefine } from './trace.js'
+import { reuseTrace, skipTrace, type Trace } from './trace.js'
 
 /**
- * skrr: beams are sets, then local search with damped re-use, residual scales and exchanges (refine.ts).
+ * skrr: beams are sets, then local search with damped re-use, residual scales and exchanges, from two starts (skrr.ts).
  * paper: Skrr as published, Algorithms 1 and 2.
  * finercut: Algorithm 1 with one beam, on the encoder's own output: no projection, no null condition.
  * shortgpt: whole blocks by their influence.
@@ -24,6 +23,8 @@ export interface MethodOptions {
   /** Run Algorithm 2 after the method's own skips. */
   readonly reuse: boolean
   readonly reuseOrder: ReuseOrder
+  /** skrr: start from a search for skips and re-use together, too. */
+  readonly joint: boolean
   readonly reached: (skips: readonly number[]) => boolean
   /** Measure every expansion in full. */
   readonly all: boolean
@@ -32,7 +33,7 @@ export interface MethodOptions {
 }
 
 export interface MethodProgress {
-  readonly phase: 'skip' | 'reuse' | 'refine'
+  readonly phase: 'skip' | 'reuse' | 'joint' | 'refine'
   /** Best plan so far. */
   readonly plan: Plan
   readonly D: Discrepancy | undefined
@@ -62,20 +63,6 @@ export async function beamMethod(
   return withReuse(evaluator, options, skips, skipTrace(options, found))
 }
 
-export async function skrrMethod(evaluator: Evaluator, options: MethodOptions): Promise<Chosen> {
-  const found = await skipPhase(evaluator, options)
-  const { skips, D } = found.beams[0]!
-  const steps: TraceRefine[] = []
-  const start = { plan: Plan.skip(evaluator.geometry.blocks, skips), D }
-  const all = [...start.plan.table.keys()]
-  const fits = (loaded: readonly number[]): boolean => options.reached(all.filter((s) => !loaded.includes(s)))
-  const { plan } = await refine(evaluator, start, fits, (step) => {
-    steps.push(refineTrace(step))
-    options.onProgress({ phase: 'refine', plan: step.plan, D: step.D, step: steps.length })
-  })
-  return { plan, skips, trace: { ...skipTrace(options, found), refine: steps } }
-}
-
 /** Needs no D for its skips; the evaluator serves Algorithm 2 on top. */
 export async function shortGptMethod(
   engine: NativeEncoder,
@@ -97,7 +84,11 @@ export async function lacoMethod(
   return withReuse(evaluator, options, skips, { merges })
 }
 
-async function skipPhase(evaluator: Evaluator, options: MethodOptions): ReturnType<typeof searchSkips> {
+/** Algorithm 1, its progress told. */
+export async function skipPhase(
+  evaluator: Evaluator,
+  options: MethodOptions,
+): ReturnType<typeof searchSkips> {
   const { blocks } = evaluator.geometry
   let best: { plan: Plan; D: Discrepancy | undefined } = { plan: Plan.dense(blocks), D: undefined }
   let step = 0

@@ -8,6 +8,8 @@ export interface Ranked {
   /** Index into the plans that were given. */
   readonly index: number
   readonly D: Discrepancy
+  /** What it is ranked by. */
+  readonly value: number
 }
 
 export interface RankOptions {
@@ -17,6 +19,8 @@ export interface RankOptions {
   readonly all?: boolean | undefined
   /** Nothing at or above this D is looked for. */
   readonly below?: number | undefined
+  /** Plans are ranked by D over this, each its own: what the D buys. Default: by D. */
+  readonly per?: readonly number[] | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
@@ -31,7 +35,9 @@ export async function rank(
   k: number,
   options: RankOptions = {},
 ): Promise<Ranked[]> {
-  const runners = plans.map((plan, index) => new Runner(index, evaluator.candidate(plan)))
+  const runners = plans.map(
+    (plan, index) => new Runner(index, evaluator.candidate(plan), options.per?.[index] ?? 1),
+  )
   for (const { candidate } of runners) evaluator.request(candidate)
   if (options.all === true || evaluator.naive) {
     for (const runner of runners) {
@@ -62,24 +68,27 @@ export async function rank(
 /** A plan on its way through the chunks. */
 class Runner {
   done = 0
-  /** Never above D, which is summed in another order: hence the margin while it is incomplete. */
+  /** Never above its value; D is summed in another order, hence the margin while it is incomplete. */
   bound = 0
   #sum = 0
 
   constructor(
     readonly index: number,
     readonly candidate: Candidate,
+    readonly per: number,
   ) {}
 
   async advance(evaluator: Evaluator, chunk: number): Promise<void> {
     this.#sum += await evaluator.measure(this.candidate, chunk)
     this.done++
     const complete = this.done === evaluator.chunks.length
-    this.bound = complete ? evaluator.total(this.candidate).total : this.#sum * (1 - 1e-12)
+    const D = complete ? evaluator.total(this.candidate).total : this.#sum * (1 - 1e-12)
+    this.bound = D / this.per
   }
 
   finish(evaluator: Evaluator): Ranked {
-    return { index: this.index, D: evaluator.total(this.candidate) }
+    const D = evaluator.total(this.candidate)
+    return { index: this.index, D, value: D.total / this.per }
   }
 }
 
@@ -91,24 +100,24 @@ function lowest(open: ReadonlySet<Runner>): Runner | undefined {
   return best
 }
 
-/** Up to where a D counts as equal to that of `ranked`: its group is led by the smallest D that is near it. */
+/** Up to where a value counts as equal to that of `ranked`: its group is led by the smallest that is near it. */
 function groupEnd(finished: readonly Ranked[], ranked: Ranked): number {
-  const leader = leaders(finished).findLast(({ D }) => D.total <= ranked.D.total)!
-  return leader.D.total * (1 + NEAR_TIE)
+  const leader = leaders(finished).findLast(({ value }) => value <= ranked.value)!
+  return leader.value * (1 + NEAR_TIE)
 }
 
-/** The smallest of each group of near-ties: each D within NEAR_TIE of its group's first. */
+/** The smallest of each group of near-ties: each value within NEAR_TIE of its group's first. */
 function leaders(ranked: readonly Ranked[]): Ranked[] {
   const found: Ranked[] = []
-  for (const next of [...ranked].sort((a, b) => a.D.total - b.D.total || a.index - b.index)) {
+  for (const next of [...ranked].sort((a, b) => a.value - b.value || a.index - b.index)) {
     const leader = found.at(-1)
-    if (leader === undefined || next.D.total > leader.D.total * (1 + NEAR_TIE)) found.push(next)
+    if (leader === undefined || next.value > leader.value * (1 + NEAR_TIE)) found.push(next)
   }
   return found
 }
 
 function inOrder(ranked: readonly Ranked[]): Ranked[] {
-  const starts = leaders(ranked).map(({ D }) => D.total)
-  const group = ({ D }: Ranked): number => starts.findLastIndex((start) => start <= D.total)
+  const starts = leaders(ranked).map(({ value }) => value)
+  const group = ({ value }: Ranked): number => starts.findLastIndex((start) => start <= value)
   return [...ranked].sort((a, b) => group(a) - group(b) || a.index - b.index)
 }

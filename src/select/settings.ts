@@ -19,6 +19,11 @@ export interface SelectOptions {
   readonly reuse?: boolean | undefined
   /** Default: pruned. */
   readonly reuseOrder?: ReuseOrder | undefined
+  /**
+   * skrr: also start from a search that chooses skips and re-use together, and take the better plan. Default: true; without
+   * it the search is a few times less work.
+   */
+  readonly joint?: boolean | undefined
   /** Default: mse. */
   readonly metric?: Metric | undefined
   /** The denoiser's module that takes the embedding: a safetensors file or its layers. Default: none. */
@@ -58,6 +63,7 @@ export interface Settings {
   readonly dedup: boolean
   readonly reuse: boolean
   readonly reuseOrder: ReuseOrder
+  readonly joint: boolean
   readonly metric: Metric
 }
 
@@ -81,6 +87,7 @@ export function resolveSettings(options: SelectOptions): Settings {
     dedup: options.dedup ?? method !== 'paper',
     reuse: options.reuse ?? !BASELINES.includes(method),
     reuseOrder: oneOf('reuseOrder', options.reuseOrder ?? 'pruned', ['pruned', 'ascending'] as const),
+    joint: method === 'skrr' && (options.joint ?? true),
     metric: oneOf('metric', options.metric ?? 'mse', ['mse', 'cosine'] as const),
   }
 }

@@ -71,7 +71,8 @@ export async function searchSkips(
   return { beams, steps }
 }
 
-function expand(beams: readonly Beam[], subBlocks: number, dedup: boolean): Expansion[] {
+/** Every list with one more sub-block, in order; with `dedup` only the first of those that are one set. */
+export function expand(beams: readonly Beam[], subBlocks: number, dedup: boolean): Expansion[] {
   const seen = new Set<string>()
   const expansions: Expansion[] = []
   for (const [parent, { skips }] of beams.entries()) {

@@ -1,4 +1,5 @@
 import type { Plan } from '../plan/plan.js'
+import type { Removal } from './joint.js'
 import type { Merge } from './laco.js'
 import type { Metric, Work } from './measure.js'
 import type { RefineStep } from './refine.js'
@@ -26,7 +27,11 @@ export interface Trace {
   readonly influence?: readonly number[]
   /** Merges that were tried: LaCo. */
   readonly merges?: readonly Merge[]
-  /** Changes of the local search after phase 1. */
+  /** The removals of skrr's second start, each after the one before. */
+  readonly joint?: readonly TraceJoint[]
+  /** Which start led to the plan: the end of `steps` or of `joint`. */
+  readonly start?: 'skip' | 'joint'
+  /** Changes of the local search from there. */
   readonly refine?: readonly TraceRefine[]
   /** D of the plan that was chosen, and its terms. */
   readonly D: number
@@ -63,6 +68,13 @@ export interface TraceReuse {
     readonly choice: string
   }[]
   readonly plan: readonly number[]
+  readonly D: number
+}
+
+export interface TraceJoint {
+  readonly skips: readonly number[]
+  readonly plan: readonly number[]
+  readonly scales: readonly number[]
   readonly D: number
 }
 
@@ -106,6 +118,11 @@ export function reuseTrace(
     choice,
   }))
   return { reuse: { [name]: { order: name, trace, plan: tableOf(found.plan), D: found.D.total } } }
+}
+
+export function jointTrace({ before, skips, plan, D }: Removal): TraceJoint[] {
+  if (before === undefined) return []
+  return [...jointTrace(before), { skips, plan: tableOf(plan), scales: plan.scales, D: D.total }]
 }
 
 export const refineTrace = ({ move, plan, D }: RefineStep): TraceRefine => ({

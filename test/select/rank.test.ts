@@ -59,6 +59,19 @@ describe('rank', () => {
     expect(measured()).toBe(4 + 1 + 2)
   })
 
+  it('ranks by what D buys, where that is given, and gives up no plan too early for it', async () => {
+    const { evaluator, plans } = made([
+      [1, 1],
+      [2, 2],
+      [3, 6],
+    ])
+    const ranked = await rank(evaluator, plans, 2, { per: [1, 3, 6] })
+    expect(ranked.map(({ index, value }) => [index, value])).toEqual([
+      [1, 4 / 3],
+      [2, 3 / 2],
+    ])
+  })
+
   it('lets order, not rounding, decide between D values nearer than one millionth', async () => {
     const { evaluator, plans } = made([[2], [1 + NEAR_TIE / 2], [1], [1 + 3 * NEAR_TIE]])
     const ranked = await rank(evaluator, plans, 2)

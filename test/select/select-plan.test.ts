@@ -49,6 +49,23 @@ describe('selectPlan', () => {
     expect(ours.trace.refine!.length).toBeGreaterThan(0)
   })
 
+  it('is never worse for its second start, and says which led to the plan', async () => {
+    const encoder = await load()
+    const at = async (skipCount: number, joint: boolean) =>
+      selectPlan(encoder, await calibration(), { target: { skipCount }, projection: PIXART, joint })
+    const led = new Set<string>()
+    for (const skipCount of [1, 4]) {
+      const [both, one] = [await at(skipCount, true), await at(skipCount, false)]
+      expect(both.D.total).toBeLessThanOrEqual(one.D.total * (1 + 1e-6))
+      expect(both.plan.provenance).toMatchObject({ joint: true })
+      expect(both.trace.joint!.at(-1)!.skips).toHaveLength(skipCount)
+      expect(one.trace.joint).toBeUndefined()
+      expect(one.trace.start).toBe('skip')
+      led.add(both.trace.start!)
+    }
+    expect([...led].sort()).toEqual(['joint', 'skip'])
+  })
+
   it.each(['skrr', 'paper', 'finercut', 'shortgpt', 'laco'] as const)(
     'by method %s reaches a target of sparsity, of bytes and of a number of sub-blocks',
     async (method) => {
@@ -79,7 +96,7 @@ describe('selectPlan', () => {
       target: { skipCount: 2 },
       onProgress: (progress) => seen.push(progress),
     })
-    expect(new Set(seen.map(({ phase }) => phase))).toEqual(new Set(['dense', 'skip', 'refine']))
+    expect(new Set(seen.map(({ phase }) => phase))).toEqual(new Set(['dense', 'skip', 'joint', 'refine']))
     expect(plan.sources().length).toBe(6)
     expect(seen.at(-1)!.plan.table).toEqual(plan.table)
 
