@@ -10,7 +10,9 @@
 //   grid (row tiles, column tiles, splits): neighbours share W's tile, which is read from memory once and then from L2
 //
 // Tiles (gemm_tile.cuh), by what bounds the product:
-//   kSmall   64 x 64 x 64, 4 stages, 4 warps, 64 KB   few tokens: many blocks, deep prefetch, weights stream at full rate
+//   kThin    32 x 64 x 64, 4 stages, 4 warps, 48 KB   few tokens: many blocks, deep prefetch, weights stream at full rate, and
+//   kSmall   64 x 64 x 64, 4 stages, 4 warps, 64 KB   no more rows are multiplied than that leaves time for
+//   kTall    96 x 64 x 64, 4 stages, 4 warps, 80 KB
 //   kMedium 128 x 128 x 32, 4 stages, 4 warps, 64 KB  more tokens
 //   kWide   128 x 256 x 32, 4 stages, 8 warps, 96 KB  many tokens: most arithmetic per byte; fits every sm_80 and later
 #include "cuda/gemm_finish.cuh"
@@ -20,7 +22,9 @@
 namespace skrr::cuda {
 namespace {
 
+using ThinTile = TileShape<32, 64, 64, 2, 2, 4>;
 using SmallTile = TileShape<64, 64, 64, 2, 2, 4>;
+using TallTile = TileShape<96, 64, 64, 2, 2, 4>;
 using MediumTile = TileShape<128, 128, 32, 2, 2, 4>;
 using WideTile = TileShape<128, 256, 32, 2, 4, 4>;
 
@@ -66,7 +70,9 @@ void launch_tile(Stream stream, const Gemm& g, int splits) {
 
 void gemm(Stream stream, const Gemm& g, const GemmPlan& plan) {
   switch (plan.tile) {
+    case GemmTile::kThin: return launch_tile<ThinTile>(stream, g, plan.splits);
     case GemmTile::kSmall: return launch_tile<SmallTile>(stream, g, plan.splits);
+    case GemmTile::kTall: return launch_tile<TallTile>(stream, g, plan.splits);
     case GemmTile::kMedium: return launch_tile<MediumTile>(stream, g, plan.splits);
     case GemmTile::kWide: return launch_tile<WideTile>(stream, g, plan.splits);
     case GemmTile::kHopper: return hopper_gemm(stream, g, plan);

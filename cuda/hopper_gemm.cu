@@ -1,4 +1,4 @@
-// The products of gemm.cu on Hopper: C = X W^T and what follows, for many tokens.
+// The products of gemm.cu on Hopper: C = X W^T and what follows.
 //
 //   X [m, k] bf16, W [n, k] bf16 (slot `in` or `out`, by the slot's tensor maps), float32 sums; y or h as in gemm.cu
 //   grid of at most one block a multiprocessor, alone or in pairs; 384 threads, 192 KB shared memory

@@ -77,7 +77,7 @@ enum class Finish : int {
   kAdd,       // h += scale * x W^T
 };
 
-enum class GemmTile : int { kSmall, kMedium, kWide, kHopper };
+enum class GemmTile : int { kThin, kSmall, kTall, kMedium, kWide, kHopper };
 
 // How a product is cut: found by plan_gemm, the same for the same shape and device.
 struct GemmPlan {
@@ -87,6 +87,7 @@ struct GemmPlan {
   int wide = 0;    // tiles of 256 columns, the rest of n in tiles of 128
   int blocks = 0;
   int cluster = 1;  // blocks that share W's columns: 1 or 2
+  double cycles = 0;  // it takes, by the model of gemm_plan.cpp
 };
 
 struct Gemm {

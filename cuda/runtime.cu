@@ -61,10 +61,31 @@ class CudaGraph final : public Graph {
 
 }  // namespace
 
+// Nine tenths of what the memory's clock (kHz, two transfers a cycle) and width (bits) allow, a cycle of the processors. Virtual
+// devices may not tell.
+static double memory_rate(int index) {
+  int memory = 0, width = 0, processors = 0;
+  check(cudaDeviceGetAttribute(&memory, cudaDevAttrMemoryClockRate, index));
+  check(cudaDeviceGetAttribute(&width, cudaDevAttrGlobalMemoryBusWidth, index));
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrClockRate, index));
+  return processors > 0 ? 0.9 * 2 * memory * (width / 8.0) / processors : 0;
+}
+
+// With float32 sums; GeForce cards have a quarter of what the large chips have.
+static double tensor_rate(const cudaDeviceProp& properties) {
+  const bool large = properties.minor == 0 && properties.major < 12;
+  return large ? 1024 : 256;
+}
+
 DeviceFacts device_facts(int index) {
   const cudaDeviceProp properties = find_device(index);
-  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
-          properties.major == 9 && properties.minor == 0, size_t(properties.l2CacheSize)};
+  return {properties.name,
+          properties.multiProcessorCount,
+          properties.sharedMemPerBlockOptin,
+          properties.major == 9 && properties.minor == 0,
+          size_t(properties.l2CacheSize),
+          memory_rate(index),
+          tensor_rate(properties)};
 }
 
 struct Device::State {

@@ -26,6 +26,8 @@ struct DeviceFacts {
   size_t shared_memory;  // bytes a block may have
   bool hopper;           // compute capability 9.0: hopper_gemm.cu runs there, and nowhere else
   size_t cache = 0;      // bytes of L2
+  double memory_rate = 0;     // bytes of device memory a cycle of the processors; 0: unknown
+  double tensor_rate = 1024;  // multiplications of mma.sync a cycle and processor, at most
 };
 // Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
 DeviceFacts device_facts(int index);

@@ -38,6 +38,20 @@ const OPCODES = {
   0x387: 'STL',
 }
 
+/**
+ * Kilobytes of shared memory a block of it is launched with, from its template's numbers as its source states them; undefined
+ * where it is none to speak of. It is asked for at the launch, so no cubin has it.
+ */
+function sharedKilobytes(source, numbers) {
+  if (source === 'gemm') {
+    const [rows, columns, depth, , , stages] = numbers
+    return ((rows + columns) * depth * 2 * stages) / 1024
+  }
+  if (source === 'attention') return (5 * 64 * numbers[0] * 2 + 2 * 64 * 4 + 257 * 4) / 1024 // with 128 as the largest distance
+  if (source === 'hopper_gemm') return (4 * 6 * 64 * 64 * 2 + 64) / 1024
+  return undefined
+}
+
 /** Instructions by name in each kernel of a cubin: an ELF file with a section .text.<kernel> for each. */
 function countInstructions(cubin) {
   const at = Number(cubin.readBigUInt64LE(0x28)) // of the section headers
@@ -65,10 +79,12 @@ function countInstructions(cubin) {
   return kernels
 }
 
+const templateNumbers = (mangled) => [...mangled.matchAll(/Li(\d+)E/g)].map((match) => Number(match[1]))
+
 /** gemm_kernel<128,256,32,...>: the name without namespaces, with its template's numbers. */
 function readable(mangled) {
   const name = /\d+([a-z_]+_kernel)/.exec(mangled)?.[1].replace(/^[a-z]*?_cu_[0-9a-f]+/, '') ?? mangled
-  const numbers = [...mangled.matchAll(/Li(\d+)E/g)].map((match) => match[1])
+  const numbers = templateNumbers(mangled)
   return numbers.length > 0 ? `${name}<${numbers.join(',')}>` : name
 }
 
@@ -99,6 +115,7 @@ function compile(source, arch, folder) {
     kernel: readable(name),
     arch,
     registers: registers.get(name),
+    sharedKB: sharedKilobytes(source, templateNumbers(name))?.toFixed(1),
     ...Object.fromEntries(Object.values(OPCODES).map((opcode) => [opcode, counts[opcode] ?? 0])),
     missing: SOURCES[source].filter((opcode) => !counts[opcode]),
     spills: (counts.LDL ?? 0) + (counts.STL ?? 0) > 0,

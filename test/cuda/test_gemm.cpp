@@ -1,5 +1,7 @@
 // gemm.cu against the same products in double: every tile, every finish, tails in all three dimensions, splits of K, and
 // shared memory without bank conflicts.
+#include <tuple>
+
 #include "test/cuda/gemm_cases.h"
 
 using namespace skrr;
@@ -8,7 +10,7 @@ using namespace skrr::cuda;
 namespace {
 
 const char* name(GemmTile tile) {
-  return tile == GemmTile::kSmall ? "small" : tile == GemmTile::kMedium ? "medium" : "wide";
+  return std::vector<const char*>{"thin", "small", "tall", "medium", "wide", "hopper"}[size_t(tile)];
 }
 
 void a_skipped_step_writes_nothing() {
@@ -21,12 +23,29 @@ void a_skipped_step_writes_nothing() {
   check_findings();
 }
 
+// A prompt's products on every class of card: none leaves more than three of ten processors without weights to read.
+void all_processors_read_weights() {
+  const DeviceFacts cards[] = {{"H100", 132, 227 << 10, false}, {"A100", 108, 163 << 10, false},
+                               {"RTX 4090", 128, 99 << 10, false, 0, 360, 256}, {"RTX 3060", 28, 99 << 10, false, 0, 182, 256}};
+  for (const DeviceFacts& card : cards) {
+    for (const int m : {16, 77}) {
+      for (const auto& [n, k, may_split] : {std::tuple{12288, 4096, false}, {4096, 4096, true}, {20480, 4096, false}, {4096, 10240, true}}) {
+        const GemmPlan plan = plan_gemm(m, n, k, may_split, card);
+        const int rows = std::vector{32, 64, 96, 128, 128}[size_t(plan.tile)];
+        const int columns = std::vector{64, 64, 64, 128, 256}[size_t(plan.tile)];
+        const int blocks = (m + rows - 1) / rows * ((n + columns - 1) / columns) * plan.splits;
+        CHECK(blocks >= 0.7 * card.processors);
+      }
+    }
+  }
+}
+
 // Shapes of T5-XXL on an H100: few tokens are cut small and their K is split, so that all processors read weights.
 void plans_fit_the_shape() {
   const DeviceFacts h100_by_mma{"", 132, 227 * 1024, false};
   const GemmPlan few = plan_gemm(77, 4096, 4096, true, h100_by_mma);
   CHECK(few.splits > 1);
-  CHECK(plan_gemm(1, 12288, 4096, false, h100_by_mma).tile == GemmTile::kSmall);
+  CHECK(plan_gemm(1, 12288, 4096, false, h100_by_mma).tile == GemmTile::kThin);
   CHECK(plan_gemm(4096, 20480, 4096, false, h100_by_mma).tile == GemmTile::kWide);
   CHECK(plan_gemm(50, 40, 72, true, {"", 4, 48 << 10, false}).splits == 1);
 }
@@ -35,7 +54,7 @@ void plans_fit_the_shape() {
 
 int main() {
   skip_without_device();
-  for (const GemmTile tile : {GemmTile::kSmall, GemmTile::kMedium, GemmTile::kWide}) {
+  for (const GemmTile tile : {GemmTile::kThin, GemmTile::kSmall, GemmTile::kTall, GemmTile::kMedium, GemmTile::kWide}) {
     std::printf("%s\n", name(tile));
     results_are_stored({{tile, 1}, 1, 8, 8}, Finish::kStore, Activation::kRelu);
     results_are_stored({{tile, 1}, 77, 72, 104}, Finish::kStore, Activation::kRelu);
@@ -50,5 +69,6 @@ int main() {
   CHECK(ldmatrix_conflicts() == 0);
   a_skipped_step_writes_nothing();
   plans_fit_the_shape();
+  all_processors_read_weights();
   return finish("gemm");
 }

@@ -61,7 +61,7 @@ void all_processors_finish_at_one_time() {
   CHECK(plan_hopper(128, 8, 1, 1, 132).blocks == 1);
 }
 
-void hopper_is_chosen_for_many_tokens() {
+void hopper_is_chosen_for_more_than_a_few_tokens() {
   const auto tile = [](int m, int n, int k, bool hopper) {
     return plan_gemm(m, n, k, false, {"", 132, 227 * 1024, hopper}).tile;
   };
@@ -69,8 +69,10 @@ void hopper_is_chosen_for_many_tokens() {
   CHECK(plan_gemm(512, 12288, 4096, false, {"", 132, 227 * 1024, true}).cluster == 2);
   CHECK(plan_gemm(128, 12288, 4096, false, {"", 132, 227 * 1024, true}).cluster == 1);  // one tile down
   CHECK(tile(4096, 20480, 4096, true) == GemmTile::kHopper);
-  CHECK(tile(512, 12288, 4096, false) == GemmTile::kWide);
-  CHECK(tile(1, 12288, 4096, true) == GemmTile::kSmall);
+  CHECK(tile(4096, 20480, 4096, false) == GemmTile::kWide);
+  CHECK(tile(77, 12288, 4096, true) == GemmTile::kHopper);  // 96 narrow tiles
+  CHECK(plan_hopper(77, 20480, 1, 1, 132).blocks == 132);   // 80 wide ones would leave 52 processors idle
+  CHECK(tile(1, 12288, 4096, true) == GemmTile::kThin);
 }
 
 void a_path_the_device_lacks_is_an_error() {
@@ -116,7 +118,7 @@ int main() {
   the_cut_does_not_change_the_result();
   a_skipped_step_writes_nothing();
   all_processors_finish_at_one_time();
-  hopper_is_chosen_for_many_tokens();
+  hopper_is_chosen_for_more_than_a_few_tokens();
   a_path_the_device_lacks_is_an_error();
   return finish("hopper gemm");
 }

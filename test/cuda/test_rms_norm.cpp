@@ -173,7 +173,7 @@ int main() {
   a_stream_is_made_ready(3, 64, 1);
   a_stream_is_made_ready(2, 44, 1);       // not a multiple of 8, nor of 32
   a_stream_is_made_ready(1, 2056, 1000);  // more than one round of the block
-  std::vector<GemmPlan> plans{{GemmTile::kSmall, 1}, {GemmTile::kMedium, 1}, {GemmTile::kWide, 1}};
+  std::vector<GemmPlan> plans{{GemmTile::kThin, 1}, {GemmTile::kTall, 1}, {GemmTile::kMedium, 1}, {GemmTile::kWide, 1}};
   if (test_device().facts().hopper) plans.push_back({GemmTile::kHopper, 1, 1, 2});
   for (const GemmPlan& plan : plans) {
     a_product_norms_its_rows(plan, 70, 40, 76, Finish::kStore);
