@@ -11,12 +11,12 @@
 namespace skrr::binding {
 namespace {
 
-// estimate(geometry, slots: Int32Array, options, tokens, longest): { weights, workspace } in bytes
+// estimate(geometry, slots: Int32Array, options, rank, tokens, longest): { weights, workspace } in bytes
 Napi::Value estimate(const Napi::CallbackInfo& info) {
   const EngineOptions options = parse_options(info[2].As<Napi::Object>());
   return js_estimate(info.Env(), cpu::estimate(parse_geometry(info[0].As<Napi::Object>()), parse_slots(info[1]),
-                                               options.precision, options.threads, info[3].ToNumber(),
-                                               info[4].ToNumber()));
+                                               options.precision, info[3].ToNumber(), options.threads,
+                                               info[4].ToNumber(), info[5].ToNumber()));
 }
 
 // describe(): { isa, threads, packedLayout }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
@@ -40,6 +40,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   engine.states_class = Napi::Persistent(StatesHandle::define(env, "States"));
   engine.features_class = Napi::Persistent(FeaturesHandle::define(env, "Features"));
   engine.projection_class = Napi::Persistent(ProjectionHandle::define(env, "Projection"));
+  engine.compensation_class = Napi::Persistent(CompensationHandle::define(env, "Compensation"));
   exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
   exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
   exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));

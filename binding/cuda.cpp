@@ -55,12 +55,12 @@ Napi::Value estimate_cuda(const Napi::CallbackInfo& info) {
   const Geometry geometry = parse_geometry(info[0].As<Napi::Object>());
   const std::vector<int> sub_blocks = parse_slots(info[1]);
   const int device = parse_cuda_device(info[2].As<Napi::Object>()).value_or(0);
-  const int tokens = info[3].ToNumber(), longest = info[4].ToNumber();
+  const int rank = info[3].ToNumber(), tokens = info[4].ToNumber(), longest = info[5].ToNumber();
   const auto bytes = std::make_shared<Estimate>();
   auto pending = std::make_unique<Pending>(env);
   pending->result = [bytes](Napi::Env env) -> Napi::Value { return js_estimate(env, *bytes); };
   return EngineThread::of(env).submit(env, std::make_shared<CancelFlag>(), std::move(pending), [=](Pending&) {
-    *bytes = CudaLibrary(cuda_library_path()).estimate(device, geometry, sub_blocks, tokens, longest);
+    *bytes = CudaLibrary(cuda_library_path()).estimate(device, geometry, sub_blocks, rank, tokens, longest);
   });
 }
 

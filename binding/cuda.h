@@ -12,7 +12,7 @@ Napi::Value cuda_library_file(const Napi::CallbackInfo& info);
 // library and sets variables in this very process: src/cuda-probe.ts calls it in one of its own. Throws with a code.
 Napi::Value probe_cuda(const Napi::CallbackInfo& info);
 
-// estimateCuda(geometry, subBlocks: Int32Array, options, tokens, longest): Promise<{ weights, workspace }>, in bytes
+// estimateCuda(geometry, subBlocks: Int32Array, options, rank, tokens, longest): Promise<{ weights, workspace }>, in bytes
 Napi::Value estimate_cuda(const Napi::CallbackInfo& info);
 
 }  // namespace skrr::binding

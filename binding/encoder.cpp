@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "binding/measure.h"
 #include "binding/parse.h"
 #include "engine/cuda_library.h"
 
@@ -44,6 +45,7 @@ Napi::Function EncoderObject::define(Napi::Env env) {
                                                InstanceMethod<&EncoderObject::keep_only>("keepOnly"),
                                                InstanceMethod<&EncoderObject::copy_packed>("copyPacked"),
                                                InstanceMethod<&EncoderObject::encode>("encode"),
+                                               InstanceMethod<&EncoderObject::load_compensation>("loadCompensation"),
                                                InstanceMethod<&EncoderObject::begin>("begin"),
                                                InstanceMethod<&EncoderObject::advance>("advance"),
                                                InstanceMethod<&EncoderObject::load_projection>("loadProjection"),
@@ -139,15 +141,17 @@ Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object batch = info[0].As<Napi::Object>();
   const LayerTable table = parse_table(info[1], info[2], positions_);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[5]);
+  const std::shared_ptr<Encoder> owner = encoder(env);
+  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[3], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
   auto pending = std::make_unique<Pending>(env);
   pending->result = nothing;
   const Input input = parse_input(*pending, batch, size_t(width_));
-  const Output output = parse_output(*pending, info[3], info[4].As<Napi::String>().Utf8Value(),
+  const Output output = parse_output(*pending, info[4], info[5].As<Napi::String>().Utf8Value(),
                                      batch.Get("outputRows"), size_t(input.batch.tokens), size_t(width_));
-  return EngineThread::of(env).submit(
-      env, cancel, std::move(pending),
-      [encoder = encoder(env), input, table, output, cancel](Pending&) { encoder->encode(input, table, output, *cancel); });
+  return EngineThread::of(env).submit(env, cancel, std::move(pending), [=](Pending&) {
+    owner->encode(input, table, compensation.get(), output, *cancel);
+  });
 }
 
 Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {

@@ -27,8 +27,12 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   Napi::Value keep_only(const Napi::CallbackInfo& info);
   // copyPacked(slot, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   Napi::Value copy_packed(const Napi::CallbackInfo& info);
-  // encode(batch, slots: Int32Array, scales: Float32Array, output: Float32Array | Uint16Array, type, cancel): Promise<void>
+  // encode(batch, slots: Int32Array, scales: Float32Array, compensation | undefined, output: Float32Array | Uint16Array, type,
+  //        cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);
+
+  // loadCompensation(rank, down: Float32Array, up: Float32Array): Promise<Compensation>; down, up [rank, width] (measure.cpp)
+  Napi::Value load_compensation(const Napi::CallbackInfo& info);
 
   // For the search of plans (measure.cpp). States are never changed: advance() makes new ones.
   // begin(batch, cancel): Promise<States>
@@ -37,9 +41,10 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   Napi::Value advance(const Napi::CallbackInfo& info);
   // loadProjection(layers): Promise<Projection>
   Napi::Value load_projection(const Napi::CallbackInfo& info);
-  // features(states, projection | undefined, cancel): Promise<Features>
+  // features(states, compensation | undefined, projection | undefined, cancel): Promise<Features>
   Napi::Value features(const Napi::CallbackInfo& info);
-  // measure(states, slots, scales, from, projection | undefined, reference, cancel): Promise<Float64Array>
+  // measure(states, slots, scales, from, compensation | undefined, projection | undefined, reference, cancel):
+  //   Promise<Float64Array>
   // runs positions [from, end) on a copy and compares its features with the reference's; [sequences, 4] sums
   Napi::Value measure(const Napi::CallbackInfo& info);
   // compareStates(a, b), compareFeatures(a, b): Promise<Float64Array>

@@ -62,6 +62,7 @@ void Handle<T>::release(Napi::Env env) {
 template class Handle<States>;
 template class Handle<Features>;
 template class Handle<Projection>;
+template class Handle<Compensation>;
 
 // --- the encoder's methods for a search ---
 
@@ -166,18 +167,30 @@ Napi::Value EncoderObject::load_projection(const Napi::CallbackInfo& info) {
                                    });
 }
 
-static std::shared_ptr<Projection> optional_projection(const Napi::Value& value, const std::shared_ptr<Encoder>& owner) {
-  return value.IsObject() ? ProjectionHandle::unwrap(value, owner) : nullptr;
+Napi::Value EncoderObject::load_compensation(const Napi::CallbackInfo& info) {
+  const int rank = info[0].ToNumber();
+  if (rank < 1) throw Napi::RangeError::New(info.Env(), "rank: expected at least 1");
+  auto pending = std::make_unique<Pending>(info.Env());
+  const size_t count = size_t(rank) * size_t(width_);
+  const float* down = keep<float>(*pending, info[1], napi_float32_array, count, "down");
+  const float* up = keep<float>(*pending, info[2], napi_float32_array, count, "up");
+  return submit_handle<Compensation>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(), encoder(info.Env()),
+                                     &EngineThread::compensation_class, [=](CompensationHandle::Held& held) {
+                                       held.value = held.encoder->backend().load_compensation(down, up, rank);
+                                       held.bytes = held.value->bytes();
+                                     });
 }
 
 Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(info.Env());
   const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
-  const std::shared_ptr<Projection> projection = optional_projection(info[1], owner);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[2]);
+  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[1], owner);
+  const std::shared_ptr<Projection> projection = optional_handle<Projection>(info[2], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[3]);
   return submit_handle<Features>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
                                  &EngineThread::features_class, [=](FeaturesHandle::Held& held) {
-                                   held.value = held.encoder->backend().features(*states, projection.get(), *cancel);
+                                   held.value = owner->backend().features(*states, compensation.get(), projection.get(),
+                                                                          *cancel);
                                    held.bytes = held.value->bytes();
                                  });
 }
@@ -187,13 +200,15 @@ Napi::Value EncoderObject::measure(const Napi::CallbackInfo& info) {
   const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
   const LayerTable table = parse_table(info[1], info[2], positions_);
   const Range range = parse_range(info[3], Napi::Number::New(info.Env(), double(positions_)), positions_);
-  const std::shared_ptr<Projection> projection = optional_projection(info[4], owner);
-  const std::shared_ptr<Features> reference = FeaturesHandle::unwrap(info[5], owner);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
+  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[4], owner);
+  const std::shared_ptr<Projection> projection = optional_handle<Projection>(info[5], owner);
+  const std::shared_ptr<Features> reference = FeaturesHandle::unwrap(info[6], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[7]);
   return submit_comparison(info.Env(), cancel, [=] {
     const std::unique_ptr<States> end = states->clone();
     owner->advance(*end, table, range.from, range.to, *cancel);
-    return owner->backend().compare(*owner->backend().features(*end, projection.get(), *cancel), *reference);
+    Backend& backend = owner->backend();
+    return backend.compare(*backend.features(*end, compensation.get(), projection.get(), *cancel), *reference);
   });
 }
 

@@ -1,4 +1,4 @@
-// JavaScript handles of what lives on the device during a search: states, features, projections.
+// JavaScript handles of what lives on the device beside the weights: compensations, and a search's states, features, projections.
 #pragma once
 
 #include <napi.h>
@@ -39,5 +39,12 @@ class Handle : public Napi::ObjectWrap<Handle<T>> {
 using StatesHandle = Handle<States>;
 using FeaturesHandle = Handle<Features>;
 using ProjectionHandle = Handle<Projection>;
+using CompensationHandle = Handle<Compensation>;
+
+// Null for undefined.
+template <class T>
+std::shared_ptr<T> optional_handle(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
+  return value.IsObject() ? Handle<T>::unwrap(value, encoder) : nullptr;
+}
 
 }  // namespace skrr::binding

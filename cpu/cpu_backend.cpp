@@ -105,12 +105,13 @@ void CpuBackend::run(const LayerTable& table, int from, int to, States& states, 
   }
 }
 
-void CpuBackend::finish(const States& states, float* out) {
+void CpuBackend::finish(const States& states, const Compensation* compensation, float* out) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
   const size_t width = size_t(geometry_.width);
   for (size_t t = 0; t < size_t(s.tokens()); t++) {
     rms_norm(s.row(int64_t(t)), final_norm_.data(), out + t * width);
   }
+  if (compensation) compensate(*compensation, s.tokens(), out);
 }
 
 // h += scale * wo(act(wi_0 x) * (wi_1 x)), x = norm(h); ungated: h += scale * wo(act(wi x))

@@ -56,10 +56,11 @@ class CpuBackend final : public Backend {
   Packed packed(int slot) const override;
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
-  void finish(const States& states, float* out) override;
+  std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;  // compensation.cpp
+  void finish(const States& states, const Compensation* compensation, float* out) override;
   std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // measure.cpp
-  std::unique_ptr<Features> features(const States& states, const Projection* projection,
-                                     const CancelFlag& cancel) override;
+  std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
+                                     const Projection* projection, const CancelFlag& cancel) override;
   std::vector<Comparison> compare(const Features& a, const Features& b) override;
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
@@ -70,6 +71,7 @@ class CpuBackend final : public Backend {
   void feed_forward(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);
   void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
+  void compensate(const Compensation& compensation, int64_t tokens, float* y);
   void rms_norm(const float* x, const float* weight, float* out) const;
 
   const Geometry geometry_;
@@ -79,11 +81,12 @@ class CpuBackend final : public Backend {
   std::vector<std::unique_ptr<SubBlock>> slots_;   // [slot_count]
   PackedRows rows_;                                // the left operand of the product that runs
   Buffer wide_;                                    // q|k|v, or the feed-forward's activations: [tokens, wide]
-  Buffer mixed_;                                   // attention's result before o: [tokens, inner]
+  Buffer mixed_;                                   // attention's result before o [tokens, inner]; y down^T [tokens, rank]
 };
 
-// What these slots will take, `own` being the precision of those that name none.
-Estimate estimate(const Geometry& geometry, const std::vector<int>& slots, Precision own, int threads, int tokens,
+// What these slots, `own` being the precision of those that name none, and a compensation of that rank (0: none) will take.
+Estimate estimate(const Geometry& geometry, const std::vector<int>& slots, Precision own, int rank, int threads, int tokens,
                   int longest);
+size_t compensation_bytes(const Kernels& kernels, int64_t width, int64_t rank);
 
 }  // namespace skrr::cpu

@@ -42,11 +42,12 @@ size_t workspace_of(const Geometry& g, const Kernels& kernels, const TileKernel&
 
 }  // namespace
 
-Estimate estimate(const Geometry& g, const std::vector<int>& slots, Precision own, int threads, int tokens,
+Estimate estimate(const Geometry& g, const std::vector<int>& slots, Precision own, int rank, int threads, int tokens,
                   int longest) {
   const Kernels& kernels = cpu::kernels();
   if (threads <= 0) threads = available_threads();
   Estimate sum{size_t(g.width + (g.bias_per_block ? 0 : g.buckets * g.heads)) * sizeof(float), 0};
+  if (rank > 0) sum.weights += compensation_bytes(kernels, g.width, rank);
   for (int slot : slots) {
     const TileKernel& kernel = tile_kernel(kernels, precision_of(g, slot, own));
     sum.weights += weights_of(g, kernel, slot);

@@ -60,14 +60,14 @@ std::unique_ptr<Projection> CpuBackend::load_projection(const std::vector<Projec
   return projection;
 }
 
-std::unique_ptr<Features> CpuBackend::features(const States& states, const Projection* projection,
-                                               const CancelFlag& cancel) {
+std::unique_ptr<Features> CpuBackend::features(const States& states, const Compensation* compensation,
+                                               const Projection* projection, const CancelFlag& cancel) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
   auto features = std::make_unique<CpuFeatures>();
   features->starts = s.starts;
   features->width = s.width;
   features->values.resize(size_t(s.tokens()) * size_t(s.width));
-  finish(states, features->values.data());
+  finish(states, compensation, features->values.data());
   if (!projection) return features;
 
   const auto& layers = static_cast<const CpuProjection*>(projection)->layers;

@@ -28,6 +28,16 @@ std::unique_ptr<Loader> make_loader(Device& device, const Shape& shape) {
   return std::make_unique<Loader>(device, threads, std::max(Loader::kPieceBytes, longest_row));
 }
 
+struct CudaCompensation final : Compensation {
+  std::shared_ptr<Pool> pool;  // keeps the device
+  int rank = 0;
+  Buffer factors;  // down, then up [rank, width] float32
+
+  float* down() const { return factors.as<float>(); }
+  float* up(int width) const { return down() + size_t(rank) * size_t(width); }
+  size_t bytes() const override { return factors.bytes(); }
+};
+
 }  // namespace
 
 CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
@@ -172,18 +182,33 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
   return *passes_.front().graph;
 }
 
-void CudaBackend::finish(const States& states, float* out) {
+std::unique_ptr<Compensation> CudaBackend::load_compensation(const float* down, const float* up, int rank) {
+  device().use();
+  const size_t floats = size_t(rank) * size_t(geometry_.width);
+  auto compensation = std::make_unique<CudaCompensation>();
+  compensation->pool = pool_;
+  compensation->rank = rank;
+  compensation->factors = Buffer(device(), 2 * floats * sizeof(float), "the compensation");
+  device().upload(compensation->down(), down, floats * sizeof(float));
+  device().upload(compensation->up(geometry_.width), up, floats * sizeof(float));
+  return compensation;
+}
+
+void CudaBackend::finish(const States& states, const Compensation* compensation, float* out) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
   device().use();
   reserve(s.rows->extent());
-  normed(s, workspace_.result());
+  embed(s, compensation, workspace_.result());
   device().download(out, workspace_.result(), size_t(s.tokens()) * size_t(geometry_.width) * sizeof(float));
 }
 
-// The final norm of a state, [tokens, width] float32.
-void CudaBackend::normed(const CudaStates& s, float* on_device) const {
+// The embedding of a state, [tokens, width] float32.
+void CudaBackend::embed(const CudaStates& s, const Compensation* compensation, float* on_device) const {
   final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), geometry_.width,
              shape_.width, geometry_.epsilon);
+  if (!compensation) return;
+  const auto& c = static_cast<const CudaCompensation&>(*compensation);
+  compensate(device().stream(), c.down(), c.up(geometry_.width), c.rank, on_device, s.tokens(), geometry_.width);
 }
 
 // --- memory ---

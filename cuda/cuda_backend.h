@@ -21,8 +21,9 @@ struct Options {
   int device = 0;
 };
 
-// What the sub-blocks and a batch of up to `tokens` tokens, the longest sequence having `longest`, take on a device.
-Estimate estimate(const DeviceFacts& device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+// What the sub-blocks, a compensation of that rank (0: none) and a batch of up to `tokens` tokens, the longest sequence having
+// `longest`, take on a device.
+Estimate estimate(const DeviceFacts& device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank, int tokens,
                   int longest);
 
 class CudaBackend : public Backend {
@@ -35,10 +36,11 @@ class CudaBackend : public Backend {
   Packed packed(int slot) const override;
   std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
-  void finish(const States& states, float* out) override;
+  std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;
+  void finish(const States& states, const Compensation* compensation, float* out) override;
   std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // features.cpp
-  std::unique_ptr<Features> features(const States& states, const Projection* projection,
-                                     const CancelFlag& cancel) override;
+  std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
+                                     const Projection* projection, const CancelFlag& cancel) override;
   std::vector<Comparison> compare(const Features& a, const Features& b) override;
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
@@ -56,7 +58,7 @@ class CudaBackend : public Backend {
   void write_table(const LayerTable& table, int from, int to);
   void reserve(const BatchRows::Extent& extent);
   Graph& recorded_pass(const BatchRows::Extent& extent);
-  void normed(const CudaStates& states, float* on_device) const;
+  void embed(const CudaStates& states, const Compensation* compensation, float* on_device) const;
   std::vector<Comparison> compare_on_device(const float* a, const float* b, const std::vector<int>& starts, int width,
                                             int stride);
 

@@ -5,11 +5,11 @@
 
 namespace skrr::cuda {
 
-Estimate estimate(const DeviceFacts& device, const Geometry& g, const std::vector<int>& sub_blocks, int tokens,
+Estimate estimate(const DeviceFacts& device, const Geometry& g, const std::vector<int>& sub_blocks, int rank, int tokens,
                   int longest) {
   const Shape shape(g);
   const size_t bias = g.bias_per_block ? 0 : size_t(g.buckets) * size_t(g.heads);
-  size_t weights = (size_t(shape.width) + bias) * sizeof(float);
+  size_t weights = (size_t(shape.width) + bias + 2 * size_t(rank) * size_t(g.width)) * sizeof(float);
   for (const int s : sub_blocks) weights += SlotLayout(g, s).bytes;
 
   // The batch itself and the copy a recorded pass works on.

@@ -42,8 +42,8 @@ std::unique_ptr<Projection> CudaBackend::load_projection(const std::vector<Proje
   return projection;
 }
 
-std::unique_ptr<Features> CudaBackend::features(const States& states, const Projection* projection,
-                                                const CancelFlag& cancel) {
+std::unique_ptr<Features> CudaBackend::features(const States& states, const Compensation* compensation,
+                                                const Projection* projection, const CancelFlag& cancel) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
   cancel.check();
   device().use();
@@ -52,7 +52,7 @@ std::unique_ptr<Features> CudaBackend::features(const States& states, const Proj
   features->starts = s.rows->starts();
   features->width = geometry_.width;
   features->values = pool_->take(Pool::kFeatures, tokens * size_t(geometry_.width) * sizeof(float));
-  normed(s, features->values.as<float>());
+  embed(s, compensation, features->values.as<float>());
 
   const auto* layers = projection ? &static_cast<const CudaProjection*>(projection)->layers : nullptr;
   for (size_t l = 0; layers && l < layers->size(); l++) {

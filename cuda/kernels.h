@@ -115,6 +115,11 @@ void hopper_gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);  // kHo
 void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, const NormedRows& next, int rows,
                   int padded);
 
+// --- compensate.cu ---
+
+// y [rows, width] += (y down^T) up; down, up [rank, width]; all float32.
+void compensate(Stream stream, const float* down, const float* up, int rank, float* y, int rows, int width);
+
 // --- attention.cu ---
 
 // The batch's rows in device memory.

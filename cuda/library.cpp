@@ -14,9 +14,9 @@ EXPORTED void skrr_cuda_product_paths(int device, std::vector<std::string>& path
   if (skrr::cuda::device_facts(device).hopper) paths.push_back("hopper");
 }
 
-EXPORTED void skrr_cuda_estimate(int device, const skrr::Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
-                                 int longest, skrr::Estimate& result) {
-  result = skrr::cuda::estimate(skrr::cuda::device_facts(device), geometry, sub_blocks, tokens, longest);
+EXPORTED void skrr_cuda_estimate(int device, const skrr::Geometry& geometry, const std::vector<int>& sub_blocks, int rank,
+                                 int tokens, int longest, skrr::Estimate& result) {
+  result = skrr::cuda::estimate(skrr::cuda::device_facts(device), geometry, sub_blocks, rank, tokens, longest);
 }
 
 EXPORTED void skrr_cuda_bench(int device, const skrr::Geometry& geometry, const skrr::bench::Request& request,

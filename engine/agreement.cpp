@@ -64,7 +64,7 @@ std::vector<float> embed(const BackendInQuestion& in_question, const Model& mode
   const auto states = backend->begin(batch, reinterpret_cast<const float*>(model.embeddings.data));
   backend->run(table, 0, int(table.size()), *states, CancelFlag());
   std::vector<float> out(size_t(kTokens) * size_t(kSmall.width));
-  backend->finish(*states, out.data());
+  backend->finish(*states, nullptr, out.data());
   return out;
 }
 

@@ -25,6 +25,14 @@ class States {
   virtual size_t bytes() const = 0;
 };
 
+// A low-rank linear map of the embedding on the device, which makes up for what a plan changes:
+//   y' = y + sum over j < rank of (down_j . y) up_j
+class Compensation {
+ public:
+  virtual ~Compensation() = default;
+  virtual size_t bytes() const = 0;
+};
+
 // The module of a denoiser that consumes the embedding: y = W x + b, with GELU(tanh) between two layers.
 // One layer: SD3's and FLUX's context embedder. Two: PixArt's caption projection.
 struct ProjectionLayer {
@@ -80,18 +88,21 @@ class Backend {
   // Runs positions [from, to) of the table in place. Every slot the range names must be loaded.
   virtual void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) = 0;
 
-  // Final norm: out [tokens, width] on the host.
-  virtual void finish(const States& states, float* out) = 0;
+  // down, up [rank, width] float32, read during the call. It belongs to this backend and may outlive it.
+  virtual std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) = 0;
 
-  // Measuring: final norm and projection of a state; without a projection the embedding itself.
+  // The embedding: final norm, then the compensation unless it is null. out [tokens, width] on the host.
+  virtual void finish(const States& states, const Compensation* compensation, float* out) = 0;
+
+  // Measuring: the projection of a state's embedding; without a projection the embedding itself.
   virtual std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) = 0;
-  virtual std::unique_ptr<Features> features(const States& states, const Projection* projection,
-                                             const CancelFlag& cancel) = 0;
+  virtual std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
+                                             const Projection* projection, const CancelFlag& cancel) = 0;
   // One Comparison per sequence, of features or of the residual streams themselves.
   virtual std::vector<Comparison> compare(const Features& a, const Features& b) = 0;
   virtual std::vector<Comparison> compare(const States& a, const States& b) = 0;
 
-  virtual size_t weight_bytes() const = 0;     // of the loaded slots, as packed
+  virtual size_t weight_bytes() const = 0;     // of the loaded slots, as packed; compensations count their own
   virtual size_t workspace_bytes() const = 0;  // everything else it holds now
 };
 

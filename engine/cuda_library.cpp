@@ -65,10 +65,10 @@ std::vector<std::string> CudaLibrary::product_paths(int device) const {
   return paths;
 }
 
-Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
-                               int longest) const {
+Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank,
+                               int tokens, int longest) const {
   Estimate result{};
-  exports_.skrr_cuda_estimate(device, geometry, sub_blocks, tokens, longest, result);
+  exports_.skrr_cuda_estimate(device, geometry, sub_blocks, rank, tokens, longest, result);
   return result;
 }
 

@@ -12,14 +12,14 @@
 namespace skrr {
 
 // Both sides must be of one build: C++ objects and exceptions cross between them.
-constexpr const char* kCudaInterface = "skrr cuda 4, g++ " __VERSION__;
+constexpr const char* kCudaInterface = "skrr cuda 5, g++ " __VERSION__;
 
 // What the library exports, under these names. All but the first throw ERR_DEVICE where there is no such device.
 struct CudaExports {
   const char* (*skrr_cuda_interface)();
   void (*skrr_cuda_describe)(int device, std::string& name);
   void (*skrr_cuda_product_paths)(int device, std::vector<std::string>& paths);
-  void (*skrr_cuda_estimate)(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens,
+  void (*skrr_cuda_estimate)(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank, int tokens,
                              int longest, Estimate& result);
   void (*skrr_cuda_bench)(int device, const Geometry& geometry, const bench::Request& request,
                           const bench::BackendBench::Progress& progress, const CancelFlag& cancel, bench::Report& report);
@@ -36,7 +36,8 @@ class CudaLibrary {
 
   std::string device_name(int device) const;
   std::vector<std::string> product_paths(int device) const;  // values of SKRR_CUDA_GEMM that the device has kernels for
-  Estimate estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int tokens, int longest) const;
+  Estimate estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank, int tokens,
+                    int longest) const;
   bench::Report bench(int device, const Geometry& geometry, const bench::Request& request,
                       const bench::BackendBench::Progress& progress, const CancelFlag& cancel) const;
   std::unique_ptr<Backend> open(int device, const Geometry& geometry, const FixedTensors& fixed) const;

@@ -127,12 +127,13 @@ void Encoder::copy_packed(int slot, bool out, std::byte* data, size_t bytes, flo
 
 // --- the forward pass ---
 
-void Encoder::encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel) {
+void Encoder::encode(const Input& input, const LayerTable& table, const Compensation* compensation, const Output& output,
+                     const CancelFlag& cancel) {
   cancel.check();
   const std::unique_ptr<States> states = begin(input);
   advance(*states, table, 0, int(table.size()), cancel);
   std::vector<float> hidden(size_t(input.batch.tokens) * size_t(spec_.geometry.width));
-  backend_->finish(*states, hidden.data());
+  backend_->finish(*states, compensation, hidden.data());
   write(hidden, input, output);
 }
 

@@ -58,8 +58,9 @@ class Encoder {
   // Copies what a loaded slot of int8 or int4 packed: `in` or `out` of its Packed, of exactly these sizes.
   void copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const;
 
-  // The whole path: rows of the embedding table -> layer table -> final norm -> output rows.
-  void encode(const Input& input, const LayerTable& table, const Output& output, const CancelFlag& cancel);
+  // The whole path: rows of the embedding table -> layer table -> final norm, compensation (may be null) -> output rows.
+  void encode(const Input& input, const LayerTable& table, const Compensation* compensation, const Output& output,
+              const CancelFlag& cancel);
 
   // The pieces of encode(), for the search of plans: states are kept at sub-block boundaries and compared.
   std::unique_ptr<States> begin(const Input& input);

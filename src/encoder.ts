@@ -8,7 +8,13 @@ import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.j
 import { checkPlanFits, layerTable, slotsOf } from './native-spec.js'
 import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
 import { checkPrecisions, openEngine, pickDevice } from './device.js'
-import { runJob, type Device, type NativeEncoder, type OutputType } from './native.js'
+import {
+  runJob,
+  type Device,
+  type NativeCompensation,
+  type NativeEncoder,
+  type OutputType,
+} from './native.js'
 import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
@@ -83,6 +89,15 @@ export interface Encoded {
   readonly truncated: readonly boolean[]
 }
 
+/** What calls run under. */
+interface Running {
+  readonly plan: Plan
+  /** The plan's, on the device. */
+  readonly compensation: NativeCompensation | undefined
+}
+
+const bytesOf = ({ compensation }: Running): number => compensation?.bytes ?? 0
+
 /**
  * A T5-family text encoder under a plan.
  *
@@ -90,7 +105,7 @@ export interface Encoded {
  * sub-blocks in order -> final norm (engine/encoder.cpp) -> embeddings.
  */
 export class TextEncoder {
-  #plan: Plan
+  #running: Running
   readonly #disposing = new AbortController()
   #disposed: Promise<number> | undefined
   /** Calls of encode() that have not settled: their weights must stay. */
@@ -111,7 +126,7 @@ export class TextEncoder {
     readonly precision: Precision,
     plan: Plan,
   ) {
-    this.#plan = plan
+    this.#running = { plan, compensation: undefined }
     setMaxListeners(0, this.#disposing.signal) // every running call listens
   }
 
@@ -134,7 +149,7 @@ export class TextEncoder {
     })
     const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, deviceReason, precision, plan)
     try {
-      await encoder.#load(plan, signal, onProgress)
+      encoder.#running = await encoder.#load(plan, signal, onProgress)
     } catch (error) {
       await encoder.dispose()
       throw error
@@ -156,14 +171,14 @@ export class TextEncoder {
   }
 
   get plan(): Plan {
-    return this.#plan
+    return this.#running.plan
   }
 
   /** Bytes held now, by kind. */
   get memory(): MemoryUse {
-    const { weights, embedding, workspace } = this.#disposed
-      ? { weights: 0, embedding: 0, workspace: 0 }
-      : this.engine.memory()
+    if (this.#disposed) return { weights: 0, embedding: 0, workspace: 0, total: 0 }
+    const { embedding, workspace, weights: slots } = this.engine.memory()
+    const weights = slots + bytesOf(this.#running)
     return { weights, embedding, workspace, total: weights + embedding + workspace }
   }
 
@@ -184,10 +199,13 @@ export class TextEncoder {
 
   async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
     this.#check()
-    await this.#load(plan, signal, onProgress)
-    this.#plan = plan
+    const next = await this.#load(plan, signal, onProgress)
+    const { compensation: last } = this.#running
+    this.#running = next
+    const before = Promise.allSettled(this.#encoding) // these run under the plan they began with
+    void before.then(() => last?.dispose())
     if (!release) return
-    await Promise.allSettled(this.#encoding) // these run under the plan they began with
+    await before
     this.#check()
     await this.engine.keepOnly(slotsOf(plan))
   }
@@ -197,7 +215,7 @@ export class TextEncoder {
    * @throws InputError, TokenizerError; ERR_DISPOSED; the signal's reason when aborted
    */
   async encode(input: EncoderInput, options: EncodeOptions = {}): Promise<Encoded> {
-    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#plan)
+    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#running)
     this.#encoding.add(call)
     try {
       return await call
@@ -206,16 +224,16 @@ export class TextEncoder {
     }
   }
 
-  async #encode(input: EncoderInput, options: EncodeOptions, plan: Plan): Promise<Encoded> {
+  async #encode(input: EncoderInput, options: EncodeOptions, running: Running): Promise<Encoded> {
     this.#check()
     const { batch, truncated } = await this.#pack(input, options)
     const { width } = this.geometry
     const type = options.output ?? 'f32'
     const embeddings = resultArray([batch.rows, batch.tokens, width], type)
-    const { slots, scales } = layerTable(plan)
+    const { slots, scales } = layerTable(running.plan)
     for (const part of microBatches(batch, width)) {
       await runJob([options.signal, this.#disposing.signal], (cancel) =>
-        this.engine.encode(part, slots, scales, embeddings, type, cancel),
+        this.engine.encode(part, slots, scales, running.compensation, embeddings, type, cancel),
       )
     }
     return {
@@ -232,8 +250,17 @@ export class TextEncoder {
    */
   dispose(): Promise<number> {
     this.#disposing.abort(new SkrrError('ERR_DISPOSED', { message: 'the encoder was disposed' }))
-    this.#disposed ??= this.engine.dispose().finally(() => this.tokenizer?.close())
+    this.#disposed ??= this.#free()
     return this.#disposed
+  }
+
+  async #free(): Promise<number> {
+    const bytes = bytesOf(this.#running)
+    this.#running.compensation?.dispose()
+    return await this.engine
+      .dispose()
+      .then((freed) => freed + bytes)
+      .finally(() => this.tokenizer?.close())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -248,13 +275,18 @@ export class TextEncoder {
     plan: Plan,
     signal?: AbortSignal,
     onProgress?: (progress: LoadProgress) => void,
-  ): Promise<void> {
+  ): Promise<Running> {
     checkPrecisions(plan, this.device)
-    await runJob([signal, this.#disposing.signal], (cancel) =>
+    const signals = [signal, this.#disposing.signal]
+    await runJob(signals, (cancel) =>
       this.engine.load(slotsOf(plan), cancel, (doneBytes, totalBytes) =>
         onProgress?.({ doneBytes, totalBytes }),
       ),
     )
+    if (plan.compensation === undefined) return { plan, compensation: undefined }
+    const { rank, down, up } = plan.compensation
+    const compensation = await runJob(signals, () => this.engine.loadCompensation(rank, down, up))
+    return { plan, compensation }
   }
 
   async #pack(

@@ -9,7 +9,7 @@ import type { Precision } from './precision.js'
 
 /** Bytes by kind. */
 export interface MemoryUse {
-  /** Packed weights of the sub-blocks the plan uses, each counted once. */
+  /** Packed weights of the sub-blocks the plan uses, each counted once, and its compensation. */
   readonly weights: number
   /** The token embedding, mapped from its file: resident only as far as rows are used, so an upper bound. */
   readonly embedding: number
@@ -77,6 +77,7 @@ export async function estimateMemory(
   const precision = resolvePrecision(checkpoint, options.precision, device)
   const tokens = options.tokens ?? MICRO_BATCH_TOKENS
   const { geometry } = checkpoint
+  const rank = plan.compensation?.rank ?? 0
   const longest = options.longest ?? tokens
   const { weights, workspace } =
     device === 'cpu'
@@ -85,11 +86,12 @@ export async function estimateMemory(
             geometry,
             slotsOf(asStored(plan, checkpoint)),
             { precision, threads: options.threads ?? 0 },
+            rank,
             tokens,
             longest,
           ),
         )
-      : await estimateOnCuda(geometry, Int32Array.from(plan.sources()), device, tokens, longest)
+      : await estimateOnCuda(geometry, plan, device, tokens, longest)
   const table = fixedTensors(geometry).find(({ role }) => role === 'embedding')
   const embedding = (table && checkpoint.tensors.get(table.name)?.bytes) ?? 0
   return { weights, embedding, workspace, total: weights + embedding + workspace }
@@ -97,11 +99,13 @@ export async function estimateMemory(
 
 async function estimateOnCuda(
   geometry: Geometry,
-  sources: Int32Array,
+  plan: Plan,
   device: Device,
   tokens: number,
   longest: number,
 ): Promise<{ weights: number; workspace: number }> {
   await probeCuda(device)
-  return await runJob([], () => native().estimateCuda(geometry, sources, { device }, tokens, longest))
+  const sources = Int32Array.from(plan.sources())
+  const rank = plan.compensation?.rank ?? 0
+  return await runJob([], () => native().estimateCuda(geometry, sources, { device }, rank, tokens, longest))
 }

@@ -100,7 +100,7 @@ function checkStored(plan: Plan, source: number, stored: Precision, file: string
 /** The plan with the precision written in that each packed sub-block has. */
 export function asStored(plan: Plan, { packed }: Checkpoint): Plan {
   const precisions = plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? null)
-  return new Plan(plan.table, { scales: plan.scales, precisions })
+  return new Plan(plan.table, { scales: plan.scales, precisions, compensation: plan.compensation })
 }
 
 /** The layer table as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */

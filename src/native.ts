@@ -64,10 +64,13 @@ export interface NativeEncoder {
     batch: NativeBatch,
     slots: Int32Array,
     scales: Float32Array,
+    compensation: NativeCompensation | undefined,
     output: Float32Array | Uint16Array,
     type: OutputType,
     cancel: CancelToken,
   ): Promise<void>
+  /** down, up [rank, width], row-major. */
+  loadCompensation(rank: number, down: Float32Array, up: Float32Array): Promise<NativeCompensation>
   memory(): { weights: number; embedding: number; workspace: number }
   dispose(): Promise<number>
 
@@ -83,9 +86,10 @@ export interface NativeEncoder {
     cancel: CancelToken,
   ): Promise<NativeStates>
   loadProjection(layers: NativeProjectionLayer[]): Promise<NativeProjection>
-  /** Final norm, then the projection where there is one. */
+  /** Final norm, then the compensation and the projection where there is one. */
   features(
     states: NativeStates,
+    compensation: NativeCompensation | undefined,
     projection: NativeProjection | undefined,
     cancel: CancelToken,
   ): Promise<NativeFeatures>
@@ -95,6 +99,7 @@ export interface NativeEncoder {
     slots: Int32Array,
     scales: Float32Array,
     from: number,
+    compensation: NativeCompensation | undefined,
     projection: NativeProjection | undefined,
     reference: NativeFeatures,
     cancel: CancelToken,
@@ -117,6 +122,9 @@ export interface NativeFeatures extends NativeHandle {
 }
 export interface NativeProjection extends NativeHandle {
   readonly kind?: 'projection'
+}
+export interface NativeCompensation extends NativeHandle {
+  readonly kind?: 'compensation'
 }
 
 /** y = W x + b, W [rows, columns] row-major; GELU(tanh) between two layers. */
@@ -171,6 +179,7 @@ interface Binding {
     geometry: Geometry,
     slots: Int32Array,
     options: NativeOptions,
+    rank: number,
     tokens: number,
     longest: number,
   ): { weights: number; workspace: number }
@@ -178,6 +187,7 @@ interface Binding {
     geometry: Geometry,
     subBlocks: Int32Array,
     options: Pick<NativeOptions, 'device'>,
+    rank: number,
     tokens: number,
     longest: number,
   ): Promise<{ weights: number; workspace: number }>

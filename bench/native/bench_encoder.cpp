@@ -77,7 +77,7 @@ void run_size(Encoder& encoder, Precision precision, int sequences, int length, 
   LayerTable table;
   for (int s = 0; s < kSlice.sub_blocks(); s++) table.push_back({s, 1});
   const bench::Times times = bench::measure(seconds, [&](int) {
-    encoder.encode(input, table, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
+    encoder.encode(input, table, nullptr, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
   });
   const double flop = flops(sequences, length);
   const bench::Roofline limit = bench::roofline(precision);

@@ -16,6 +16,8 @@ export interface ExportOptions {
   readonly materialize?: boolean
   /** The text of skrr-plan.json; not written when materialised, since the plan is in the weights then. */
   readonly planJson: string
+  /** What is written there instead when materialised: what of the plan no weights hold (Plan.remainder). */
+  readonly remainderJson?: string | undefined
   readonly signal?: AbortSignal | undefined
   /** Bytes of weights written so far, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -38,14 +40,14 @@ export async function exportCheckpoint(
   table: readonly (number | null)[],
   scales: readonly number[] | undefined,
   outDir: string,
-  { materialize = false, planJson, signal, onProgress }: ExportOptions,
+  { materialize = false, planJson, remainderJson, signal, onProgress }: ExportOptions,
 ): Promise<number> {
   refusePacked(checkpoint)
   checkTable(checkpoint, table, scales)
   const tensors = materialize ? materialized(checkpoint, table, scales) : kept(checkpoint, table)
   return await writeModel(outDir, checkpoint, tensors, {
     dtype: mainDType(tensors),
-    planJson: materialize ? undefined : planJson,
+    planJson: materialize ? remainderJson : planJson,
     // transformers refuses a file that does not say this
     metadata: { format: 'pt' },
     signal,

@@ -123,7 +123,7 @@ function fittingBlocks(whole: Geometry, asked: Options, options: Subject['option
     const all = Int32Array.from({ length: 2 * count }, (_, s) => s)
     const longest = Math.max(...tokens)
     const bytes = callNative(() =>
-      native().estimate({ ...whole, blocks: count }, all, options, longest, longest),
+      native().estimate({ ...whole, blocks: count }, all, options, 0, longest, longest),
     )
     return bytes.weights + bytes.workspace + BENCH_BYTES
   }

@@ -17,10 +17,19 @@ interface Options {
   json?: true
 }
 
+/** What a materialised export of a compensated plan must say. */
+const COMPENSATION_STAYS: [string, string] = [
+  'compensation',
+  'in skrr-plan.json: applied here; other software gives the embeddings without it',
+]
+
 export function exportCommand(): Command {
   return modelCommand('export', 'Write a checkpoint with only the weights a plan uses')
     .requiredOption('--out <folder>', 'folder to make; it must not hold anything yet')
-    .option('--materialize', 'an ordinary Hugging Face T5 that gives the same embeddings in any software')
+    .option(
+      '--materialize',
+      'an ordinary Hugging Face T5 that gives the same embeddings in any software, a compensation apart',
+    )
     .addOption(
       new Option(
         '--precision <name>',
@@ -45,12 +54,14 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
   const plan = await resolvePlan(options.plan, checkpoint)
   const bar = new ByteBar('writing')
   const { precision, out, materialize = false } = options
+  const remainder = plan.remainder()
   const common = { signal, onProgress: bar.update }
   const written =
     precision === undefined
       ? exportCheckpoint(checkpoint, plan.table, plan.scales, out, {
           materialize,
           planJson: plan.stringify(),
+          remainderJson: remainder?.stringify(),
           ...common,
         })
       : exportPacked(checkpoint, plan, out, { precision, ...common })
@@ -67,6 +78,7 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
         `${out}, ${formatBytes(bytes)} of weights${precision === undefined ? '' : ` in ${precision}`}`,
       ],
       ['sparsity', formatPercent(sparsity)],
+      ...(materialize && remainder ? [COMPENSATION_STAYS] : []),
     ])}\n`,
   )
 }

@@ -7,6 +7,7 @@ import { resolvePlan } from '../encoder.js'
 import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
 import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
 import { asStored } from '../native-spec.js'
+import { compensationParameters } from '../plan/compensation.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
@@ -111,6 +112,18 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
 const precisionsOf = (plan: Plan, own: Precision): string =>
   [...new Set(plan.sources().map((source) => plan.precisions[source] ?? own))].join(' and ') || own
 
+/** Held as float32. */
+function compensationField({ compensation }: Plan): [string, string][] {
+  if (compensation === undefined) return []
+  const count = compensationParameters(compensation)
+  return [
+    [
+      'compensation',
+      `rank ${compensation.rank}: ${formatCount(count)} parameters, ${formatBytes(4 * count)}`,
+    ],
+  ]
+}
+
 function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
   const { geometry: g } = checkpoint
   const form = g.gated ? `gated ${g.activation}` : g.activation
@@ -124,6 +137,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ['tokenizer', checkpoint.tokenizerPath ?? 'none found beside the weights'],
     ['parameters', `${formatCount(plan.parameters(g))} of ${formatCount(denseParameters(g))}`],
     ['sparsity', formatPercent(plan.sparsity(g))],
+    ...compensationField(plan),
     [
       'on disk',
       `${formatBytes(sum(bytes))}: attention ${formatBytes(bytes.attention)}, feed-forward ${formatBytes(bytes.feedForward)}, ` +

@@ -6,8 +6,8 @@ import type { Geometry } from '../geometry.js'
 import { Plan } from './plan.js'
 import { isPreset, listPresets, resolvePreset } from './presets.js'
 
-/** A plan with long provenance is some kilobytes; more is not a plan. */
-const MAX_BYTES = 1 << 20
+/** A plan with long provenance is some kilobytes, its compensation some hundred, 6 MB at the most; more is not a plan. */
+const MAX_BYTES = 1 << 23
 
 /** @throws PlanError where the file is missing, too large or not a plan */
 export async function readPlan(path: string): Promise<Plan> {

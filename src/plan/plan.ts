@@ -9,6 +9,15 @@ import {
   type Geometry,
 } from '../geometry.js'
 import { PRECISIONS, type Precision } from '../precision.js'
+import {
+  checkedCompensation,
+  compensationParameters,
+  compensationWidth,
+  readCompensation,
+  sameCompensation,
+  writeCompensation,
+  type Compensation,
+} from './compensation.js'
 import { fingerprint } from './fingerprint.js'
 import { show } from '../show.js'
 import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from './schema.js'
@@ -22,6 +31,8 @@ export interface PlanOptions {
    * `precision`). Default: null for all.
    */
   readonly precisions?: readonly (Precision | null)[] | undefined
+  /** A low-rank map of the encoder's output, rounded to bf16. Default: none. */
+  readonly compensation?: Compensation | undefined
   /** Shape of the model it was made for (fingerprint.ts); absent fits any model of the right depth. */
   readonly fingerprint?: string | undefined
   /** Where the plan came from: any JSON object, kept as it is. */
@@ -45,10 +56,11 @@ export class Plan {
   readonly scales: readonly number[]
   /** [2 x blocks] the format a sub-block's weights are held in; null: the encoder's own, or nothing runs with them. */
   readonly precisions: readonly (Precision | null)[]
+  readonly compensation: Compensation | undefined
   readonly fingerprint: string | undefined
   readonly provenance: JsonObject | undefined
 
-  /** @throws PlanError for a malformed table or scales; `file` is named in it. */
+  /** @throws PlanError for a malformed table, scales or compensation; `file` is named in it. */
   constructor(table: readonly (number | null)[], options: PlanOptions = {}, file?: string) {
     checkTable(table, file)
     const scales = options.scales ?? table.map(() => 1)
@@ -58,6 +70,7 @@ export class Plan {
     this.table = Object.freeze([...table])
     this.scales = Object.freeze(scales.map((scale, p) => (table[p] === null ? 1 : scale)))
     this.precisions = Object.freeze(precisions.map((format, s) => (table.includes(s) ? format : null)))
+    this.compensation = options.compensation && checkedCompensation(options.compensation, file)
     this.fingerprint = options.fingerprint
     this.provenance = options.provenance && frozenProvenance(options.provenance, file)
     Object.freeze(this)
@@ -105,7 +118,9 @@ export class Plan {
   static parse(json: unknown, file?: string): Plan {
     const checked = checkPlanFile(typeof json === 'string' ? parseJson(json, file) : json, file)
     const { table, scales, precisions, geometry, provenance } = checked
-    return new Plan(table, { scales, precisions, provenance, fingerprint: geometry?.fingerprint }, file)
+    const compensation = checked.compensation && readCompensation(checked.compensation, file)
+    const options = { scales, precisions, compensation, provenance, fingerprint: geometry?.fingerprint }
+    return new Plan(table, options, file)
   }
 
   toJSON(): PlanFile {
@@ -115,6 +130,7 @@ export class Plan {
       table: this.table,
       ...(this.scales.some((scale) => scale !== 1) && { scales: this.scales }),
       ...(this.precisions.some((precision) => precision !== null) && { precisions: this.precisions }),
+      ...(this.compensation && { compensation: writeCompensation(this.compensation) }),
       ...(this.fingerprint !== undefined && { geometry: { fingerprint: this.fingerprint } }),
       ...(this.provenance && { provenance: this.provenance }),
     }
@@ -153,6 +169,23 @@ export class Plan {
         hint: 'The plan was made for another model',
       })
     }
+    const width = this.compensation && compensationWidth(this.compensation)
+    if (width !== undefined && width !== geometry.width) {
+      throw new PlanError({
+        file,
+        field: 'compensation',
+        found: `rows of ${width}`,
+        expected: `${geometry.width}, the width of ${model}`,
+        hint: 'The plan was made for another model',
+      })
+    }
+  }
+
+  /** What is left of the plan once table and scales are worked into weights: its compensation, which no T5 holds. */
+  remainder(): Plan | undefined {
+    const { compensation, fingerprint } = this
+    if (compensation === undefined) return undefined
+    return new Plan(identity(this.table.length / 2), { compensation, fingerprint })
   }
 
   /** The distinct sub-blocks whose weights are needed, ascending. */
@@ -173,10 +206,12 @@ export class Plan {
     return map
   }
 
-  /** Parameters that are loaded: those of the distinct sources and all that lies outside the sub-blocks. */
+  /** Parameters that are loaded: those of the distinct sources, of the compensation and of all outside the sub-blocks. */
   parameters(geometry: Geometry): number {
     this.validate(geometry)
-    return this.sources().reduce((sum, s) => sum + subBlockParameters(geometry, s), fixedParameters(geometry))
+    const map = this.compensation ? compensationParameters(this.compensation) : 0
+    const fixed = fixedParameters(geometry) + map
+    return this.sources().reduce((sum, s) => sum + subBlockParameters(geometry, s), fixed)
   }
 
   /** Parameters not loaded / parameters of the dense encoder, embedding included: the paper's definition, 0 to 1. */
@@ -185,12 +220,13 @@ export class Plan {
     return (dense - this.parameters(geometry)) / dense
   }
 
-  /** Whether both compute the same: table, scales, precisions; fingerprint and provenance are labels. */
+  /** Whether both compute the same: table, scales, precisions, compensation; fingerprint and provenance are labels. */
   equals(other: Plan): boolean {
     return (
       this.table.length === other.table.length &&
       this.table.every((source, p) => source === other.table[p] && this.scales[p] === other.scales[p]) &&
-      this.precisions.every((precision, s) => precision === other.precisions[s])
+      this.precisions.every((precision, s) => precision === other.precisions[s]) &&
+      sameCompensation(this.compensation, other.compensation)
     )
   }
 }

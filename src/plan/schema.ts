@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { PlanError } from '../errors.js'
 import { PRECISIONS, type Precision } from '../precision.js'
+import type { CompensationFile } from './compensation.js'
 import { fieldName, isPlain, show, valueAt } from '../show.js'
 
 /** What JSON can hold; a plan's provenance is any object of it. */
@@ -17,9 +18,13 @@ export interface PlanFile {
   readonly scales?: readonly number[] | undefined
   /** [2 x blocks] the format a sub-block's weights are held in, null for the encoder's own; absent where all are null. */
   readonly precisions?: readonly (Precision | null)[] | undefined
+  /** A low-rank map of the encoder's output; absent where there is none. */
+  readonly compensation?: CompensationFile | undefined
   readonly geometry?: { readonly fingerprint: string } | undefined
   readonly provenance?: Readonly<Record<string, unknown>> | undefined
 }
+
+const BASE64 = 'bf16 numbers in base64'
 
 // `error` says what was expected; what was found is read from the input at the issue's path.
 // Strict: a misspelt `scale` that is ignored in silence gives wrong embeddings. Free notes go into `provenance`.
@@ -37,6 +42,16 @@ const schema = z.strictObject(
       .array(z.enum(PRECISIONS, { error: `one of ${PRECISIONS.join(', ')} or null` }).nullable(), {
         error: 'an array with a precision or null for each sub-block',
       })
+      .optional(),
+    compensation: z
+      .strictObject(
+        {
+          rank: z.number({ error: 'a whole number' }),
+          down: z.string({ error: BASE64 }),
+          up: z.string({ error: BASE64 }),
+        },
+        { error: 'an object {"rank": R, "down": "...", "up": "..."}' },
+      )
       .optional(),
     geometry: z
       .strictObject(
@@ -56,7 +71,9 @@ export function checkPlanFile(json: unknown, file: string | undefined): PlanFile
   if (result.success) return result.data
   const issue = result.error.issues[0]!
   if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(issue.path.length === 0 ? schema.shape : { fingerprint: true })
+    const [part] = issue.path
+    const inside = part === 'geometry' ? ['fingerprint'] : ['rank', 'down', 'up']
+    const known = part === undefined ? Object.keys(schema.shape) : inside
     throw new PlanError({
       file,
       field: fieldName(issue.path),

@@ -92,6 +92,7 @@ function legend(plan: Plan, paint: Paint): string {
   if (scaled) parts.push(`${paint.cyan('▒')}${paint.blue('▒')} run scaled`)
   if (reused > 0) parts.push(`${paint.bold(paint.yellow('n'))} ${reused} run with sub-block n's weights`)
   if (skipped > 0) parts.push(`${paint.dim('·')} ${skipped} skipped`)
+  if (plan.compensation) parts.push(`+ rank-${plan.compensation.rank} compensation`)
   return parts.join('   ')
 }
 

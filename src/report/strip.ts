@@ -17,6 +17,7 @@ export function stripOf(plan: Plan): Html {
       <li>${kept} run with their own weights</li>
       ${reused > 0 && html`<li><i class="reuse"></i>${reused} run with the weights of the sub-block named</li>`}
       ${skipped > 0 && html`<li><i class="skipped"></i>${skipped} skipped</li>`}
+      ${plan.compensation && html`<li>+ rank-${plan.compensation.rank} compensation of the output</li>`}
       ${plan.scales.some((scale) => scale !== 1) && html`<li>×: residual scale, where it is not 1</li>`}
     </ul>`
 }

@@ -5,12 +5,14 @@ import {
   runJob,
   type CancelToken,
   type NativeComparison,
+  type NativeCompensation,
   type NativeEncoder,
   type NativeFeatures,
   type NativeProjection,
   type NativeProjectionLayer,
   type NativeStates,
 } from '../native.js'
+import type { Compensation } from '../plan/compensation.js'
 import { Plan } from '../plan/plan.js'
 import type { Chunk } from './calibration.js'
 import { reduceProjection } from './reduce.js'
@@ -87,6 +89,7 @@ export class Evaluator {
   readonly #projection: NativeProjection | undefined
   readonly #reference: readonly NativeFeatures[]
   readonly #weights: readonly number[]
+  readonly #compensations = new Map<Compensation, NativeCompensation>()
   #executed = 0
   #naiveWork = 0
 
@@ -129,7 +132,7 @@ export class Evaluator {
       const dense = evaluator.candidate(Plan.dense(geometry.blocks))
       for (const chunk of chunks.keys()) {
         const { states, owned } = await evaluator.#run(dense, chunk)
-        reference.push(await job((cancel) => engine.features(states, projection, cancel)))
+        reference.push(await job((cancel) => engine.features(states, undefined, projection, cancel)))
         if (owned) states.dispose()
         await evaluator.#checkReference(chunk)
       }
@@ -232,6 +235,7 @@ export class Evaluator {
   dispose(): void {
     this.#cache.dispose()
     for (const features of this.#reference) features.dispose()
+    for (const compensation of this.#compensations.values()) compensation.dispose()
     this.#projection?.dispose()
   }
 
@@ -256,13 +260,26 @@ export class Evaluator {
     const { states, owned } = await this.#run(candidate, chunk)
     const { slots, scales } = layerTable(candidate.plan)
     const end = candidate.plan.table.length
+    const reference = this.#reference[chunk]!
     try {
+      const map = await this.#compensation(candidate.plan)
       return await runJob([this.#signal], (cancel) =>
-        this.#engine.measure(states, slots, scales, end, this.#projection, this.#reference[chunk]!, cancel),
+        this.#engine.measure(states, slots, scales, end, map, this.#projection, reference, cancel),
       )
     } finally {
       if (owned) states.dispose()
     }
+  }
+
+  /** A plan's compensation on the device: there until the evaluator is disposed. */
+  async #compensation({ compensation }: Plan): Promise<NativeCompensation | undefined> {
+    if (compensation === undefined) return undefined
+    const { rank, down, up } = compensation
+    const loaded =
+      this.#compensations.get(compensation) ??
+      (await runJob([this.#signal], () => this.#engine.loadCompensation(rank, down, up)))
+    this.#compensations.set(compensation, loaded)
+    return loaded
   }
 
   /** The states after the whole program, from the nearest ones cached; the caller disposes them if they are `owned`. */

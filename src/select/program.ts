@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import type { Compensation } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 
 /**
@@ -6,7 +8,7 @@ import type { Plan } from '../plan/plan.js'
  */
 export interface Program {
   readonly steps: readonly Step[]
-  /** The steps' names joined: equal programs have equal keys and so equal D. */
+  /** The steps' names joined, and a hash of the compensation: equal programs have equal keys and so equal D. */
   readonly key: string
 }
 
@@ -24,5 +26,10 @@ export function programOf(plan: Plan): Program {
     if (source === null || scale === 0) continue
     steps.push({ position, name: scale === 1 ? String(source) : `${source}@${scale}` })
   }
-  return { steps, key: steps.map(({ name }) => name).join(' ') }
+  const names = steps.map(({ name }) => name)
+  if (plan.compensation) names.push(`+${hashOf(plan.compensation)}`)
+  return { steps, key: names.join(' ') }
 }
+
+const hashOf = ({ rank, down, up }: Compensation): string =>
+  createHash('sha256').update(`${rank} `).update(down).update(up).digest('hex').slice(0, 16)

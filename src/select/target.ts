@@ -7,6 +7,7 @@ import {
   type Geometry,
 } from '../geometry.js'
 import type { Precision } from '../precision.js'
+import { compensationParameters } from '../plan/compensation.js'
 import { Plan } from '../plan/plan.js'
 
 /** How much is to be removed: at least this sparsity, down to these bytes of weights, or this many sub-blocks. */
@@ -19,13 +20,17 @@ const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1, int4: 17 / 
 export const fixedBytes = (geometry: Geometry, precision: Precision): number =>
   fixedParameters(geometry) * Math.max(2, BYTES[precision])
 
-/** Bytes of the weights a plan keeps, token embedding included; `precision` is that of sub-blocks the plan names none for. */
+/**
+ * Bytes of the weights a plan keeps, token embedding and compensation (float32) included; `precision` is that of sub-blocks the
+ * plan names none for.
+ */
 export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision): number =>
   plan
     .sources()
     .reduce(
       (sum, s) => sum + subBlockParameters(geometry, s) * BYTES[plan.precisions[s] ?? precision],
-      fixedBytes(geometry, precision),
+      fixedBytes(geometry, precision) +
+        (plan.compensation ? BYTES.f32 * compensationParameters(plan.compensation) : 0),
     )
 
 /** Tests whether a set of skipped sub-blocks reaches the target. @throws InputError where none can */

@@ -132,6 +132,11 @@ hopper_mutant("both blocks multiply the same rows" "kBlocks + (kBlocks > 1 ? clu
 hopper_mutant("registers nobody gave" "    give_registers<40>();\n" "")
 hopper_mutant("a skipped step runs" "if (step.slot < 0) return;" "")
 
+# --- the compensation of the embedding ---
+mutant("rows are written while they are read" compensate.cu compensate compensate "  __syncthreads();  // y is read by all before any of it is written\n" "")
+mutant("a warp's products overwrite the next one's" compensate.cu compensate compensate "t[j] = product" "t[j / 2] = product")
+mutant("the last rank is left out" compensate.cu compensate compensate "int j = 0; j < rank" "int j = 0; j + 1 < rank")
+
 # --- attention ---
 mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (key == 0)" "    if (key == 0)")
 mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();" "    __syncthreads();")

@@ -53,7 +53,7 @@ void batches_of_any_extent_follow_each_other() {
   const auto run = [&](int sequences, int tokens, const std::vector<int32_t>& starts) {
     std::vector<float> out(60 * size_t(kT5.width));
     const Batch batch{sequences, tokens, starts.data(), positions.data(), visible.data()};
-    encoder.encode({batch, nullptr, embeds.data()}, dense(kT5), {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
+    encoder.encode({batch, nullptr, embeds.data()}, dense(kT5), nullptr, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
     return out;
   };
   const std::vector<float> first = run(2, 10, two);

@@ -81,23 +81,25 @@ void an_estimate_is_what_is_taken(const Geometry& g, const Extent& largest, cons
   const Fixture fixture(g);
   std::vector<int> planned;  // without the first attention, whose bias stays
   for (int s = 1; s < g.sub_blocks(); s++) planned.push_back(s);
-  const Estimate promised = cuda::estimate(cuda::device_facts(0), g, planned, largest.tokens, largest.longest);
+  const Estimate promised = cuda::estimate(cuda::device_facts(0), g, planned, 3, largest.tokens, largest.longest);
   LayerTable table = dense(g);
   table[0].slot = kSkipped;
 
   simt::forget_device_history();
   Encoder encoder = fixture.open(on_cuda, Precision::kBF16);
   load(encoder, planned);
+  const std::vector<float> factors(3 * size_t(g.width));
+  const auto compensation = encoder.backend().load_compensation(factors.data(), factors.data(), 3);
   const auto compute = [&](const Extent& extent) {
     const auto states = computed(encoder, table, extent, g.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(g.width));
-    encoder.backend().finish(*states, out.data());
+    encoder.backend().finish(*states, compensation.get(), out.data());
     return simt::device_bytes_in_use();
   };
   for (const Extent& extent : others) compute(extent);
   CHECK(compute(largest) == promised.weights + promised.workspace);
   for (const Extent& extent : others) compute(extent);
-  CHECK(encoder.backend().weight_bytes() == promised.weights);
+  CHECK(encoder.backend().weight_bytes() + compensation->bytes() == promised.weights);
   CHECK(simt::most_device_bytes() == promised.weights + promised.workspace);
   CHECK(encoder.backend().workspace_bytes() == promised.workspace);  // what is kept for the next batch included
 }
@@ -110,14 +112,14 @@ void repeated_work_allocates_nothing() {
   const auto encoded = [&](const Extent& extent) {
     const auto states = computed(encoder, dense(kT5), extent, kT5.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(kT5.width));
-    encoder.backend().finish(*states, out.data());
+    encoder.backend().finish(*states, nullptr, out.data());
   };
   const auto root = computed(encoder, dense(kT5), {50, 40}, kT5.width);
-  const auto reference = encoder.backend().features(*root, nullptr, CancelFlag());
+  const auto reference = encoder.backend().features(*root, nullptr, nullptr, CancelFlag());
   const auto candidate = [&] {
     const auto states = root->clone();
     encoder.advance(*states, dense(kT5), 2, 4, CancelFlag());
-    encoder.backend().compare(*reference, *encoder.backend().features(*states, nullptr, CancelFlag()));
+    encoder.backend().compare(*reference, *encoder.backend().features(*states, nullptr, nullptr, CancelFlag()));
   };
   encoded({50, 40}), candidate();
   simt::forget_device_history();
@@ -132,7 +134,7 @@ void idle_memory_makes_room() {
   load(encoder, all(kT5));
   const auto kept = computed(encoder, dense(kT5), {60, 60}, kT5.width);  // the workspace need not grow after this
   std::vector<std::unique_ptr<Features>> features;
-  for (int i = 0; i < 3; i++) features.push_back(encoder.backend().features(*kept, nullptr, CancelFlag()));
+  for (int i = 0; i < 3; i++) features.push_back(encoder.backend().features(*kept, nullptr, nullptr, CancelFlag()));
   const size_t in_use = simt::device_bytes_in_use();
   features.clear();
   CHECK(simt::device_bytes_in_use() == in_use);
@@ -152,7 +154,7 @@ void the_workspace_of_t5_xxl_keeps_the_promise() {
       std::vector<int> planned;
       for (int s = 0; s < sub_blocks; s++) planned.push_back(s);
       for (const int tokens : {77, 512, 1024}) {
-        const Estimate bytes = cuda::estimate(card, xxl, planned, tokens, tokens);
+        const Estimate bytes = cuda::estimate(card, xxl, planned, 32, tokens, tokens);
         CHECK_AT_MOST(double(bytes.workspace), 0.03 * double(bytes.weights) + 64e6);
       }
     }

@@ -110,9 +110,10 @@ inline void load(Encoder& encoder, const std::vector<int>& sub_blocks) {
   encoder.load(sub_blocks, [](uint64_t, uint64_t) {}, CancelFlag());
 }
 
-inline std::vector<float> encode(Encoder& encoder, const Sample& sample, const LayerTable& table, int width) {
+inline std::vector<float> encode(Encoder& encoder, const Sample& sample, const LayerTable& table, int width,
+                                 const Compensation* compensation = nullptr) {
   std::vector<float> out(50 * size_t(width));
-  encoder.encode({sample.batch(), nullptr, sample.embeds.data()}, table,
+  encoder.encode({sample.batch(), nullptr, sample.embeds.data()}, table, compensation,
                  {OutputType::kF32, out.data(), sample.rows.data()}, CancelFlag());
   return out;
 }
@@ -170,9 +171,35 @@ inline void pieces_make_the_whole(const Subject& subject) {
   encoder.advance(*copy, dense(kT5), 3, end, CancelFlag());
   for (const States* finished : {states.get(), copy.get()}) {
     std::vector<float> out(whole.size());
-    encoder.backend().finish(*finished, out.data());
+    encoder.backend().finish(*finished, nullptr, out.data());
     CHECK(out == whole);
   }
+}
+
+// y + sum over j of (down_j . y) up_j, computed in double from what the same encoder gives without. Then again without: a call
+// is not touched by the one before.
+inline void a_compensation_is_added(const Subject& subject, const Geometry& g) {
+  const Fixture fixture(g);
+  const Sample sample(g.width);
+  Encoder encoder = fixture.open(subject.make, subject.precision);
+  load(encoder, all(g));
+  const std::vector<float> plain = encode(encoder, sample, dense(g), g.width);
+  const size_t width = size_t(g.width);
+  for (const int rank : {1, 3, 19}) {
+    const std::vector<float> down = random_floats(size_t(rank) * width, 7, 0.2f), up = random_floats(size_t(rank) * width, 8);
+    const auto compensation = encoder.backend().load_compensation(down.data(), up.data(), rank);
+    std::vector<double> expected(plain.begin(), plain.end());
+    for (size_t t = 0; t < 50; t++) {
+      for (size_t j = 0; j < size_t(rank); j++) {
+        double product = 0;
+        for (size_t i = 0; i < width; i++) product += double(down[j * width + i]) * double(plain[t * width + i]);
+        for (size_t i = 0; i < width; i++) expected[t * width + i] += product * double(up[j * width + i]);
+      }
+    }
+    CHECK_AT_MOST(relative_error(encode(encoder, sample, dense(g), g.width, compensation.get()), expected), 1e-6);
+    CHECK(compensation->bytes() >= 2 * size_t(rank) * width * sizeof(float));
+  }
+  CHECK(encode(encoder, sample, dense(g), g.width) == plain);
 }
 
 // Features and states against sums over what finish() gives.
@@ -192,10 +219,13 @@ inline void features_are_projected_and_compared(const Subject& subject) {
                   int64_t(values.size()) / rows, 1};
   };
   const auto projection = backend.load_projection({{tensor(weight, int64_t(features)), tensor(bias, 1)}});
-  const std::vector<Comparison> got = backend.compare(*backend.features(*a, projection.get(), CancelFlag()),
-                                                      *backend.features(*b, projection.get(), CancelFlag()));
+  const std::vector<float> down = random_floats(3 * width, 7, 0.2f), up = random_floats(3 * width, 8);
+  const auto compensation = backend.load_compensation(down.data(), up.data(), 3);
+  const std::vector<Comparison> got =
+      backend.compare(*backend.features(*a, compensation.get(), projection.get(), CancelFlag()),
+                      *backend.features(*b, nullptr, projection.get(), CancelFlag()));
   std::vector<float> x(50 * width), y(50 * width);
-  backend.finish(*a, x.data()), backend.finish(*b, y.data());
+  backend.finish(*a, compensation.get(), x.data()), backend.finish(*b, nullptr, y.data());
   for (size_t s = 0; s < 4; s++) {
     double error = 0, squares = 0;
     for (size_t t = size_t(sample.starts[s]); t < size_t(sample.starts[s + 1]); t++) {
@@ -260,8 +290,8 @@ inline void bad_ids_and_nan_are_errors(const Subject& subject) {
   const std::vector<int32_t> ids(50, kT5.vocab);
   int refused = 0;
   try {
-    encoder.encode({sample.batch(), ids.data(), nullptr}, dense(kT5), {OutputType::kF32, out.data(), sample.rows.data()},
-                   CancelFlag());
+    encoder.encode({sample.batch(), ids.data(), nullptr}, dense(kT5), nullptr,
+                   {OutputType::kF32, out.data(), sample.rows.data()}, CancelFlag());
   } catch (const Error& error) {
     refused += std::string(error.code) == "ERR_INPUT";
   }
@@ -276,6 +306,7 @@ inline void bad_ids_and_nan_are_errors(const Subject& subject) {
 
 inline void run_all(const Subject& subject) {
   for (const Geometry& geometry : {kT5, kV10, kUmt5}) matches_the_reference(subject, geometry);
+  for (const Geometry& geometry : {kT5, kUmt5}) a_compensation_is_added(subject, geometry);
   pieces_make_the_whole(subject);
   features_are_projected_and_compared(subject);
   slots_are_counted_freed_and_needed(subject);

@@ -40,7 +40,7 @@ void threads_and_company_do_not_change_a_bit(Precision precision) {
   std::vector<float> alone(floats);
   three.encode({{1, count, starts.data(), &sample.positions[size_t(first)], &sample.visible[size_t(first)]},
                 nullptr, &sample.embeds[offset]},
-               dense(kT5), {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
+               dense(kT5), nullptr, {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
   CHECK(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(offset)));
 }
 
@@ -48,7 +48,10 @@ void the_estimate_is_what_is_loaded(Precision precision) {
   const Fixture fixture(kT5);
   Encoder encoder = fixture.open(on_cpu(2), precision);
   load(encoder, {0, 1});
-  CHECK(cpu::estimate(kT5, {0, 1}, precision, 2, 50, 50).weights == encoder.memory().weights);
+  CHECK(cpu::estimate(kT5, {0, 1}, precision, 0, 2, 50, 50).weights == encoder.memory().weights);
+  const std::vector<float> factors(3 * size_t(kT5.width));
+  const size_t bytes = encoder.backend().load_compensation(factors.data(), factors.data(), 3)->bytes();
+  CHECK(cpu::estimate(kT5, {0, 1}, precision, 3, 2, 50, 50).weights == encoder.memory().weights + bytes);
 }
 
 // Slots of several precisions in one table give what encoders of one precision give sub-block by sub-block; a sub-block
@@ -66,7 +69,7 @@ void a_slot_has_a_precision_of_its_own() {
   Encoder both = fixture.open(on_cpu(2), Precision::kBF16);
   load(both, slots);
   const size_t held = both.memory().weights;
-  CHECK(cpu::estimate(kT5, slots, Precision::kBF16, 2, 50, 50).weights == held);
+  CHECK(cpu::estimate(kT5, slots, Precision::kBF16, 0, 2, 50, 50).weights == held);
   const std::vector<float> whole = encode(both, sample, mixed, kT5.width);
 
   std::vector<float> piece(whole.size());
@@ -76,7 +79,7 @@ void a_slot_has_a_precision_of_its_own() {
     load(one, {s});
     one.advance(*stepped, dense(kT5), s, s + 1, CancelFlag());
   }
-  both.backend().finish(*stepped, piece.data());
+  both.backend().finish(*stepped, nullptr, piece.data());
   CHECK(piece == whole);
 
   load(both, all(kT5));

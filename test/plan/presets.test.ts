@@ -88,10 +88,10 @@ describe('plan files on disk', () => {
   })
 
   it('that cannot be read are a PlanError with the path', async () => {
-    await writeFile(join(dir, 'big.json'), ' '.repeat(2 ** 20 + 1))
+    await writeFile(join(dir, 'big.json'), ' '.repeat(2 ** 23 + 1))
     await writeFile(join(dir, 'latin1.json'), Buffer.from([0x7b, 0xe9, 0x7d]))
     for (const [name, why] of [
-      ['big.json', 'found 1048577 bytes, expected at most 1048576'],
+      ['big.json', 'found 8388609 bytes, expected at most 8388608'],
       ['latin1.json', 'found bytes that are not UTF-8'],
       ['none.json', 'cannot be read: there is no such file or folder'],
       ['.', 'found no regular file'],

@@ -1,0 +1,87 @@
+import { fromFloat32, toFloat32 } from '../checkpoint/half.js'
+import { PlanError } from '../errors.js'
+import { show } from '../show.js'
+
+/**
+ * A low-rank linear map of the encoder's output that makes up for some of what a plan changes, after the final norm:
+ *
+ *     y' = y + sum over j < rank of (down_j . y) up_j
+ *
+ * Factors are bf16 numbers, little-endian in base64 in a plan's file; the engine holds and multiplies them as float32.
+ */
+export interface Compensation {
+  readonly rank: number
+  /** [rank, width], row-major. A plan's own arrays must not be written to. */
+  readonly down: Float32Array
+  readonly up: Float32Array
+}
+
+/** As it stands in a plan's file. */
+export interface CompensationFile {
+  readonly rank: number
+  readonly down: string
+  readonly up: string
+}
+
+/** More terms than any gain is worth; it bounds the file. */
+export const MAX_RANK = 256
+
+const FACTORS = ['down', 'up'] as const
+
+/** A copy, rounded to bf16. @throws PlanError for one that is malformed */
+export function checkedCompensation(given: Compensation, file: string | undefined): Compensation {
+  const { rank } = given
+  const bad = (field: string, found: string, expected: string) =>
+    new PlanError({ file, field: `compensation.${field}`, found, expected })
+  if (!Number.isInteger(rank) || rank < 1 || rank > MAX_RANK) {
+    throw bad('rank', show(rank), `a whole number of 1 to ${MAX_RANK}`)
+  }
+  const rounded = FACTORS.map((name) => {
+    const values: unknown = given[name]
+    if (!(values instanceof Float32Array)) throw bad(name, show(values), 'a Float32Array')
+    if (values.length === 0 || values.length % rank !== 0) {
+      throw bad(name, `${values.length} numbers`, `rows for a rank of ${rank}: a multiple of it`)
+    }
+    const factor = toFloat32('BF16', fromFloat32('BF16', values))
+    const index = factor.findIndex((value) => !Number.isFinite(value))
+    if (index >= 0) throw bad(`${name}[${index}]`, String(values[index]), 'a number that is finite in bf16')
+    return factor
+  })
+  const [down, up] = rounded as [Float32Array, Float32Array]
+  if (up.length !== down.length) throw bad('up', `${up.length} numbers`, `${down.length}, as many as in down`)
+  return Object.freeze({ rank, down, up })
+}
+
+/** @throws PlanError for base64 that is none */
+export function readCompensation(
+  { rank, down, up }: CompensationFile,
+  file: string | undefined,
+): Compensation {
+  const decode = (field: string, text: string): Float32Array => {
+    const bytes = Buffer.from(text, 'base64')
+    // Node skips what is not base64
+    if (bytes.toString('base64') === text && bytes.length % 2 === 0) return toFloat32('BF16', bytes)
+    throw new PlanError({
+      file,
+      field: `compensation.${field}`,
+      found: show(text),
+      expected: 'bf16 numbers, two bytes each, in base64',
+    })
+  }
+  return { rank, down: decode('down', down), up: decode('up', up) }
+}
+
+export function writeCompensation({ rank, down, up }: Compensation): CompensationFile {
+  const encode = (values: Float32Array): string => Buffer.from(fromFloat32('BF16', values)).toString('base64')
+  return { rank, down: encode(down), up: encode(up) }
+}
+
+export const compensationWidth = ({ rank, down }: Compensation): number => down.length / rank
+export const compensationParameters = ({ down, up }: Compensation): number => down.length + up.length
+
+export function sameCompensation(a: Compensation | undefined, b: Compensation | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  const same = (x: Float32Array, y: Float32Array): boolean =>
+    x.length === y.length && x.every((value, i) => value === y[i])
+  return a.rank === b.rank && same(a.down, b.down) && same(a.up, b.up)
+}
