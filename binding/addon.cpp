@@ -4,8 +4,8 @@
 #include "binding/bench.h"
 #include "binding/cuda.h"
 #include "binding/encoder.h"
+#include "binding/handle.h"
 #include "binding/jobs.h"
-#include "binding/measure.h"
 #include "binding/parse.h"
 
 namespace skrr::binding {
@@ -41,6 +41,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   engine.features_class = Napi::Persistent(FeaturesHandle::define(env, "Features"));
   engine.projection_class = Napi::Persistent(ProjectionHandle::define(env, "Projection"));
   engine.compensation_class = Napi::Persistent(CompensationHandle::define(env, "Compensation"));
+  engine.regression_class = Napi::Persistent(RegressionHandle::define(env, "Regression"));
   exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
   exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
   exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "binding/measure.h"
+#include "binding/handle.h"
 #include "binding/parse.h"
 #include "engine/cuda_library.h"
 
@@ -14,6 +14,7 @@ struct Opened {
   std::shared_ptr<Encoder> encoder;
   int width;
   size_t positions;
+  int threads;
 };
 
 Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
@@ -53,6 +54,9 @@ Napi::Function EncoderObject::define(Napi::Env env) {
                                                InstanceMethod<&EncoderObject::measure>("measure"),
                                                InstanceMethod<&EncoderObject::compare_states>("compareStates"),
                                                InstanceMethod<&EncoderObject::compare_features>("compareFeatures"),
+                                               InstanceMethod<&EncoderObject::new_regression>("newRegression"),
+                                               InstanceMethod<&EncoderObject::add_to>("addTo"),
+                                               InstanceMethod<&EncoderObject::fit>("fit"),
                                                InstanceMethod<&EncoderObject::memory>("memory"),
                                                InstanceMethod<&EncoderObject::dispose>("dispose")});
   EngineThread::of(env).encoder_class = Napi::Persistent(function);
@@ -66,7 +70,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   spec.precision = options.precision;
   const std::optional<int> cuda = parse_cuda_device(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
-      Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks())});
+      Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks()), options.threads});
   auto pending = std::make_unique<Pending>(env);
   pending->result = [opened](Napi::Env env) -> Napi::Value {
     return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
@@ -86,6 +90,7 @@ EncoderObject::EncoderObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   encoder_ = std::move(opened.encoder);
   width_ = opened.width;
   positions_ = opened.positions;
+  threads_ = opened.threads;
 }
 
 // Collected without dispose(): gigabytes are unmapped on the engine thread, not in the garbage collector's pause.

@@ -31,7 +31,7 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   //        cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);
 
-  // loadCompensation(rank, down: Float32Array, up: Float32Array): Promise<Compensation>; down, up [rank, width] (measure.cpp)
+  // loadCompensation(rank, down: Float32Array, up: Float32Array): Promise<Compensation>; down, up [rank, width] (compensation.cpp)
   Napi::Value load_compensation(const Napi::CallbackInfo& info);
 
   // For the search of plans (measure.cpp). States are never changed: advance() makes new ones.
@@ -51,6 +51,15 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   Napi::Value compare_states(const Napi::CallbackInfo& info);
   Napi::Value compare_features(const Napi::CallbackInfo& info);
 
+  // The fit of a compensation, on the CPU whatever the encoder's device (compensation.cpp).
+  // newRegression(): Promise<Regression>
+  Napi::Value new_regression(const Napi::CallbackInfo& info);
+  // addTo(regression, states of a plan, states of the dense encoder, weight, cancel): Promise<void>
+  Napi::Value add_to(const Napi::CallbackInfo& info);
+  // fit(regression, ridge, metric: Float32Array | undefined, down: Float32Array, up: Float32Array, rank, cancel): Promise<void>;
+  // metric [features, width], down, up [rank, width]
+  Napi::Value fit(const Napi::CallbackInfo& info);
+
   // memory(): { weights, embedding, workspace } in bytes
   Napi::Value memory(const Napi::CallbackInfo& info);
   // dispose(): Promise<number>, the bytes freed. The object is unusable from the call on.
@@ -61,6 +70,7 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   std::shared_ptr<Encoder> encoder_;
   int width_ = 0;
   size_t positions_ = 0;
+  int threads_ = 0;  // of the CPU; 0: all this process may use
 };
 
 }  // namespace skrr::binding

@@ -1,70 +1,11 @@
-#include "binding/measure.h"
-
+// The encoder's methods for a search of plans.
 #include <vector>
 
 #include "binding/encoder.h"
+#include "binding/handle.h"
 #include "binding/parse.h"
 
 namespace skrr::binding {
-
-// --- handles ---
-
-template <class T>
-Napi::Function Handle<T>::define(Napi::Env env, const char* name) {
-  return Napi::ObjectWrap<Handle<T>>::DefineClass(
-      env, name,
-      {Napi::ObjectWrap<Handle<T>>::template InstanceAccessor<&Handle<T>::bytes>("bytes"),
-       Napi::ObjectWrap<Handle<T>>::template InstanceMethod<&Handle<T>::dispose>("dispose")});
-}
-
-template <class T>
-Napi::Value Handle<T>::make(Napi::Env env, const Napi::FunctionReference& constructor, Held held) {
-  return constructor.New({Napi::External<Held>::New(env, &held)});
-}
-
-template <class T>
-Handle<T>::Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle<T>>(info) {
-  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "made by an Encoder only");
-  held_ = std::move(*info[0].As<Napi::External<Held>>().Data());
-}
-
-template <class T>
-Handle<T>::~Handle() {
-  release(this->Env());
-}
-
-template <class T>
-std::shared_ptr<T> Handle<T>::unwrap(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
-  const Held& held = Handle<T>::Unwrap(value.As<Napi::Object>())->held_;
-  if (held.value && held.encoder == encoder) return held.value;
-  throw Napi::TypeError::New(value.Env(), held.value ? "a handle of another encoder" : "a handle that was disposed");
-}
-
-template <class T>
-Napi::Value Handle<T>::bytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), double(held_.bytes));
-}
-
-template <class T>
-Napi::Value Handle<T>::dispose(const Napi::CallbackInfo& info) {
-  release(info.Env());
-  return info.Env().Undefined();
-}
-
-// Freed on the engine thread: a job that still reads it comes before.
-template <class T>
-void Handle<T>::release(Napi::Env env) {
-  EngineThread* engine = env.GetInstanceData<EngineThread>();
-  if (held_.value && engine) engine->submit_detached([held = std::move(held_)] {});
-  held_ = {};
-}
-
-template class Handle<States>;
-template class Handle<Features>;
-template class Handle<Projection>;
-template class Handle<Compensation>;
-
-// --- the encoder's methods for a search ---
 
 namespace {
 
@@ -79,20 +20,6 @@ Napi::Value to_array(Napi::Env env, const std::vector<Comparison>& comparisons) 
     for (size_t i = 0; i < 4; i++) array[s * 4 + i] = row[i];
   }
   return array;
-}
-
-// Submits work that makes a T, and resolves with a handle of it.
-template <class T, class Make>
-Napi::Value submit_handle(Napi::Env env, std::unique_ptr<Pending> pending, std::shared_ptr<CancelFlag> cancel,
-                          std::shared_ptr<Encoder> encoder, Napi::FunctionReference EngineThread::*constructor,
-                          Make make) {
-  auto held = std::make_shared<typename Handle<T>::Held>();
-  held->encoder = std::move(encoder);
-  pending->result = [held, constructor](Napi::Env env) {
-    return Handle<T>::make(env, EngineThread::of(env).*constructor, std::move(*held));
-  };
-  return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
-                                      [held, make](Pending&) { make(*held); });
 }
 
 Napi::Value submit_comparison(Napi::Env env, std::shared_ptr<CancelFlag> cancel,
@@ -165,20 +92,6 @@ Napi::Value EncoderObject::load_projection(const Napi::CallbackInfo& info) {
                                    [layers](ProjectionHandle::Held& held) {
                                      held.value = held.encoder->backend().load_projection(layers);
                                    });
-}
-
-Napi::Value EncoderObject::load_compensation(const Napi::CallbackInfo& info) {
-  const int rank = info[0].ToNumber();
-  if (rank < 1) throw Napi::RangeError::New(info.Env(), "rank: expected at least 1");
-  auto pending = std::make_unique<Pending>(info.Env());
-  const size_t count = size_t(rank) * size_t(width_);
-  const float* down = keep<float>(*pending, info[1], napi_float32_array, count, "down");
-  const float* up = keep<float>(*pending, info[2], napi_float32_array, count, "up");
-  return submit_handle<Compensation>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(), encoder(info.Env()),
-                                     &EngineThread::compensation_class, [=](CompensationHandle::Held& held) {
-                                       held.value = held.encoder->backend().load_compensation(down, up, rank);
-                                       held.bytes = held.value->bytes();
-                                     });
 }
 
 Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {

@@ -107,6 +107,27 @@ export interface NativeEncoder {
   /** Of the residual streams themselves, not normed. */
   compareStates(a: NativeStates, b: NativeStates): Promise<NativeComparison>
   compareFeatures(a: NativeFeatures, b: NativeFeatures): Promise<NativeComparison>
+
+  /** The least squares a compensation is fitted by, with no tokens yet: [width, width] sums in double on the host. */
+  newRegression(): Promise<NativeRegression>
+  /** Adds the tokens of a batch, each with this weight: what a plan gives, and what the dense encoder does. */
+  addTo(
+    regression: NativeRegression,
+    plan: NativeStates,
+    dense: NativeStates,
+    weight: number,
+    cancel: CancelToken,
+  ): Promise<void>
+  /** Fits a map (cpu/regression.h) into down and up [rank, width]; metric [features, width]. */
+  fit(
+    regression: NativeRegression,
+    ridge: number,
+    metric: Float32Array | undefined,
+    down: Float32Array,
+    up: Float32Array,
+    rank: number,
+    cancel: CancelToken,
+  ): Promise<void>
 }
 
 /** Something that lives on the device until it is disposed (or collected). */
@@ -125,6 +146,9 @@ export interface NativeProjection extends NativeHandle {
 }
 export interface NativeCompensation extends NativeHandle {
   readonly kind?: 'compensation'
+}
+export interface NativeRegression extends NativeHandle {
+  readonly kind?: 'regression'
 }
 
 /** y = W x + b, W [rows, columns] row-major; GELU(tanh) between two layers. */

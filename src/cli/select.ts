@@ -31,6 +31,7 @@ interface Options extends Omit<InputOptions, 'prompt'> {
   reuse?: boolean
   reuseOrder: ReuseOrder
   joint: boolean
+  compensate?: number
   metric: Metric
   precision?: Precision
   threads?: number
@@ -80,6 +81,11 @@ export function selectCommand(): Command {
         .default('pruned'),
     )
     .option('--no-joint', "leave out skrr's second start, which chooses skips and re-use together: less work")
+    .option(
+      '--compensate <rank>',
+      'fit a low-rank map of the output to the plan, kept where it helps prompts left out (default: 0, none)',
+      wholeNumber(0),
+    )
     .addOption(new Option('--metric <name>', 'discrepancy').choices(['mse', 'cosine']).default('mse'))
     .addOption(precisionOption())
     .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
@@ -140,6 +146,7 @@ async function select(options: Options, { signal }: Run): Promise<void> {
       reuse: options.reuse,
       reuseOrder: options.reuseOrder,
       joint: options.joint,
+      compensate: options.compensate,
       resume: options.resume,
       fullTrace: options.trace !== undefined,
       journal: `${options.out}.journal`,
@@ -211,7 +218,11 @@ function report(options: Options, encoder: TextEncoder, selection: Selection, se
   const bytes = weightBytes(plan, geometry, precision)
   if (options.json) {
     const { out, trace, report: page, method } = options
-    printJson({ out, trace, report: page, method, sparsity, bytes, D, relative, nullNorm, work, seconds })
+    const { compensation } = selection.trace
+    printJson({
+      ...{ out, trace, report: page, method, sparsity, bytes, D, relative, nullNorm, compensation, work },
+      seconds,
+    })
   } else {
     const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
     process.stdout.write(
@@ -224,6 +235,7 @@ function report(options: Options, encoder: TextEncoder, selection: Selection, se
           'D',
           `${D.total.toPrecision(4)}: calibration ${D.calibration.toPrecision(4)}, null ${D.null.toPrecision(4)}`,
         ],
+        ...compensationField(selection),
         [
           'relative',
           `calibration ${formatPercent(relative.calibration)}, null ${formatPercent(relative.null)}`,
@@ -240,6 +252,14 @@ function report(options: Options, encoder: TextEncoder, selection: Selection, se
   process.stderr.write(
     `warning: the null condition's norm is ${nullNorm.toPrecision(3)} times the dense encoder's; guided images suffer from that\n`,
   )
+}
+
+function compensationField({ trace: { compensation } }: Selection): [string, string][] {
+  if (compensation === undefined) return []
+  const { rank, ridge, ridges, held_out } = compensation
+  const [before, best] = [held_out.D, Math.min(...ridges.map(({ D }) => D))].map((D) => D.toPrecision(4))
+  const found = ridge === null ? 'none, too little gained' : `rank ${rank}`
+  return [['compensation', `${found}: D on prompts left out of the fit ${before}, with it ${best}`]]
 }
 
 function share(text: string): number {

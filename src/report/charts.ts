@@ -58,7 +58,12 @@ function roundNumbers(least: number, most: number): number[] {
     .filter((value) => value >= least && value <= most)
 }
 
-const PHASES = { skip: 'var(--ffn)', reuse: 'var(--reuse)', refine: 'var(--ours)' }
+const PHASES = {
+  skip: 'var(--ffn)',
+  reuse: 'var(--reuse)',
+  refine: 'var(--ours)',
+  compensate: 'var(--attention)',
+}
 
 /** D after each removal, and after each later step; beams that were not the best, faint. */
 export function courseChart(

@@ -9,7 +9,7 @@ import type { Trace } from '../select/trace.js'
 export interface CoursePoint {
   /** Sub-blocks removed; later steps share a stretch behind the last removal, no wider than half of what is before it. */
   readonly x: number
-  readonly phase: 'skip' | 'reuse' | 'refine'
+  readonly phase: 'skip' | 'reuse' | 'refine' | 'compensate'
   readonly D: number
   /** Of the plan's weights. */
   readonly bytes: number
@@ -33,7 +33,7 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
   }))
   // Algorithm 2 loads nothing that was removed
   const { bytes } = removed.at(-1) ?? { bytes: 0 }
-  const later = !isComparable(selection)
+  const later: Omit<CoursePoint, 'x'>[] = !isComparable(selection)
     ? []
     : [
         ...reuses(trace).map((step) => ({ ...step, phase: 'reuse' as const, bytes })),
@@ -44,6 +44,11 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
           label: move,
         })),
       ]
+  if (isComparable(selection) && selection.plan.compensation) {
+    const { D, plan } = selection
+    const bytes = weightBytes(plan, geometry, precision)
+    later.push({ phase: 'compensate', D: D.total, bytes, label: 'compensation' })
+  }
   const stride = Math.min(1, removed.length / 2 / later.length)
   return [
     ...removed.map((point, i) => ({ ...point, x: i + 1 })),

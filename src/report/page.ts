@@ -130,9 +130,16 @@ function useSection({ plan }: Selection, { model, plan: file }: ReportContext): 
     <pre>${command}</pre>
     <details>
       <summary>The plan's file</summary>
-      <pre>${plan.stringify()}</pre>
+      <pre>${planText(plan)}</pre>
     </details>
   </section>`
+}
+
+/** The plan's file, a compensation's numbers left out. */
+function planText(plan: Plan): string {
+  const { compensation } = plan.toJSON()
+  if (compensation === undefined) return plan.stringify()
+  return plan.stringify().replace(compensation.down, '...').replace(compensation.up, '...')
 }
 
 /** A method that measures few plans or none has nothing to save. */

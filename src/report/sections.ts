@@ -37,6 +37,7 @@ function phases(present: readonly string[]): Html[] {
     ['skip', 'ffn', 'removals'],
     ['reuse', 'reuse', 're-use'],
     ['refine', 'ours', 'local search at the same bytes'],
+    ['compensate', 'attention', 'compensation, fitted to these prompts'],
   ]
   return all
     .filter(([phase]) => present.includes(phase))

@@ -5,6 +5,7 @@ import { native, runJob, type NativeProjectionLayer } from '../native.js'
 import { fingerprint } from '../plan/fingerprint.js'
 import { Plan } from '../plan/plan.js'
 import { chunksOf, packCalibration, packNull, type CalibrationInput, type Chunk } from './calibration.js'
+import { checkCompensable, compensate, provenanceOf } from './compensate.js'
 import { calibrationIdentity, modelIdentity } from './identity.js'
 import { Journal } from './journal.js'
 import { Evaluator, type Discrepancy, type Metric, type Work } from './measure.js'
@@ -68,12 +69,13 @@ export async function selectPlan(
   const { geometry, engine } = encoder
   checkPlanFits(Plan.dense(geometry.blocks), encoder.checkpoint)
   const settings = resolveSettings(options)
-  const reached = targetReached(options.target, geometry, encoder.precision)
+  const reached = targetReached(options.target, geometry, encoder.precision, settings.compensate)
   const projection =
     typeof options.projection === 'string'
       ? await readProjection(options.projection, geometry.width)
       : options.projection
   const chunks = await chunksFor(encoder, calibration, options)
+  if (settings.compensate > 0) checkCompensable(settings.compensate, geometry, chunks)
   const journal = await openJournal({ encoder, chunks, projection }, options, settings)
   try {
     const all = Int32Array.from(Array(subBlockCount(geometry)).keys())
@@ -169,10 +171,27 @@ async function search(
       laco: async () => lacoMethod(judge, methodOptions, await evaluateOutput('cosine')),
     }
     const chosen = await choose[method]()
-    return await conclude(judge, chosen, options, settings, work)
+    const { compensate: rank } = settings
+    const whole = rank === 0 ? chosen : await compensated(judge, chosen, rank, options, work)
+    return await conclude(judge, whole, options, settings, work)
   } finally {
     for (const evaluator of evaluators) evaluator.dispose()
   }
+}
+
+/** The last phase: the chosen plan with a compensation, where that earns its place. */
+async function compensated(
+  judge: Evaluator,
+  chosen: Chosen,
+  rank: number,
+  { onProgress }: SelectOptions,
+  work: () => Work,
+): Promise<Chosen> {
+  const D = await judge.discrepancy(chosen.plan)
+  const { plan, trace } = await compensate(judge, chosen.plan, rank, (done, of) =>
+    onProgress?.({ phase: 'compensate', fraction: done / of, plan: chosen.plan, D, work: work() }),
+  )
+  return { ...chosen, plan, trace: { ...chosen.trace, compensation: trace } }
 }
 
 async function conclude(
@@ -191,6 +210,7 @@ async function conclude(
   // what the plan was chosen by, and nothing that another run of the same search would write otherwise
   const plan = new Plan(chosen.plan.table, {
     scales: chosen.plan.scales,
+    compensation: chosen.plan.compensation,
     fingerprint: fingerprint(geometry),
     provenance: {
       method,
@@ -199,6 +219,7 @@ async function conclude(
       projection,
       ...(!['shortgpt', 'laco'].includes(method) && { beams, dedup }),
       ...(method === 'skrr' ? { joint } : { reuse: reuse ? reuseOrder : 'none' }),
+      ...(chosen.plan.compensation && { compensation: provenanceOf(chosen.trace.compensation!) }),
       tokens: chunks.reduce((total, { tokens }) => total + tokens, 0),
       skips: chosen.skips,
       D: { ...D },

@@ -1,7 +1,7 @@
 import { open, readFile, rm, stat, type FileHandle } from 'node:fs/promises'
 import { ioReason } from '../checkpoint/files.js'
 import { InputError, OutputError } from '../errors.js'
-import { memoryMemo, type Memo } from './measure.js'
+import { memoryMemo, type Memo } from './memo.js'
 
 /**
  * What a search has measured, on disk as it goes: a search is deterministic given its measurements, so whoever has them all can

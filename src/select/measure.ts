@@ -5,16 +5,16 @@ import {
   runJob,
   type CancelToken,
   type NativeComparison,
-  type NativeCompensation,
   type NativeEncoder,
   type NativeFeatures,
   type NativeProjection,
   type NativeProjectionLayer,
   type NativeStates,
 } from '../native.js'
-import type { Compensation } from '../plan/compensation.js'
 import { Plan } from '../plan/plan.js'
 import type { Chunk } from './calibration.js'
+import { LoadedCompensations } from './loaded-compensations.js'
+import { memoryMemo, unknown, type Memo } from './memo.js'
 import { reduceProjection } from './reduce.js'
 import { programOf, type Program } from './program.js'
 import { StateCache } from './state-cache.js'
@@ -34,13 +34,6 @@ export interface Work {
   readonly executed: number
   /** What running every plan in full over all tokens would have been, each time its D was asked for. */
   readonly naive: number
-}
-
-/** Errors of chunks that are known already (from a journal), and where new ones are noted. */
-export interface Memo {
-  /** [chunks] for this program, NaN where unknown. The evaluator fills it in. */
-  errors(program: string): Float64Array
-  note(program: string, chunk: number, error: number): void | Promise<void>
 }
 
 export interface EvaluatorOptions {
@@ -81,20 +74,23 @@ export class Evaluator {
   readonly geometry: Geometry
   readonly chunks: readonly Chunk[]
   readonly naive: boolean
-  readonly #engine: NativeEncoder
+  readonly engine: NativeEncoder
+  readonly signal: AbortSignal | undefined
+  /** What features are squared under: as given, or reduced (reduce.ts). */
+  readonly projection: readonly NativeProjectionLayer[] | undefined
   readonly #metric: Metric
-  readonly #signal: AbortSignal | undefined
   readonly #memo: Memo
   readonly #cache: StateCache
   readonly #projection: NativeProjection | undefined
   readonly #reference: readonly NativeFeatures[]
   readonly #weights: readonly number[]
-  readonly #compensations = new Map<Compensation, NativeCompensation>()
+  readonly #compensations: LoadedCompensations
   #executed = 0
   #naiveWork = 0
 
   private constructor(
     options: EvaluatorOptions,
+    layers: readonly NativeProjectionLayer[] | undefined,
     roots: readonly NativeStates[],
     projection: NativeProjection | undefined,
     reference: NativeFeatures[],
@@ -103,12 +99,14 @@ export class Evaluator {
     this.geometry = geometry
     this.chunks = chunks
     this.naive = options.naive ?? false
-    this.#engine = options.engine
+    this.engine = options.engine
     this.#metric = metric
-    this.#signal = options.signal
+    this.signal = options.signal
+    this.projection = layers
     this.#memo = options.memo ?? memoryMemo(chunks.length)
     this.#cache = new StateCache(roots, this.naive ? 0 : cacheBytes)
     this.#projection = projection
+    this.#compensations = new LoadedCompensations(options.engine, options.signal)
     this.#reference = reference
     const width = metric === 'cosine' ? 1 : (options.projection?.at(-1)?.rows ?? geometry.width)
     this.#weights = chunks.map(
@@ -127,7 +125,7 @@ export class Evaluator {
       options.projection && (reducible ? reduceProjection(options.projection) : options.projection)
     const projection = layers && (await job(() => engine.loadProjection([...layers])))
     for (const { batch } of chunks) roots.push(await job((cancel) => engine.begin(batch, cancel)))
-    const evaluator = new Evaluator(options, roots, projection, reference)
+    const evaluator = new Evaluator(options, layers, roots, projection, reference)
     try {
       const dense = evaluator.candidate(Plan.dense(geometry.blocks))
       for (const chunk of chunks.keys()) {
@@ -213,6 +211,17 @@ export class Evaluator {
     )
   }
 
+  /** What a plan makes of a chunk: the states after its last sub-block, for the caller to dispose. */
+  async output(plan: Plan, chunk: number): Promise<NativeStates> {
+    const candidate = this.candidate(plan)
+    this.#naiveWork += candidate.program.steps.length * this.chunks[chunk]!.tokens
+    const { states, owned } = await this.#run(candidate, chunk)
+    if (owned) return states
+    const { slots, scales } = layerTable(plan)
+    const end = slots.length // of no positions: a copy, since the cache may drop its own
+    return runJob([this.signal], (cancel) => this.engine.advance(states, slots, scales, end, end, cancel))
+  }
+
   /** Only states that are beginnings of these plans stay cached. */
   retain(plans: readonly Plan[]): void {
     this.#cache.retain(plans.map(programOf))
@@ -235,7 +244,7 @@ export class Evaluator {
   dispose(): void {
     this.#cache.dispose()
     for (const features of this.#reference) features.dispose()
-    for (const compensation of this.#compensations.values()) compensation.dispose()
+    this.#compensations.dispose()
     this.#projection?.dispose()
   }
 
@@ -252,7 +261,7 @@ export class Evaluator {
 
   async #checkReference(chunk: number): Promise<void> {
     const features = this.#reference[chunk]!
-    const rows = rowsOf(await this.#engine.compareFeatures(features, features))
+    const rows = rowsOf(await this.engine.compareFeatures(features, features))
     if (!rows.every((row) => row.every(Number.isFinite))) throw notFinite('the dense encoder')
   }
 
@@ -262,24 +271,13 @@ export class Evaluator {
     const end = candidate.plan.table.length
     const reference = this.#reference[chunk]!
     try {
-      const map = await this.#compensation(candidate.plan)
-      return await runJob([this.#signal], (cancel) =>
-        this.#engine.measure(states, slots, scales, end, map, this.#projection, reference, cancel),
+      const map = await this.#compensations.of(candidate.plan)
+      return await runJob([this.signal], (cancel) =>
+        this.engine.measure(states, slots, scales, end, map, this.#projection, reference, cancel),
       )
     } finally {
       if (owned) states.dispose()
     }
-  }
-
-  /** A plan's compensation on the device: there until the evaluator is disposed. */
-  async #compensation({ compensation }: Plan): Promise<NativeCompensation | undefined> {
-    if (compensation === undefined) return undefined
-    const { rank, down, up } = compensation
-    const loaded =
-      this.#compensations.get(compensation) ??
-      (await runJob([this.#signal], () => this.#engine.loadCompensation(rank, down, up)))
-    this.#compensations.set(compensation, loaded)
-    return loaded
   }
 
   /** The states after the whole program, from the nearest ones cached; the caller disposes them if they are `owned`. */
@@ -291,8 +289,8 @@ export class Evaluator {
     for (let depth = nearest.depth; depth < program.steps.length; depth++) {
       const { position } = program.steps[depth]!
       const from = states
-      const next = await runJob([this.#signal], (cancel) =>
-        this.#engine.advance(from, slots, scales, position, position + 1, cancel),
+      const next = await runJob([this.signal], (cancel) =>
+        this.engine.advance(from, slots, scales, position, position + 1, cancel),
       )
       this.#executed += this.chunks[chunk]!.tokens
       if (owned) states.dispose()
@@ -303,20 +301,6 @@ export class Evaluator {
   }
 }
 
-/** Errors by program, in memory. */
-export function memoryMemo(chunks: number): Memo {
-  const known = new Map<string, Float64Array>()
-  return {
-    errors(program) {
-      const errors = known.get(program) ?? unknown(chunks)
-      known.set(program, errors)
-      return errors
-    },
-    note: () => undefined,
-  }
-}
-
-const unknown = (chunks: number): Float64Array => new Float64Array(chunks).fill(NaN)
 const tokensOf = (chunks: readonly Chunk[]): number => chunks.reduce((sum, { tokens }) => sum + tokens, 0)
 
 /** [squared error, cosines, squares, squares of the reference] of each sequence. */

@@ -3,6 +3,7 @@ import type { CalibrationInput } from './calibration.js'
 import type { Metric, Work, Discrepancy } from './measure.js'
 import { METHODS, type Method, type MethodProgress } from './methods.js'
 import type { NativeProjectionLayer } from '../native.js'
+import { MAX_RANK } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 import type { ReuseOrder } from './reuse.js'
 import type { Target } from './target.js'
@@ -24,6 +25,11 @@ export interface SelectOptions {
    * it the search is a few times less work.
    */
   readonly joint?: boolean | undefined
+  /**
+   * Rank of the low-rank map of the output that is fitted to the chosen plan and goes into it, where it lowers D on calibration
+   * prompts left out of the fit; 0: none. Default: 0.
+   */
+  readonly compensate?: number | undefined
   /** Default: mse. */
   readonly metric?: Metric | undefined
   /** The denoiser's module that takes the embedding: a safetensors file or its layers. Default: none. */
@@ -47,7 +53,7 @@ export interface SelectOptions {
 }
 
 export interface SelectProgress {
-  readonly phase: 'dense' | MethodProgress['phase']
+  readonly phase: 'dense' | MethodProgress['phase'] | 'compensate'
   /** Of the phase, 0 to 1; undefined for the local search, which has no known end. */
   readonly fraction: number | undefined
   /** Best plan so far and its D. */
@@ -65,6 +71,7 @@ export interface Settings {
   readonly reuseOrder: ReuseOrder
   readonly joint: boolean
   readonly metric: Metric
+  readonly compensate: number
 }
 
 const BASELINES: readonly Method[] = ['finercut', 'shortgpt', 'laco']
@@ -86,10 +93,20 @@ export function resolveSettings(options: SelectOptions): Settings {
     beams,
     dedup: options.dedup ?? method !== 'paper',
     reuse: options.reuse ?? !BASELINES.includes(method),
+    compensate: checkRank(options.compensate ?? 0),
     reuseOrder: oneOf('reuseOrder', options.reuseOrder ?? 'pruned', ['pruned', 'ascending'] as const),
     joint: method === 'skrr' && (options.joint ?? true),
     metric: oneOf('metric', options.metric ?? 'mse', ['mse', 'cosine'] as const),
   }
+}
+
+function checkRank(rank: number): number {
+  if (Number.isInteger(rank) && rank >= 0 && rank <= MAX_RANK) return rank
+  throw new InputError({
+    field: 'compensate',
+    found: String(rank),
+    expected: `a rank of 1 to ${MAX_RANK}, or 0 for none`,
+  })
 }
 
 function oneOf<T extends string>(field: string, found: string, choices: readonly T[]): T {

@@ -33,14 +33,20 @@ export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision
         (plan.compensation ? BYTES.f32 * compensationParameters(plan.compensation) : 0),
     )
 
-/** Tests whether a set of skipped sub-blocks reaches the target. @throws InputError where none can */
+/**
+ * Tests whether a set of skipped sub-blocks reaches the target.
+ * @param rank of the compensation there must be room for
+ * @throws InputError where no set does
+ */
 export function targetReached(
   target: Target,
   geometry: Geometry,
   precision: Precision,
+  rank = 0,
 ): (skips: readonly number[]) => boolean {
   const { blocks } = geometry
   const plan = (skips: readonly number[]): Plan => Plan.skip(blocks, skips)
+  const map = 2 * rank * geometry.width
   if ('skipCount' in target) {
     const { skipCount } = target
     if (!Number.isInteger(skipCount) || skipCount < 1 || skipCount > subBlockCount(geometry)) {
@@ -55,7 +61,7 @@ export function targetReached(
       const why = 'what lies outside the sub-blocks (the token embedding above all) always stays'
       throw outOfRange('sparsity', sparsity, `above 0 and at most ${most.toFixed(4)}: ${why}`)
     }
-    return (skips) => plan(skips).sparsity(geometry) >= sparsity
+    return (skips) => plan(skips).sparsity(geometry) - map / denseParameters(geometry) >= sparsity
   }
   const { bytes } = target
   const least = fixedBytes(geometry, precision)
@@ -64,7 +70,7 @@ export function targetReached(
     const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
     throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)
   }
-  return (skips) => weightBytes(plan(skips), geometry, precision) <= bytes
+  return (skips) => weightBytes(plan(skips), geometry, precision) + BYTES.f32 * map <= bytes
 }
 
 const outOfRange = (field: string, found: number, expected: string): InputError =>

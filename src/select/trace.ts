@@ -1,4 +1,5 @@
 import type { Plan } from '../plan/plan.js'
+import type { TraceCompensation } from './compensate.js'
 import type { Removal } from './joint.js'
 import type { Merge } from './laco.js'
 import type { Metric, Work } from './measure.js'
@@ -33,6 +34,8 @@ export interface Trace {
   readonly start?: 'skip' | 'joint'
   /** Changes of the local search from there. */
   readonly refine?: readonly TraceRefine[]
+  /** The fit of a compensation to the plan. */
+  readonly compensation?: TraceCompensation
   /** D of the plan that was chosen, and its terms. */
   readonly D: number
   readonly D_calibration: number

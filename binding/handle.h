@@ -1,4 +1,5 @@
-// JavaScript handles of what lives on the device beside the weights: compensations, and a search's states, features, projections.
+// JavaScript handles of what lives on the device beside the weights: compensations and their fit, and a search's
+// states, features, projections.
 #pragma once
 
 #include <napi.h>
@@ -6,6 +7,7 @@
 #include <memory>
 
 #include "binding/jobs.h"
+#include "cpu/regression.h"
 #include "engine/encoder.h"
 
 namespace skrr::binding {
@@ -40,11 +42,26 @@ using StatesHandle = Handle<States>;
 using FeaturesHandle = Handle<Features>;
 using ProjectionHandle = Handle<Projection>;
 using CompensationHandle = Handle<Compensation>;
+using RegressionHandle = Handle<cpu::Regression>;
 
 // Null for undefined.
 template <class T>
 std::shared_ptr<T> optional_handle(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
   return value.IsObject() ? Handle<T>::unwrap(value, encoder) : nullptr;
+}
+
+// Submits work that makes a T, and resolves with a handle of it.
+template <class T, class Make>
+Napi::Value submit_handle(Napi::Env env, std::unique_ptr<Pending> pending, std::shared_ptr<CancelFlag> cancel,
+                          std::shared_ptr<Encoder> encoder, Napi::FunctionReference EngineThread::*constructor,
+                          Make make) {
+  auto held = std::make_shared<typename Handle<T>::Held>();
+  held->encoder = std::move(encoder);
+  pending->result = [held, constructor](Napi::Env env) {
+    return Handle<T>::make(env, EngineThread::of(env).*constructor, std::move(*held));
+  };
+  return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
+                                      [held, make](Pending&) { make(*held); });
 }
 
 }  // namespace skrr::binding
