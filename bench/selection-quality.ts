@@ -3,16 +3,20 @@
  *
  *     node scripts/run-ts.mjs bench/selection-quality.ts --model FOLDER --calibration FILE --validation FILE
  *         [--projection FILE] [--sparsity 0.25,0.42] [--prompts N] [--methods paper,skrr] [--report FILE.html]
+ *         [--compensate 8,32 --fit-prompts N] [--plans FILE,FILE]
  *
  * The files hold inputs_embeds [prompts, tokens, width]; calibration also null_embeds. The paper's method sets the bytes of a
- * row; the others get as many. Searches run in bf16, D is taken in float32.
+ * row; the others get as many. Searches run in bf16, D is taken in float32. With --compensate, each plan is also judged with maps
+ * of these ranks, fitted to as many calibration prompts as --fit-prompts says. --plans judges these plans instead of searching.
  */
 import { parseArgs } from 'node:util'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { TextEncoder } from '../src/encoder.js'
+import { readPlan } from '../src/plan/file.js'
 import { Plan } from '../src/plan/plan.js'
 import { writeReport } from '../src/report/report.js'
 import { chunksOf, packNull, packCalibration } from '../src/select/calibration.js'
+import { compensate } from '../src/select/compensate.js'
 import { selectPlan, type Discrepancy, type Selection, type SelectOptions } from '../src/select/index.js'
 import { Evaluator } from '../src/select/measure.js'
 import { readProjection } from '../src/select/projection.js'
@@ -29,6 +33,9 @@ const { values } = parseArgs({
     sparsity: { type: 'string', default: '0.25,0.33,0.42,0.5' },
     methods: { type: 'string' },
     report: { type: 'string' },
+    compensate: { type: 'string' },
+    'fit-prompts': { type: 'string' },
+    plans: { type: 'string' },
   },
 })
 const { model, calibration: calibrationFile, validation: validationFile } = values
@@ -69,16 +76,36 @@ const exact = await TextEncoder.load(model, { precision: 'f32' })
 const { geometry } = exact
 const projection = values.projection && (await readProjection(values.projection, geometry.width))
 const packing = { geometry, maxTokens: 512 }
-const judge = await Evaluator.create({
-  engine: exact.engine,
-  geometry,
-  projection: projection || undefined,
-  cacheBytes: 0,
-  chunks: [
-    ...chunksOf(await packCalibration(validation, packing), geometry.width, false),
-    ...chunksOf(await packNull(nullCondition, packing), geometry.width, true),
-  ],
-})
+const evaluate = async (encoder: TextEncoder, prompts: typeof calibration): Promise<Evaluator> =>
+  Evaluator.create({
+    engine: encoder.engine,
+    geometry,
+    projection: projection || undefined,
+    cacheBytes: 0,
+    chunks: [
+      ...chunksOf(await packCalibration(prompts, packing), geometry.width, false),
+      ...chunksOf(await packNull(nullCondition, packing), geometry.width, true),
+    ],
+  })
+const judge = await evaluate(exact, validation)
+const ranks = values.compensate?.split(',').map(Number) ?? []
+const fitted =
+  ranks.length > 0
+    ? await evaluate(
+        searched,
+        await embeds(calibrationFile, 'inputs_embeds', Number(values['fit-prompts'] ?? values.prompts)),
+      )
+    : undefined
+
+/** The plan with a map of each rank; what it costs is said, since it is not in the row's bytes. */
+async function withMaps(plan: Plan, reference: number): Promise<void> {
+  for (const rank of ranks) {
+    const { plan: whole, trace } = await compensate(fitted!, plan, rank, () => undefined)
+    const more = weightBytes(whole, geometry, 'bf16') / weightBytes(plan, geometry, 'bf16') - 1
+    const name = `  + rank ${rank}, ridge ${trace.ridge ?? '-'}, ${(100 * more).toFixed(2)} %`
+    line(name, whole, await judge.discrepancy(whole), Math.min(...trace.ridges.map(({ D }) => D)), reference)
+  }
+}
 
 function line(
   name: string,
@@ -163,12 +190,19 @@ console.log(
   'method'.padEnd(28) +
     ['sparsity', 'D chosen by', 'validation', 'null', 'to paper'].map((c) => c.padStart(12)).join(''),
 )
+for (const file of values.plans?.split(',') ?? []) {
+  const plan = await readPlan(file)
+  const D = await judge.discrepancy(plan)
+  line(file.slice(-27), plan, D, NaN, D.total)
+  await withMaps(plan, D.total)
+}
 const names = values.methods?.split(',') ?? Object.keys(VARIANTS)
-for (const sparsity of values.sparsity.split(',').map(Number)) {
+for (const sparsity of values.plans === undefined ? values.sparsity.split(',').map(Number) : []) {
   const paper = await run({ sparsity }, { method: 'paper' })
   const reference = paper.judged.total
   const bytes = weightBytes(paper.plan, geometry, 'bf16')
   line('paper', paper.plan, paper.judged, paper.D.total, reference)
+  await withMaps(paper.plan, reference)
   for (const name of names) {
     const variant = VARIANTS[name]
     if (variant === undefined) continue
@@ -184,6 +218,7 @@ for (const sparsity of values.sparsity.split(',').map(Number)) {
       line(`  ... ${step.move}`, plan, await judge.discrepancy(plan), step.D, reference)
     }
     line(name, found.plan, found.judged, found.D.total, reference)
+    await withMaps(found.plan, reference)
     console.log(
       `  ${found.seconds.toFixed(0)} s, ${found.plan.table.map((s) => s ?? '-').join(' ')}; scales ${found.plan.scales.join(' ')}`,
     )
@@ -196,5 +231,6 @@ if (values.report !== undefined) {
   await writeReport(values.report, selections, { geometry, precision: 'bf16', model, plan: 'plan.json' })
 }
 judge.dispose()
+fitted?.dispose()
 await searched.dispose()
 await exact.dispose()

@@ -14,8 +14,8 @@ class WrongBackend final : public skrr::cuda::CudaBackend {
   WrongBackend(const skrr::Geometry& geometry, const skrr::FixedTensors& fixed, int device)
       : CudaBackend(geometry, fixed, {device}), width_(size_t(geometry.width)) {}
 
-  void finish(const skrr::States& states, float* out) override {
-    CudaBackend::finish(states, out);
+  void finish(const skrr::States& states, const skrr::Compensation* compensation, float* out) override {
+    CudaBackend::finish(states, compensation, out);
     std::copy_n(out + width_, width_, out);
   }
 
