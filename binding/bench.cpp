@@ -38,6 +38,8 @@ Report bench_cpu(const Geometry& geometry, const EngineOptions& options, const R
   report.ceilings.multiply = bench.product_rate(kProductTokens, request.repeats, cancel);
   report.ceilings.product = "feed-forward of " + std::to_string(kProductTokens) + " tokens";
   report.rows = bench.sub_blocks(request, progress, cancel);
+  const auto listen = [&](std::function<void(const char*)> after) { backend.listen(std::move(after)); };
+  for (bench::Row& row : bench.parts(request, listen, progress, cancel)) report.rows.push_back(std::move(row));
   for (bench::Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
   return report;
 }

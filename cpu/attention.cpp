@@ -6,6 +6,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "cpu/stream.h"
+#include "engine/bench.h"
 
 namespace skrr::cpu {
 namespace {
@@ -108,11 +109,13 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   float* mixed = mixed_.as<float>();
 
   pack_normed(weights, s, cancel);
+  context_.finished(bench::kNorm);
   multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     for (int r = 0; r < rows; r++) {
       stream(tiles[0] + r * columns, columns, qkv + (first_row + r) * stride + panel * columns);
     }
   });
+  context_.finished(bench::kQkv);
 
   const PositionBias bias(weights.bias.empty() ? bias_ : weights.bias, geometry_.heads, geometry_.buckets,
                           geometry_.max_distance, s.longest);
@@ -139,11 +142,13 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
     const AttentionScratch layout(context_.kernels.f32, n, geometry_.head_dim);
     attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()));
   });
+  context_.finished(bench::kAttend);
 
   const size_t inner_bytes = size_t(inner) * sizeof(float);
   rows_.pack(context_, weights.out.kernel(), s.tokens(), inner, cancel,
              [&](int64_t r, float* out) { std::memcpy(out, mixed + r * inner, inner_bytes); });
   add_product(weights.out, scale, s, cancel);
+  context_.finished(bench::kO);
 }
 
 }  // namespace skrr::cpu

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/stream.h"
+#include "engine/bench.h"
 #include "engine/numeric.h"
 
 namespace skrr::cpu {
@@ -124,6 +125,7 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   float* activations = wide_.as<float>();
 
   pack_normed(weights, s, cancel);
+  context_.finished(bench::kNorm);
   const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     activate(tiles[0], geometry_.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
@@ -135,11 +137,13 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
   } else {
     multiply<1>(context_, rows_, weights.in, cancel, finish_tile);
   }
+  context_.finished(bench::kWi);
 
   const size_t ff_bytes = size_t(geometry_.ff) * sizeof(float);
   rows_.pack(context_, weights.out.kernel(), s.tokens(), geometry_.ff, cancel,
              [&](int64_t r, float* out) { std::memcpy(out, activations + r * stride, ff_bytes); });
   add_product(weights.out, scale, s, cancel);
+  context_.finished(bench::kWo);
 }
 
 // rows_ = norm(h), packed

@@ -65,6 +65,8 @@ class CpuBackend final : public Backend {
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
   size_t workspace_bytes() const override;
+  // Calls `after` with the name of each part of a sub-block when it is over (engine/bench.h). An empty function ends that.
+  void listen(std::function<void(const char* part)> after) { context_.after = std::move(after); }
 
  private:
   void attention(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);    // attention.cpp

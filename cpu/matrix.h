@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "cpu/buffer.h"
@@ -21,9 +22,14 @@ struct Context {
   const Kernels& kernels;
   ThreadPool pool;
   std::vector<Buffer> scratch;  // one per worker, grows to what the largest task needed
+  std::function<void(const char* part)> after;  // called when a part of a sub-block is over; set by benchmarks alone
 
   explicit Context(int threads)
       : kernels(cpu::kernels()), pool(threads), scratch(size_t(pool.threads())) {}
+
+  void finished(const char* part) const {
+    if (after) after(part);
+  }
 
   // `floats` of worker-private memory, valid until the worker asks again.
   float* borrow(int worker, int64_t floats) {

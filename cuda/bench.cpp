@@ -105,6 +105,19 @@ Row time_product(Device& device, CacheScrub& scrub, const Geometry& geometry, co
   return row;
 }
 
+// begin_rows: what a product reads of the stream, as it is written beside the stream everywhere else.
+Row time_norm(Device& device, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
+  const Pass pass(device, g, tokens);
+  Row row;
+  row.what = bench::kNorm, row.tokens = tokens;
+  row.time = time_graph(device, scrub, repeats, [&](int i) {
+    begin_rows(device.stream(), slots.at(i), pass.h.as<float>(), pass.workspace.normed(), tokens, pass.shape.width);
+  });
+  row.bytes = double(tokens) * pass.shape.width * (sizeof(float) + sizeof(bf16));
+  row.flops = 3.0 * tokens * pass.shape.width;
+  return row;
+}
+
 Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
   Device& device = pool.device();
   std::vector<int32_t> starts{0, tokens}, positions;
@@ -115,7 +128,7 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots
   const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
   const Rows view = BatchRows::view(rows.extent(), rows.data());
   Row row;
-  row.what = "softmax(q k^T + bias) v", row.tokens = tokens;
+  row.what = bench::kAttend, row.tokens = tokens;
   row.time = time_graph(device, scrub, repeats, [&](int i) {
     attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, g.heads, pass.shape.head_dim});
   });
@@ -128,11 +141,11 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots
 
 std::vector<BenchProduct> bench_products(const Geometry& g) {
   const Shape shape(g);
-  return {{"q|k|v", 3 * shape.inner, shape.width, false, Finish::kStore},
-          {"o + stream", shape.width, shape.inner, true, Finish::kAdd},
-          g.gated ? BenchProduct{"act(wi_0) x wi_1", shape.up, shape.width, false, Finish::kGate}
+  return {{bench::kQkv, 3 * shape.inner, shape.width, false, Finish::kStore},
+          {bench::kO, shape.width, shape.inner, true, Finish::kAdd},
+          g.gated ? BenchProduct{bench::kWi, shape.up, shape.width, false, Finish::kGate}
                   : BenchProduct{"act(wi)", shape.up, shape.width, false, Finish::kActivate},
-          {"wo + stream", shape.width, shape.ff, true, Finish::kAdd}};
+          {bench::kWo, shape.width, shape.ff, true, Finish::kAdd}};
 }
 
 Buffer random_matrix(Device& device, size_t count) {
@@ -171,6 +184,7 @@ std::vector<Row> bench_kernels(Pool& pool, const Geometry& geometry, const std::
     const Slots slots(device, geometry, product);
     for (const int n : tokens) {
       cancel.check();
+      if (product.finish == Finish::kStore) rows.push_back(time_norm(device, scrub, geometry, slots, n, repeats));
       rows.push_back(time_product(device, scrub, geometry, product, slots, n, repeats));
       if (product.finish == Finish::kStore) rows.push_back(time_attention(pool, scrub, geometry, slots, n, repeats));
     }

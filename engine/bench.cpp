@@ -25,6 +25,10 @@ Timing measure(int repeats, const std::function<void()>& between, const std::fun
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (r >= kNotCounted) times.push_back(took.count());
   }
+  return timing_of(std::move(times));
+}
+
+Timing timing_of(std::vector<double> times) {
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times[times.size() / 4], times[times.size() * 3 / 4]};
 }
@@ -103,13 +107,23 @@ void BackendBench::load(const std::vector<NamedTable>& tables, const CancelFlag&
   }
 }
 
-Row BackendBench::time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel) {
+// The first loaded sub-block of a kind, at its kind's first position.
+LayerTable BackendBench::one_of_kind(int kind) const {
+  LayerTable table(size_t(geometry_.sub_blocks()));
+  table[size_t(kind)] = {first_[kind], 1};
+  return table;
+}
+
+// One sequence of random embeddings.
+std::unique_ptr<States> BackendBench::begin(int tokens) const {
   std::vector<int32_t> starts{0, tokens}, positions;
   for (int t = 0; t < tokens; t++) positions.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  const std::vector<float> embeddings = model_.embeddings(tokens);
-  const Batch batch{1, tokens, starts.data(), positions.data(), visible.data()};
-  const auto states = backend_.begin(batch, embeddings.data());
+  return backend_.begin({1, tokens, starts.data(), positions.data(), visible.data()}, model_.embeddings(tokens).data());
+}
+
+Row BackendBench::time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel) {
+  const auto states = begin(tokens);
   Row row;
   row.tokens = tokens;
   row.time = measure(repeats, scrub_, [&] { backend_.run(table, from, to, *states, cancel); });
@@ -126,12 +140,63 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
   const int total = 2 * int(request.tokens.size());
   for (const int kind : {0, 1}) {
     if (first_[kind] < 0) continue;  // every table skips them all
-    LayerTable table(size_t(geometry_.sub_blocks()));
-    table[size_t(kind)] = {first_[kind], 1};
+    const LayerTable table = one_of_kind(kind);
     for (const int tokens : request.tokens) {
       progress(int(rows.size()), total);
       rows.push_back(time_table(table, kind, kind + 1, tokens, request.repeats, cancel));
       rows.back().what = kind == 0 ? "attention" : "feed-forward";
+    }
+  }
+  return rows;
+}
+
+// What a part must read and compute. Products read their share of the slot, the rest reads and writes float32 rows.
+Row BackendBench::row_of(const std::string& part, int tokens) const {
+  const Geometry& g = geometry_;
+  const double t = tokens, width = g.width, inner = g.inner(), ff = g.ff, ups = g.gated ? 2 : 1;
+  const std::string name = part == kWi && !g.gated ? "act(wi)" : part;
+  const auto product = [&](double n, double k, int kind) {
+    const double share = n * k / matrix_parameters(g, kind);
+    return Row{name, "", tokens, {}, share * slot_bytes_[size_t(first_[kind])], 2 * t * n * k};
+  };
+  if (part == kQkv) return product(3 * inner, width, 0);
+  if (part == kO) return product(width, inner, 0);
+  if (part == kWi) return product(ups * ff, width, 1);
+  if (part == kWo) return product(width, ff, 1);
+  if (part == kAttend) return {part, "", tokens, {}, t * 4 * inner * sizeof(float), 4 * t * t * inner};
+  return {part, "", tokens, {}, t * 2 * width * sizeof(float), 3 * t * width};
+}
+
+std::vector<Row> BackendBench::parts(const Request& request, const Listen& listen, const Progress& progress,
+                                     const CancelFlag& cancel) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<Row> rows;
+  int done = 0;
+  for (const int kind : {0, 1}) {
+    if (first_[kind] < 0) continue;
+    const LayerTable table = one_of_kind(kind);
+    for (const int tokens : request.tokens) {
+      progress(done++, 2 * int(request.tokens.size()));
+      std::vector<std::pair<std::string, std::vector<double>>> seconds;  // by part, in order
+      Clock::time_point before;
+      listen([&](const char* part) {
+        const Clock::time_point now = Clock::now();
+        const auto known = std::find_if(seconds.begin(), seconds.end(), [&](const auto& entry) { return entry.first == part; });
+        auto& times = known != seconds.end() ? known->second : seconds.emplace_back(part, std::vector<double>()).second;
+        times.push_back(std::chrono::duration<double>(now - before).count());
+        before = Clock::now();
+      });
+      const auto states = begin(tokens);
+      measure(request.repeats, scrub_, [&] {
+        before = Clock::now();
+        backend_.run(table, kind, kind + 1, *states, cancel);
+      });
+      listen(nullptr);
+      for (auto& [part, times] : seconds) {
+        if (kind == 1 && part == kNorm) continue;  // as the attention's
+        rows.push_back(row_of(part, tokens));
+        rows.back().time = timing_of({times.begin() + kNotCounted, times.end()});
+      }
     }
   }
   return rows;
@@ -152,9 +217,7 @@ std::vector<Row> BackendBench::encoders(const Request& request, const Progress& 
 
 double BackendBench::product_rate(int tokens, int repeats, const CancelFlag& cancel) {
   if (first_[1] < 0) return 0;
-  LayerTable table(size_t(geometry_.sub_blocks()));
-  table[1] = {first_[1], 1};
-  const Row row = time_table(table, 1, 2, tokens, repeats, cancel);
+  const Row row = time_table(one_of_kind(1), 1, 2, tokens, repeats, cancel);
   return row.flops / row.time.lower;
 }
 

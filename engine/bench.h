@@ -17,6 +17,14 @@ struct Timing {
   double median = 0, lower = 0, upper = 0;  // seconds; lower and upper quartile
 };
 
+// Parts of a sub-block, by the names their rows have.
+constexpr const char* kNorm = "norm";  // and packing of what the product after it reads
+constexpr const char* kQkv = "q|k|v";
+constexpr const char* kAttend = "softmax(q k^T + bias) v";
+constexpr const char* kO = "o + stream";
+constexpr const char* kWi = "act(wi_0) x wi_1";  // act(wi) in ungated models
+constexpr const char* kWo = "wo + stream";
+
 struct Row {
   std::string what;
   std::string plan;  // of whole encoders; empty for parts
@@ -48,6 +56,8 @@ struct Request {
   std::vector<int> tokens;
   int repeats = 10;
 };
+
+Timing timing_of(std::vector<double> seconds);  // at least one
 
 // `repeats` runs after two that are not counted. `between` runs before each of them and is not timed.
 Timing measure(int repeats, const std::function<void()>& between, const std::function<void()>& work);
@@ -82,11 +92,17 @@ class BackendBench {
   void load(const std::vector<NamedTable>& tables, const CancelFlag& cancel);
   // The attention and the feed-forward that run first in the tables, each alone.
   std::vector<Row> sub_blocks(const Request& request, const Progress& progress, const CancelFlag& cancel);
+  // The same, part by part: `listen` makes the backend call a function with the name of each part when it is over.
+  using Listen = std::function<void(std::function<void(const char* part)>)>;
+  std::vector<Row> parts(const Request& request, const Listen& listen, const Progress& progress, const CancelFlag& cancel);
   std::vector<Row> encoders(const Request& request, const Progress& progress, const CancelFlag& cancel);
   // The feed-forward on `tokens` tokens: the largest products there are here.
   double product_rate(int tokens, int repeats, const CancelFlag& cancel);
 
  private:
+  LayerTable one_of_kind(int kind) const;
+  std::unique_ptr<States> begin(int tokens) const;
+  Row row_of(const std::string& part, int tokens) const;
   Row time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel);
 
   Backend& backend_;

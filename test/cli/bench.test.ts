@@ -51,12 +51,30 @@ describe('skrr bench', () => {
       ['attention', null, 20],
       ['feed-forward', null, 3],
       ['feed-forward', null, 20],
+      ...[3, 20].flatMap((tokens) =>
+        ['norm', 'q|k|v', 'softmax(q k^T + bias) v', 'o + stream'].map((part) => [part, null, tokens]),
+      ),
+      ...[3, 20].flatMap((tokens) => ['act(wi_0) x wi_1', 'wo + stream'].map((part) => [part, null, tokens])),
       ['encoder', 'dense', 3],
       ['encoder', 'dense', 20],
       ['encoder', '1 of 4 skipped', 3],
       ['encoder', '1 of 4 skipped', 20],
     ])
     check(report)
+  })
+
+  it('measures the parts of a sub-block inside it: they make up its time', async () => {
+    const { rows } = await skrrJson<Report>(SMALL)
+    const ms = (what: string): number => rows.find((row) => row.what === what && row.tokens === 20)!.ms
+    const attention = ms('norm') + ms('q|k|v') + ms('softmax(q k^T + bias) v') + ms('o + stream')
+    const feedForward = ms('norm') + ms('act(wi_0) x wi_1') + ms('wo + stream')
+    for (const [parts, whole] of [
+      [attention, ms('attention')],
+      [feedForward, ms('feed-forward')],
+    ] as const) {
+      expect(parts / whole).toBeGreaterThan(0.2) // medians of other runs, on a machine that may be busy
+      expect(parts / whole).toBeLessThan(5)
+    }
   })
 
   it('prints a table and the strip of the plan', async () => {
@@ -66,6 +84,7 @@ describe('skrr bench', () => {
       /GB\/s, read and written/,
       /TFLOP\/s at best/,
       /^feed-forward +20 /m,
+      /^o \+ stream +20 /m,
       /^attn +/m,
       /1 skipped/,
     ]) {

@@ -90,6 +90,7 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
       ),
     )
     expect(measured.rows.map(({ what, plan }) => [what, plan])).toEqual([
+      ['norm', ''],
       ['q|k|v', ''],
       ['softmax(q k^T + bias) v', ''],
       ['o + stream', ''],
