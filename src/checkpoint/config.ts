@@ -165,7 +165,6 @@ export function configFromGeometry(g: Geometry, dtype: DType): Record<string, un
     dense_act_fn: relu ? 'relu' : 'gelu_new',
     is_gated_act: g.gated,
     dropout_rate: 0.1,
-    initializer_factor: 1,
     is_encoder_decoder: true,
     tie_word_embeddings: false,
     use_cache: false,
