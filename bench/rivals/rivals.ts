@@ -1,0 +1,89 @@
+/** Who runs, in which precision, and how its process is started. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Precision } from '../../src/precision.js'
+import { ggufModel, type GgufPrecision } from './gguf.js'
+import { onnxModel } from './onnx-files.js'
+import type { OnnxPrecision } from './onnx.js'
+import { idsOf, type Size } from './slice.js'
+
+export const SOFTWARE = ['skrr', 'onnxruntime', 'PyTorch', 'llama.cpp'] as const
+export type Software = (typeof SOFTWARE)[number]
+
+/** Bits a weight, without scales: rivals are compared within them. */
+export const BITS = [32, 16, 8, 4] as const
+export type Bits = (typeof BITS)[number]
+
+export interface Rival {
+  readonly software: Software
+  /** Its own name of the precision. */
+  readonly precision: string
+  readonly bits: Bits
+  /** Whether it hands out each prompt's last token alone, instead of all of them. */
+  readonly lastOnly?: boolean
+  /** Makes the files it wants under `place.dir`. @returns the command that runs it */
+  command(place: Place): Promise<[string, ...string[]]>
+}
+
+export interface Place {
+  /** A folder of its own for everyone's files; they stay for the next run. */
+  readonly dir: string
+  /** The Hugging Face folder that all is made from. */
+  readonly slice: string
+  readonly size: Size
+  readonly threads: number
+}
+
+const file = (name: string): string => join(import.meta.dirname, name)
+const settings = ({ size, threads }: Place, more: object): string =>
+  JSON.stringify({ ids: idsOf(size), threads, ...more })
+
+const skrr = (precision: Precision, bits: Bits): Rival => ({
+  ...{ software: 'skrr', precision, bits },
+  command: (place) =>
+    Promise.resolve([
+      process.execPath,
+      file('skrr-child.mjs'),
+      settings(place, { model: place.slice, precision }),
+    ]),
+})
+
+const onnxruntime = (precision: OnnxPrecision, name: string, bits: Bits): Rival => ({
+  ...{ software: 'onnxruntime', precision: name, bits },
+  command: async (place) => {
+    const model = await onnxModel(join(place.dir, 'onnx'), place.slice, precision, place.size)
+    return [process.execPath, file('onnx-child.mjs'), settings(place, { model })]
+  },
+})
+
+const llama = (precision: GgufPrecision, bits: Bits): Rival => ({
+  ...{ software: 'llama.cpp', precision, bits, lastOnly: true },
+  command: async (place) => {
+    const folder = join(place.dir, 'gguf')
+    await mkdir(folder, { recursive: true })
+    const model = await ggufModel(folder, place.slice, precision)
+    return [process.execPath, file('llama-child.mjs'), settings(place, { model })]
+  },
+})
+
+const torch = (python: string, precision: 'f32' | 'bf16', bits: Bits): Rival => ({
+  ...{ software: 'PyTorch', precision, bits },
+  command: (place) =>
+    Promise.resolve([python, file('torch_child.py'), settings(place, { model: place.slice, precision })]),
+})
+
+/** The first is who the others' results are held against. @param python one that has torch and transformers */
+export const rivals = (python: string | undefined): Rival[] => [
+  skrr('f32', 32),
+  onnxruntime('f32', 'fp32', 32),
+  ...(python === undefined ? [] : [torch(python, 'f32', 32)]),
+  skrr('bf16', 16),
+  ...(python === undefined ? [] : [torch(python, 'bf16', 16)]),
+  llama('bf16', 16),
+  skrr('int8', 8),
+  onnxruntime('int8', 'int8', 8),
+  llama('q8_0', 8),
+  skrr('int4', 4),
+  onnxruntime('int4', 'MatMulNBits', 4),
+  llama('q4_0', 4),
+]

@@ -1,0 +1,43 @@
+"""PyTorch's side of bench/rivals: transformers' T5EncoderModel, eager. It answers what serve.mjs lists."""
+
+import json
+import sys
+import time
+
+import torch
+import transformers
+
+arguments = json.loads(sys.argv[1])
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(arguments["threads"])
+dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments["precision"]]
+model = transformers.T5EncoderModel.from_pretrained(arguments["model"], dtype=dtype).eval()
+ids = torch.tensor(arguments["ids"])
+
+
+@torch.inference_mode()
+def forward():
+    return model(input_ids=ids).last_hidden_state.float()
+
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def say(answer):
+    print(json.dumps(answer), flush=True)
+
+
+say({"ready": True, "version": f"{torch.__version__}, transformers {transformers.__version__}"})
+for line in sys.stdin:
+    question = json.loads(line)
+    if question["ask"] == "run":
+        started = time.perf_counter()
+        forward()
+        say({"ms": 1000 * (time.perf_counter() - started)})
+    elif question["ask"] == "output":
+        forward().numpy().tofile(question["file"])
+        say({})
+    else:
+        say({"bytes": peak()})

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest'
+import { encoderGraph, type OnnxPrecision } from '../../bench/rivals/onnx.js'
+import { bucketOf, SLICE } from '../../bench/rivals/slice.js'
+
+describe("the rivals' graph", () => {
+  const graphOf = (precision: OnnxPrecision) => encoderGraph(SLICE, precision, { batch: 1, tokens: 5 }).graph
+  const counted = (precision: OnnxPrecision, op: string): number =>
+    graphOf(precision).nodes.filter(({ opType }) => opType === op).length
+
+  it.each(['f32', 'int8', 'int4'] as const)(
+    'in %s computes nothing from what is not there yet',
+    (precision) => {
+      const { nodes, initializers } = graphOf(precision)
+      const there = new Set(['', 'input_ids', ...initializers.map(({ name }) => name)])
+      for (const { input, output } of nodes) {
+        expect(input.filter((name) => !there.has(name))).toEqual([])
+        for (const name of output) there.add(name)
+      }
+    },
+  )
+
+  it('has seven products a block, and quantises what several of them read once', () => {
+    expect(counted('f32', 'MatMul')).toBe(7 * SLICE.blocks)
+    expect(counted('int4', 'MatMulNBits')).toBe(7 * SLICE.blocks)
+    expect(counted('int8', 'MatMulInteger')).toBe(7 * SLICE.blocks)
+    expect(counted('int8', 'DynamicQuantizeLinear')).toBe(4 * SLICE.blocks)
+  })
+
+  it("has T5's buckets", () => {
+    const distances = [0, -1, 1, -7, 7, -8, 8, -16, -127, -500, 500]
+    expect(distances.map((distance) => bucketOf(distance, SLICE))).toEqual([
+      0, 1, 17, 7, 23, 8, 24, 10, 15, 15, 31,
+    ])
+  })
+})
