@@ -85,6 +85,20 @@ describe('skrr select --method paper', () => {
   )
 })
 
+describe('skrr select --compensate', () => {
+  it('writes a plan with the map, which inspect and encode know, and says what it was worth', async () => {
+    const options = ['--method', 'paper', '--beams', '1', '--skip-count', '4', '--compensate', '4']
+    const { stdout } = await skrr(select('compensated.json', ...options))
+    expect(stdout).toMatch(/compensation +rank 4: D on prompts left out of the fit 0\.\d+, with it 0\.\d+/)
+    expect((await readPlan(inside('compensated.json'))).compensation!.rank).toBe(4)
+    const inspected = await skrr(['inspect', '--model', MODEL, '--plan', inside('compensated.json')])
+    expect(inspected.stdout).toMatch(/compensation +rank 4: 512 parameters, 2\.05 kB/)
+    expect(inspected.stdout).toContain('+ rank-4 compensation')
+    const again = await skrrJson(select('bare.json', ...options, '--compensate', '0'))
+    expect(again).not.toHaveProperty('compensation')
+  })
+})
+
 describe('skrr select', () => {
   it('writes a plan that encode takes, and reports what it found and did', async () => {
     const report = await skrrJson<{ sparsity: number; bytes: number; D: { total: number }; work: { executed: number; naive: number } }>(
