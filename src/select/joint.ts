@@ -20,7 +20,7 @@ export interface JointOptions {
 }
 
 /** Removals looked at more closely, for each beam that will be kept. */
-const FINALISTS = 2
+const FINALISTS = 4
 
 /**
  * Skip and re-use chosen together: Algorithm 1 over plans instead of lists. A removal takes a sub-block's weights away: what
