@@ -41,6 +41,7 @@ constexpr int kBlockBytes = 2 * kTileBytes;
 constexpr int kLine = 64;
 constexpr int kColumns = 2 * kTile;       // of C, in floats
 constexpr int kSliceBlocks = 8;
+constexpr int kPages = 4;                 // of 4 KB, in a slice of B
 
 // All eight registers 16 x 64 bytes, on this thread.
 void enter() {
@@ -115,12 +116,20 @@ void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride
     else _tile_dpbf16ps(c, a, b);                            \
   } while (0)
 
-// What comes next of B, fetched to L2 in equal parts by every block of every row tile.
+// What comes next of B, fetched to L2 in equal parts by every block of every row tile: a line of each of kPages pages in
+// turn. The processor's own prefetching runs ahead of such requests, but only to the end of a page; and it is what keeps
+// memory busy, because a core has 16 buffers for requests of its own, and A's lines need them too.
 struct Ahead {
-  const char *line, *end;
-  int lines;  // per block
+  const char *line, *end;  // of the first page
+  int64_t page;            // bytes
+  int lines;               // per block
+  int at = 0;              // the page whose turn it is
+
   void fetch() {
-    for (int i = 0; i < lines && line < end; i++, line += kLine) _mm_prefetch(line, _MM_HINT_T1);
+    for (int i = 0; i < lines && line < end; i++) {
+      _mm_prefetch(line + at * page, _MM_HINT_T1);
+      if (++at == kPages) at = 0, line += kLine;
+    }
   }
 };
 
@@ -169,7 +178,8 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
   const int blocks = k / Format::kDepth;
   const int tiles = (rows + 2 * kTile - 1) / (2 * kTile);
   const char* from = static_cast<const char*>(next);
-  Ahead ahead{from, from + next_bytes, int((next_bytes / kLine + blocks * tiles - 1) / (blocks * tiles))};
+  const int64_t page = next_bytes / kPages;
+  Ahead ahead{from, from + page, page, int((next_bytes / kLine + blocks * tiles - 1) / (blocks * tiles))};
   for (int t = 0; t < tiles; t++, a += blocks * kBlockBytes, c += 2 * kTile * kColumns) {
     if (rows - t * 2 * kTile > kTile) multiply_tile<Format, false>(a, b, blocks, accumulate, c, ahead);
     else multiply_tile<Format, true>(a, b, blocks, accumulate, c, ahead);
