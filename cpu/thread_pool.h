@@ -36,8 +36,8 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  uint64_t generation_ = 0;  // counts loops; a worker sleeps until it changes
-  int busy_ = 0;             // workers that have not finished the current loop
+  std::atomic<uint64_t> generation_{0};  // counts loops; a worker waits until it changes
+  std::atomic<int> busy_{0};             // workers that have not finished the current loop
   bool stopping_ = false;
 
   // The current loop.
