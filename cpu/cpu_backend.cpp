@@ -109,9 +109,9 @@ void CpuBackend::run(const LayerTable& table, int from, int to, States& states, 
 void CpuBackend::finish(const States& states, const Compensation* compensation, float* out) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
   const size_t width = size_t(geometry_.width);
-  for (size_t t = 0; t < size_t(s.tokens()); t++) {
-    rms_norm(s.row(int64_t(t)), final_norm_.data(), out + t * width);
-  }
+  context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) {
+    rms_norm(s.row(t), final_norm_.data(), out + size_t(t) * width);
+  });
   if (compensation) compensate(*compensation, s.tokens(), out);
 }
 
