@@ -94,11 +94,12 @@ inline Vec quantise(Vec x, Group group) {
   return clamp(round(x * splat(1.0f / float(group.multiplier))) + splat(float(group.zero)), 0, 15);
 }
 
-inline float squared_error(const float* x, Group group) {
+// Of x; steps: x / multiplier, rounded, which all zeros share.
+inline float squared_error(const float* x, const Vec* steps, Group group) {
   Vec sum{};
   for (int i = 0; i < packed::kGroup; i += kLanes) {
-    const Vec q = quantise(load(x + i), group);
-    const Vec e = (q - splat(float(group.zero))) * splat(float(group.multiplier)) - load(x + i);
+    const Vec clamped = clamp(steps[i / kLanes], float(-group.zero), float(15 - group.zero));
+    const Vec e = clamped * splat(float(group.multiplier)) - load(x + i);
     sum += e * e;
   }
   return horizontal_sum(sum);
@@ -114,11 +115,13 @@ inline Group best_group(const float* x) {
   float least = __builtin_inff();
   for (int multiplier = widest; multiplier > 0 && multiplier >= widest - 5; multiplier--) {
     if (multiplier > 16) continue;
+    Vec steps[packed::kGroup / kLanes];
+    for (int i = 0; i < packed::kGroup; i += kLanes) steps[i / kLanes] = round(load(x + i) * splat(1.0f / float(multiplier)));
     const int middle = int(8 - (high + low) / float(2 * multiplier));  // 7.5, rounded
     for (int zero = middle - 1; zero <= middle + 1; zero++) {
       const bool fits = zero >= 0 && zero <= 15 && multiplier * zero <= 128 && multiplier * (15 - zero) <= 127;
       if (!fits) continue;
-      const float error = squared_error(x, {multiplier, zero});
+      const float error = squared_error(x, steps, {multiplier, zero});
       if (error < least) least = error, best = {multiplier, zero};
     }
   }

@@ -18,6 +18,7 @@ typedef uint8_t VecUB __attribute__((vector_size(SKRR_LANES)));
 typedef uint16_t VecPairs __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint8_t VecBytes __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
+typedef float Quad __attribute__((vector_size(16)));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 
@@ -70,28 +71,56 @@ void multiply(const void* packed_a, const void* packed_b, const void*, int64_t, 
   }
 }
 
+// out[c * out_stride + r] = x[r * stride + c] for 4 x 4 floats
+inline void transpose_4x4(const float* x, int64_t stride, float* out, int64_t out_stride) {
+  Quad rows[4], columns[4];
+  for (int r = 0; r < 4; r++) std::memcpy(&rows[r], x + r * stride, sizeof(Quad));
+  const Quad low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
+  const Quad low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+  const Quad high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+  const Quad high23 = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+  columns[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  columns[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+  for (int c = 0; c < 4; c++) std::memcpy(out + c * out_stride, &columns[c], sizeof(Quad));
+}
+
+// out [columns][width] = the transpose of x [rows, columns], rows `stride` apart; where rows < width, zeros follow.
+template <int width>
+inline void transpose(const float* x, int rows, int columns, int64_t stride, float* out) {
+  const int whole = rows / 4 * 4, even = columns / 4 * 4;
+  for (int c = 0; c < even; c += 4) {
+    for (int r = 0; r < whole; r += 4) transpose_4x4(x + r * stride + c, stride, out + c * width + r, width);
+  }
+  for (int c = 0; c < columns; c++) {
+    for (int r = c < even ? whole : 0; r < width; r++) out[c * width + r] = r < rows ? x[r * stride + c] : 0.0f;
+  }
+}
+
 template <int depth>
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
   float* out = static_cast<float*>(packed);
-  if (valid == kRows) {
-    for (int i = 0; i < k; i++, out += kRows) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; r++) out[r] = x[r * stride + i];
-    }
-  } else {
-    for (int i = 0; i < k; i++) {
-      for (int r = 0; r < kRows; r++) *out++ = r < valid ? x[r * stride + i] : 0.0f;
-    }
-  }
+  transpose<kRows>(x, valid, k, stride, out);
+  out += k * kRows;
   if (depth > 1) std::memset(out, 0, size_t((depth - k % depth) % depth * kRows) * sizeof(float));
 }
 
 inline void convert(float x, float* out) { *out = x; }
 inline void convert(float x, uint16_t* out) { *out = to_bf16(x); }
 
+// out [rows][kColumns]
+inline void copy_rows(const float* x, int rows, int64_t stride, float* out) {
+  for (int r = 0; r < rows; r++) std::memcpy(out + r * kColumns, x + r * stride, kColumns * sizeof(float));
+}
+
 template <class B>
 void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
   B* out = static_cast<B*>(packed);
+  if constexpr (sizeof(B) == sizeof(float)) {  // K and V of every attention pass through here
+    if (k_stride == 1) return transpose<kColumns>(w, valid, k, n_stride, out);
+    if (n_stride == 1 && valid == kColumns) return copy_rows(w, k, k_stride, out);
+  }
   for (int i = 0; i < k; i++) {
     for (int n = 0; n < kColumns; n++) convert(n < valid ? w[n * n_stride + i * k_stride] : 0.0f, out++);
   }
@@ -122,9 +151,10 @@ inline Vec exp_vec(Vec x) {
 }
 
 inline float horizontal_sum(Vec v) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; i++) sum += v[i];
-  return sum;
+  Quad parts[kLanes / 4], sum{};
+  std::memcpy(parts, &v, sizeof(v));
+  for (const Quad& part : parts) sum += part;
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 // Calls f on every vector of x[0, n); the tail goes through a padded copy.
