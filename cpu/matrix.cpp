@@ -1,5 +1,7 @@
 #include "cpu/matrix.h"
 
+#include "engine/mapped_file.h"
+
 namespace skrr::cpu {
 namespace {
 
@@ -47,6 +49,9 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
           rotation.to_int8(context.kernels, rows + n * k, k) / float(rotation.block);
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
+    // Panel by panel: the pages of a whole T5-XXL feed-forward, 252 MB, would stand at the peak of memory.
+    const size_t row_bytes = size_t(k) * element_size(tensor->dtype);
+    if (tensor->mapped) MappedFile::drop(tensor->data + size_t(first_row) * row_bytes, size_t(valid) * row_bytes);
   });
 }
 

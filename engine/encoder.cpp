@@ -17,7 +17,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
 Tensor Encoder::view(const TensorSource& source) const {
   if (source.name.empty()) return {};
   const MappedFile& file = *files_.at(size_t(source.file));
-  Tensor tensor{source.name, nullptr, source.dtype, source.rows, source.columns, source.scale};
+  Tensor tensor{source.name, nullptr, source.dtype, source.rows, source.columns, source.scale, true};
   // Checked when the header was parsed; checked again because the file may have changed since.
   const size_t size = file.size();
   if (source.offset > size || tensor.bytes() > size - source.offset) {

@@ -29,6 +29,7 @@ struct Tensor {
   int64_t rows = 0;
   int64_t columns = 0;
   float scale = 1;  // factor on every element (scaled fp8 files)
+  bool mapped = false;  // lies in a MappedFile: what was read of it for the last time may be dropped
 
   explicit operator bool() const { return data != nullptr; }
   size_t bytes() const { return size_t(rows) * size_t(columns) * element_size(dtype); }
