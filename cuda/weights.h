@@ -25,7 +25,8 @@ struct LoadedSlot {
   Slot slot;  // pointers into it
 };
 
-// Matrices are cut into pieces of whole rows, which must fit the loader's. `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
+// Matrices are cut into pieces of whole rows, which must fit the loader's.
+// `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
 LoadedSlot load_slot(Device& device, Loader& loader, const Geometry& geometry, int sub_block,
                      const SubBlockTensors& tensors, const float* shared_bias, const CancelFlag& cancel);
 

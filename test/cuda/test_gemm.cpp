@@ -29,7 +29,8 @@ void all_processors_read_weights() {
                                {"RTX 4090", 128, 99 << 10, false, 0, 360, 256}, {"RTX 3060", 28, 99 << 10, false, 0, 182, 256}};
   for (const DeviceFacts& card : cards) {
     for (const int m : {16, 77}) {
-      for (const auto& [n, k, may_split] : {std::tuple{12288, 4096, false}, {4096, 4096, true}, {20480, 4096, false}, {4096, 10240, true}}) {
+      for (const auto& [n, k, may_split] :
+           {std::tuple{12288, 4096, false}, {4096, 4096, true}, {20480, 4096, false}, {4096, 10240, true}}) {
         const GemmPlan plan = plan_gemm(m, n, k, may_split, card);
         const int rows = std::vector{32, 64, 96, 128, 128}[size_t(plan.tile)];
         const int columns = std::vector{64, 64, 64, 128, 256}[size_t(plan.tile)];
