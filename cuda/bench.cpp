@@ -137,6 +137,18 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots
   return row;
 }
 
+// All that any table names, once.
+std::vector<int> sub_blocks_of(const std::vector<bench::NamedTable>& tables, const Geometry& geometry) {
+  std::vector<int> sub_blocks;
+  for (int s = 0; s < geometry.sub_blocks(); s++) {
+    const auto names_it = [&](const bench::NamedTable& named) {
+      return std::any_of(named.table.begin(), named.table.end(), [&](const TableEntry& entry) { return entry.slot == s; });
+    };
+    if (std::any_of(tables.begin(), tables.end(), names_it)) sub_blocks.push_back(s);
+  }
+  return sub_blocks;
+}
+
 }  // namespace
 
 std::vector<BenchProduct> bench_products(const Geometry& g) {
@@ -206,11 +218,17 @@ bench::Report run_bench(int index, const Geometry& geometry, const bench::Reques
     report.ceilings.product = row.what + " of " + std::to_string(row.tokens) + " tokens";
   }
   const bench::RandomModel model(geometry);
-  CudaBackend backend(geometry, model.fixed(), Options{index});
   CacheScrub scrub(device);
+  pool->trim();
+  const size_t free_before = device.free_bytes();
+  CudaBackend backend(geometry, model.fixed(), Options{index});
   bench::BackendBench bench(backend, geometry, Precision::kBF16, model, [&] { scrub(); });
   bench.load(request.tables, cancel);
   for (Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
+  const int longest = *std::max_element(request.tokens.begin(), request.tokens.end());
+  const Estimate promised =
+      estimate(device.facts(), geometry, sub_blocks_of(request.tables, geometry), 0, longest, longest);
+  report.memory = {double(promised.weights + promised.workspace), double(free_before - device.free_bytes())};
   return report;
 }
 

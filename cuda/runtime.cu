@@ -112,12 +112,16 @@ void* Device::allocate(size_t bytes, const std::string& what) {
   const cudaError_t result = cudaMalloc(&memory, bytes);
   if (result == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total));
-    throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free));
+    throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free_bytes()));
   }
   check(result);
   return memory;
+}
+
+size_t Device::free_bytes() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
+  return free;
 }
 
 void Device::release(void* memory) noexcept { cudaFree(memory); }

@@ -51,6 +51,7 @@ class Device {
   // Throws ERR_ENGINE with the bytes needed for `what` and the bytes free.
   void* allocate(size_t bytes, const std::string& what);
   void release(void* memory) noexcept;
+  size_t free_bytes() const;  // on the device, for any program
 
   void upload(void* device, const void* host, size_t bytes);     // `host` may be reused at once
   void download(void* host, const void* device, size_t bytes);   // waits for the result

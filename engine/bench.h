@@ -41,8 +41,14 @@ struct Ceilings {
   std::string product;  // which that is
 };
 
+// Of a device with memory of its own: bytes that all tables' weights and the largest batch take, by the estimate and in truth.
+struct DeviceMemory {
+  double promised = 0, taken = 0;
+};
+
 struct Report {
   Ceilings ceilings;
+  DeviceMemory memory;
   std::vector<Row> rows;
 };
 

@@ -23,6 +23,7 @@ const SOURCES = {
   rms_norm: [],
   residual: [],
   measure: [],
+  compensate: [],
   hopper_gemm: ['HGMMA', 'UTMALDG'],
 }
 const isFor = (source, arch) => source.startsWith('hopper') === (arch === '90a')

@@ -63,8 +63,10 @@ std::vector<bench::Row> beside_cublaslt(const Settings& settings, std::string& w
 }
 
 void print_json(const std::string& device, const bench::Report& report, const std::string& without) {
-  std::printf("{\"device\": \"%s\", \"copyGBs\": %.1f, \"multiplyTFLOPs\": %.2f, \"cublasLt\": \"%s\", \"rows\": [", device.c_str(),
-              report.ceilings.copy * 1e-9, report.ceilings.multiply * 1e-12, without.empty() ? "yes" : without.c_str());
+  std::printf("{\"device\": \"%s\", \"memoryPromised\": %.0f, \"memoryTaken\": %.0f, ", device.c_str(), report.memory.promised,
+              report.memory.taken);
+  std::printf("\"copyGBs\": %.1f, \"multiplyTFLOPs\": %.2f, \"cublasLt\": \"%s\", \"rows\": [", report.ceilings.copy * 1e-9,
+              report.ceilings.multiply * 1e-12, without.empty() ? "yes" : without.c_str());
   const char* comma = "";
   for (const bench::Row& r : report.rows) {
     std::printf("%s\n{\"what\": \"%s\", \"plan\": \"%s\", \"tokens\": %d, \"ms\": %.5f, \"lower\": %.5f, \"upper\": %.5f, "
@@ -80,6 +82,8 @@ void print_table(const std::string& device, const bench::Report& report, const s
   const bench::Ceilings& c = report.ceilings;
   std::printf("%s: copies at %.0f GB/s (read + written), multiplies at %.1f TFLOP/s at best (%s)\n", device.c_str(), c.copy * 1e-9,
               c.multiply * 1e-12, c.product.c_str());
+  std::printf("weights and the largest batch: %.3f GB promised, %.3f GB taken\n", report.memory.promised * 1e-9,
+              report.memory.taken * 1e-9);
   if (!without.empty()) std::printf("without cuBLASLt: %s\n", without.c_str());
   std::printf("\n%-34s %7s %9s %17s %8s %8s %8s\n", "what", "tokens", "ms", "quartiles", "GB/s", "TFLOP/s", "roofline");
   for (const bench::Row& r : report.rows) {

@@ -55,9 +55,10 @@ Stream Device::stream() const { return nullptr; }
 void* Device::allocate(size_t bytes, const std::string& what) {
   require_not_recording("an allocation");
   if (void* memory = simt::allocate_device(bytes)) return memory;
-  const size_t free = simt::device_memory_limit() - simt::device_bytes_in_use();
-  throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free));
+  throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free_bytes()));
 }
+
+size_t Device::free_bytes() const { return simt::device_memory_limit() - simt::device_bytes_in_use(); }
 
 void Device::release(void* memory) noexcept { simt::free_device(memory); }
 
