@@ -39,7 +39,7 @@ const LARGEST_ERROR: Record<Bits, number> = { 32: 1e-4, 16: 0.02, 8: 0.06, 4: 0.
 const ROUNDS = { least: 3, most: 15, ms: 5000, disturbed: 40 }
 
 /** Share of a forward's time in which anything waited for a processor, from which on it counts as disturbed. */
-const MOST_STALLED = 0.05
+const MOST_STALLED = 0.25
 
 /** Until the threads of who was asked last have stopped to spin. */
 const PAUSE_MS = 50
