@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/ahead.h"
 #include "cpu/kernels.h"
 
 #ifdef __clang__
@@ -41,7 +42,6 @@ constexpr int kBlockBytes = 2 * kTileBytes;
 constexpr int kLine = 64;
 constexpr int kColumns = 2 * kTile;       // of C, in floats
 constexpr int kSliceBlocks = 8;
-constexpr int kPages = 4;                 // of 4 KB, in a slice of B
 
 // All eight registers 16 x 64 bytes, on this thread.
 void enter() {
@@ -93,45 +93,12 @@ void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
   }
 }
 
-// 4 bytes of K of column n go to row k, column n of the tile: a column is written with the stride of a row.
-void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride, void* packed) {
-  char* out = static_cast<char*>(packed);
-  const __m512i down = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                          _mm512_set1_epi32(kLine));
-  for (int k0 = 0; k0 < k; k0 += Bf16::kDepth, out += kBlockBytes) {
-    const int deep = std::min(Bf16::kDepth, k - k0);
-    for (int n = 0; n < kColumns; n++) {
-      float column[Bf16::kDepth] = {};
-      for (int i = 0; n < valid && i < deep; i++) column[i] = w[n * n_stride + (k0 + i) * k_stride];
-      char* top = out + n / kTile * kTileBytes + n % kTile * 4;
-      _mm512_i32scatter_epi32(top, down, Bf16::row(column, Bf16::kDepth), 1);
-    }
-  }
-}
-
 // c += a b on tile registers, whose numbers must be literals
 #define SKRR_DOT(c, a, b)                                    \
   do {                                                       \
     if constexpr (Format::kDepth == 64) _tile_dpbssd(c, a, b); \
     else _tile_dpbf16ps(c, a, b);                            \
   } while (0)
-
-// What comes next of B, fetched to L2 in equal parts by every block of every row tile: a line of each of kPages pages in
-// turn. The processor's own prefetching runs ahead of such requests, but only to the end of a page; and it is what keeps
-// memory busy, because a core has 16 buffers for requests of its own, and A's lines need them too.
-struct Ahead {
-  const char *line, *end;  // of the first page
-  int64_t page;            // bytes
-  int lines;               // per block
-  int at = 0;              // the page whose turn it is
-
-  void fetch() {
-    for (int i = 0; i < lines && line < end; i++) {
-      _mm_prefetch(line + at * page, _MM_HINT_T1);
-      if (++at == kPages) at = 0, line += kLine;
-    }
-  }
-};
 
 // One row tile of C, of 32 rows or (half) of 16.
 template <class Format, bool half>
@@ -177,9 +144,7 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
   const char* b = static_cast<const char*>(packed_b);
   const int blocks = k / Format::kDepth;
   const int tiles = (rows + 2 * kTile - 1) / (2 * kTile);
-  const char* from = static_cast<const char*>(next);
-  const int64_t page = next_bytes / kPages;
-  Ahead ahead{from, from + page, page, int((next_bytes / kLine + blocks * tiles - 1) / (blocks * tiles))};
+  Ahead ahead(next, next_bytes, blocks * tiles);
   for (int t = 0; t < tiles; t++, a += blocks * kBlockBytes, c += 2 * kTile * kColumns) {
     if (rows - t * 2 * kTile > kTile) multiply_tile<Format, false>(a, b, blocks, accumulate, c, ahead);
     else multiply_tile<Format, true>(a, b, blocks, accumulate, c, ahead);
@@ -203,9 +168,9 @@ TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
 
 const Kernels& amx_kernels() {
   static const Kernels table = [] {
-    Kernels copy = avx512_kernels;
+    Kernels copy = avx512bf16_kernels();
     copy.isa = "amx";
-    copy.bf16 = tile_kernel<Bf16>(pack_b);
+    copy.bf16 = tile_kernel<Bf16>(copy.bf16.pack_b);
     copy.int8 = tile_kernel<Int8>(avx512_kernels.int8.pack_b);
     copy.int4 = expanding(copy.int8, avx512_kernels.int4);
     return copy;

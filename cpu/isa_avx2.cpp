@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/ahead.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_layout.h"
 #include "engine/numeric.h"

@@ -11,6 +11,7 @@ namespace {
 struct Candidate {
   const Kernels* table;
   bool runs_here;
+  bool pays = true;  // faster here than those that follow
 };
 
 const Kernels& choose() {
@@ -18,9 +19,13 @@ const Kernels& choose() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  const bool bf16 = vnni && __builtin_cpu_supports("avx512bf16");
   const Candidate best_first[] = {{&amx_kernels(), avx512 && amx_runs_here()},
-                                  {&vnni_kernels(), avx512 && __builtin_cpu_supports("avx512vnni")},
+                                  {&avx512bf16_kernels(), bf16, __builtin_cpu_is("amd") != 0},
+                                  {&vnni_kernels(), vnni},
                                   {&avx512_kernels, avx512},
+                                  {&avxvnni_kernels(), avx2 && __builtin_cpu_supports("avxvnni")},
                                   {&avx2_kernels, avx2},
                                   {&portable_kernels, true}};
 #else
@@ -29,7 +34,8 @@ const Kernels& choose() {
   const char* forced = std::getenv("SKRR_CPU_ISA");
   std::string known;
   for (const Candidate& candidate : best_first) {
-    if (candidate.runs_here && (!forced || candidate.table->isa == std::string(forced))) return *candidate.table;
+    const bool chosen = forced ? candidate.table->isa == std::string(forced) : candidate.pays;
+    if (candidate.runs_here && chosen) return *candidate.table;
     if (candidate.runs_here) known += std::string(known.empty() ? "" : ", ") + candidate.table->isa;
   }
   throw Error("ERR_DEVICE", "SKRR_CPU_ISA: found \"" + std::string(forced) + "\", expected one of " + known +

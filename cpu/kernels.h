@@ -76,15 +76,17 @@ struct Kernels {
   void (*relu)(float* x, const float* gate, int n);
 };
 
-// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avx512, avx512vnni, amx). Throws
-// ERR_DEVICE for a name that is unknown or cannot run here.
+// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
+// avx512bf16, amx). Throws ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+const Kernels& avxvnni_kernels();
 const Kernels& vnni_kernels();
+const Kernels& avx512bf16_kernels();
 const Kernels& amx_kernels();
 bool amx_runs_here();  // also asks the system for the right to use tile registers
 #endif

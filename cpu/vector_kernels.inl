@@ -35,39 +35,47 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
 }
 
-// One row tile. kRows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
-template <class B>
-inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c) {
-  Vec sum[kRows][kVectors];
+constexpr int kStep = 16;  // of K, between two looks at what comes next
+
+// `rows` rows of a tile. rows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
+template <int rows, class B>
+inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
+  Vec sum[rows][kVectors];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
+  for (int r = 0; r < rows; r++) {
     sum[r][0] = accumulate ? load(c + r * kColumns) : Vec{};
     sum[r][1] = accumulate ? load(c + r * kColumns + kLanes) : Vec{};
   }
-  for (int i = 0; i < k; i++, a += kRows, b += kColumns) {
-    const Vec b0 = load_b(b), b1 = load_b(b + kLanes);
+  for (int done = 0; done < k; done += kStep) {
+    for (int i = done; i < k && i < done + kStep; i++, a += kRows, b += kColumns) {
+      const Vec b0 = load_b(b), b1 = load_b(b + kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; r++) {
-      const Vec x = splat(a[r]);
-      sum[r][0] += x * b0;
-      sum[r][1] += x * b1;
+      for (int r = 0; r < rows; r++) {
+        const Vec x = splat(a[r]);
+        sum[r][0] += x * b0;
+        sum[r][1] += x * b1;
+      }
     }
+    ahead.fetch();
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
+  for (int r = 0; r < rows; r++) {
     store(c + r * kColumns, sum[r][0]);
     store(c + r * kColumns + kLanes, sum[r][1]);
   }
 }
 
-// The hardware's own prefetching keeps up with these kernels: `next` is not needed.
 template <class B>
-void multiply(const void* packed_a, const void* packed_b, const void*, int64_t, int rows, int k, bool accumulate,
-              float* c) {
+void multiply(const void* packed_a, const void* packed_b, const void* next, int64_t next_bytes, int rows, int k,
+              bool accumulate, float* c) {
   const float* a = static_cast<const float*>(packed_a);
   const B* b = static_cast<const B*>(packed_b);
-  for (int r = 0; r < rows; r += kRows, a += k * kRows, c += kRows * kColumns) {
-    multiply_tile(a, b, k, accumulate, c);
+  constexpr int kThird = kRows / 3;
+  Ahead ahead(next, next_bytes, (rows + kRows - 1) / kRows * ((k + kStep - 1) / kStep));
+  for (; rows > 0; rows -= kRows, a += k * kRows, c += kRows * kColumns) {
+    if (rows > 2 * kThird) multiply_tile<kRows>(a, b, k, accumulate, c, ahead);
+    else if (rows > kThird) multiply_tile<2 * kThird>(a, b, k, accumulate, c, ahead);
+    else multiply_tile<kThird>(a, b, k, accumulate, c, ahead);
   }
 }
 

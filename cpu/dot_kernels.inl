@@ -1,0 +1,103 @@
+// Products by instructions that multiply the 4 bytes of each lane by 4 others and add the products to the lane: 4 int8 (VNNI)
+// or 2 bf16. Each isa_*.cpp that includes this, inside an anonymous namespace and under its target, sets SKRR_LANES and
+// SKRR_ROWS as for vector_kernels.inl, and has a Format for what differs.
+//
+//   A  [k][row][4 bytes]                        a row's 4 bytes are broadcast to all lanes
+//   B  [block][tile][k][16 columns][4 bytes]    a block is 64 bytes of K of 32 columns, a tile 16 of them (packed_layout.h)
+
+constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS;
+constexpr int kBytes = 4;        // of K in a lane
+constexpr int kBlockDepth = 64;  // bytes of K in a block
+constexpr int kTileColumns = 16, kColumns = 2 * kTileColumns, kVectors = kColumns / kLanes;
+constexpr int kLine = kTileColumns * kBytes, kTileBytes = kBlockDepth / kBytes * kLine, kBlockBytes = 2 * kTileBytes;
+constexpr int kSliceBlocks = 12;  // 24 KB of a panel leave half of an L1 cache to A
+
+typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+
+inline VecI load(const void* from) {
+  VecI v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+inline VecI broadcast(const char* four) {
+  int32_t bits;
+  std::memcpy(&bits, four, kBytes);
+  return bits - VecI{};
+}
+
+// Where the columns [v * kLanes, ...) of a block's first line are.
+constexpr int vector_at(int v) { return v * kLanes / kTileColumns * kTileBytes + v * kLanes % kTileColumns * kBytes; }
+
+template <class Format>
+void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
+  char* out = static_cast<char*>(packed);
+  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kRows * kBlockDepth) {
+    const size_t deep = size_t(std::min(Format::kDepth, k - k0));
+    for (int r = 0; r < kRows; r++) {
+      float row[Format::kDepth] = {};
+      char rounded[kBlockDepth];
+      if (r < valid) std::memcpy(row, x + r * stride + k0, deep * sizeof(float));
+      Format::round(row, rounded);
+      for (int i = 0; i < kBlockDepth; i += kBytes) std::memcpy(out + i * kRows + r * kBytes, rounded + i, kBytes);
+    }
+  }
+}
+
+// `rows` rows of a tile of A times two vectors of columns, v and v + 1, of a slice of a panel. rows x 2 sums stay in registers.
+template <class Format, int rows>
+inline void multiply_tile(const char* a, const char* b, int v, int blocks, bool accumulate, const VecI* start, float* c,
+                          Ahead& ahead) {
+  const char *left = b + vector_at(v), *right = b + vector_at(v + 1);
+  c += v * kLanes;
+  VecI sum[rows][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) {
+    for (int i = 0; i < 2; i++) {
+      const VecI before = accumulate ? load(c + r * kColumns + i * kLanes) : VecI{};
+      sum[r][i] = accumulate ? Format::add(before, start[v + i]) : start[v + i];
+    }
+  }
+  for (; blocks > 0; blocks--, left += kBlockBytes, right += kBlockBytes) {
+    for (int line = 0; line < kTileBytes; line += kLine, a += kRows * kBytes) {
+      const VecI b0 = load(left + line), b1 = load(right + line);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; r++) {
+        const VecI x = broadcast(a + r * kBytes);
+        sum[r][0] = Format::dot(sum[r][0], x, b0);
+        sum[r][1] = Format::dot(sum[r][1], x, b1);
+      }
+    }
+    ahead.fetch();
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) {
+    for (int i = 0; i < 2; i++) std::memcpy(c + r * kColumns + i * kLanes, &sum[r][i], sizeof(VecI));
+  }
+}
+
+template <class Format>
+void multiply(const void* packed_a, const void* packed_b, const void* next, int64_t next_bytes, int rows, int k,
+              bool accumulate, float* c) {
+  const char* a = static_cast<const char*>(packed_a);
+  const char* b = static_cast<const char*>(packed_b);
+  constexpr int kThird = kRows / 3;
+  const int blocks = k / Format::kDepth;
+  VecI start[kVectors];
+  Format::start(b, blocks, start);
+  Ahead ahead(next, next_bytes, blocks * kVectors / 2 * ((rows + kRows - 1) / kRows));
+  for (; rows > 0; rows -= kRows, a += blocks * kRows * kBlockDepth, c += kRows * kColumns) {
+    for (int v = 0; v < kVectors; v += 2) {
+      if (rows > 2 * kThird) multiply_tile<Format, kRows>(a, b, v, blocks, accumulate, start, c, ahead);
+      else if (rows > kThird) multiply_tile<Format, 2 * kThird>(a, b, v, blocks, accumulate, start, c, ahead);
+      else multiply_tile<Format, kThird>(a, b, v, blocks, accumulate, start, c, ahead);
+    }
+  }
+}
+
+template <class Format>
+TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
+  constexpr int size = kBlockDepth / Format::kDepth;
+  return {kRows, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, size, kBlockBytes, pack_a<Format>, pack_b,
+          multiply<Format>, size == 1, size == 1};
+}

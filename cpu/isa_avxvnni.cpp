@@ -1,0 +1,51 @@
+// AVX-VNNI, the instruction of AVX-512 VNNI on 8 lanes, for processors without AVX-512 (Intel Core from the twelfth generation
+// on): int8 and int4 by 6 x 2 sums. All other formats are AVX2's.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/ahead.h"
+#include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
+#include "engine/numeric.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,avxvnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avxvnni")
+#endif
+
+namespace skrr::cpu {
+namespace {
+#define SKRR_LANES 8
+#define SKRR_ROWS 6
+#include "cpu/dot_kernels.inl"
+
+inline VecI multiply_add(VecI sum, VecI x, VecI b) {
+  return (VecI)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)x, (__m256i)b);
+}
+#include "cpu/vnni_format.inl"
+}  // namespace
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const Kernels& avxvnni_kernels() {
+  static const Kernels table = [] {
+    Kernels copy = avx2_kernels;
+    copy.isa = "avxvnni";
+    copy.int8 = tile_kernel<Int8>(avx2_kernels.int8.pack_b);
+    copy.int4 = expanding(copy.int8, avx2_kernels.int4);
+    return copy;
+  }();
+  return table;
+}
+
+}  // namespace skrr::cpu
+#endif
