@@ -1,23 +1,34 @@
-"""PyTorch's side of bench/rivals: transformers' T5EncoderModel, eager. It answers what serve.mjs lists."""
+"""PyTorch's side of bench/rivals, eager: transformers' T5EncoderModel, or torch_t5.py's where transformers is not installed.
+It answers what serve.mjs lists."""
 
 import json
 import sys
 import time
 
 import torch
-import transformers
 
 arguments = json.loads(sys.argv[1])
-transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(arguments["threads"])
 dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments["precision"]]
-model = transformers.T5EncoderModel.from_pretrained(arguments["model"], dtype=dtype).eval()
+try:
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    model = transformers.T5EncoderModel.from_pretrained(arguments["model"], dtype=dtype).eval()
+    encode = lambda: model(input_ids=ids).last_hidden_state
+    version = f"{torch.__version__}, transformers {transformers.__version__}"
+except ImportError:
+    from torch_t5 import T5Encoder
+
+    model = T5Encoder(arguments["model"], dtype)
+    encode = lambda: model(ids)
+    version = f"{torch.__version__}, its operators"
 ids = torch.tensor(arguments["ids"])
 
 
 @torch.inference_mode()
 def forward():
-    return model(input_ids=ids).last_hidden_state.float()
+    return encode().float()
 
 
 def peak():
@@ -29,7 +40,7 @@ def say(answer):
     print(json.dumps(answer), flush=True)
 
 
-say({"ready": True, "version": f"{torch.__version__}, transformers {transformers.__version__}"})
+say({"ready": True, "version": version})
 for line in sys.stdin:
     question = json.loads(line)
     if question["ask"] == "run":
