@@ -1,6 +1,7 @@
 // Self-attention of T5: unscaled logits (no 1/sqrt(d)), a relative-position bias, softmax in float32.
 #include "cpu/attention.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -21,25 +22,22 @@ struct Head {
   const uint8_t* visible;    // [n]
   bool any_visible;
   bool plain;         // every key visible and one position after the other: nearly always
-  const float* bias;  // bias[d] at distance d = position of key - position of query
+  const float* bias;  // bias[position of query - position of key]
   float* out;         // [n, head_dim], rows out_stride apart
   int64_t out_stride;
 };
 
-// Adds the bias to one row of scores and masks it.
-void bias_and_mask(const Head& head, int query, float* scores) {
-  if (!head.any_visible) {
-    std::memset(scores, 0, size_t(head.n) * sizeof(float));  // uniform, as Hugging Face's finfo.min makes it
-    return;
-  }
-  if (head.plain) {
-    const float* bias = head.bias - query;
-    for (int key = 0; key < head.n; key++) scores[key] += bias[key];
-    return;
-  }
-  for (int key = 0; key < head.n; key++) {
-    const float score = scores[key] + head.bias[head.positions[key] - head.positions[query]];
-    scores[key] = head.visible[key] ? score : -std::numeric_limits<float>::infinity();
+// Hides keys, and adds the bias where positions are not in order. scores [n][columns], of queries from `first` on.
+void mask(const Head& head, int first, int queries, int columns, float* scores) {
+  for (int key = 0; key < head.n; key++, scores += columns) {
+    if (!head.any_visible) {
+      std::fill_n(scores, columns, 0.0f);  // uniform, as Hugging Face's finfo.min makes it
+    } else if (!head.visible[key]) {
+      std::fill_n(scores, columns, -std::numeric_limits<float>::infinity());
+    } else {
+      const int32_t* query = head.positions + first;
+      for (int c = 0; c < queries; c++) scores[c] += head.bias[query[c] - head.positions[key]];
+    }
   }
 }
 
@@ -51,47 +49,53 @@ bool is_plain(const int32_t* positions, const uint8_t* visible, int n) {
   return true;
 }
 
-// tile -> rows of a matrix; `valid` columns of each.
-void copy_tile(const TileKernel& kernel, const float* tile, int rows, int64_t valid, float* out, int64_t stride) {
-  for (int r = 0; r < rows; r++) {
-    std::memcpy(out + r * stride, tile + r * kernel.columns, size_t(valid) * sizeof(float));
+// V [n, head_dim] as the left operand V^T: [tile of head_dim][key][f32.rows].
+void pack_values(const TileKernel& f32, const Head& head, float* packed) {
+  for (int d = 0; d < head.head_dim; d += f32.rows) {
+    const int valid = std::min(f32.rows, head.head_dim - d);
+    for (int key = 0; key < head.n; key++, packed += f32.rows) {
+      const float* v = head.v + key * head.stride + d;
+      for (int i = 0; i < f32.rows; i++) packed[i] = i < valid ? v[i] : 0.0f;
+    }
+  }
+}
+
+// out [queries, head_dim] = mixed^T, its rows times scales. mixed [head_dim][columns]; tile: room for a square of columns.
+void write_out(const TileKernel& f32, const Head& head, int first, int queries, const float* mixed, const float* scales,
+               float* tile) {
+  for (int d = 0; d < head.head_dim; d += f32.columns) {
+    const int valid = std::min(f32.columns, head.head_dim - d);
+    f32.pack_b(mixed + d * f32.columns, valid, queries, f32.columns, 1, tile);
+    for (int q = 0; q < queries; q++) {
+      float* out = head.out + (first + q) * head.out_stride + d;
+      for (int i = 0; i < valid; i++) out[i] = tile[q * f32.columns + i] * scales[q];
+    }
   }
 }
 
 void attend(const Kernels& kernels, const Head& head, const AttentionScratch& layout, float* scratch) {
   const TileKernel& f32 = kernels.f32;
-  float* k_panels = scratch;
-  float* v_panels = k_panels + layout.k_panels;
-  float* query = v_panels + layout.v_panels;
+  float* k_rows = scratch;
+  float* v_rows = k_rows + layout.k_rows;
+  float* query = v_rows + layout.v_rows;
   float* scores = query + layout.query;
-  float* weights = scores + layout.scores;
-  float* tile = weights + layout.weights;
+  float* mixed = scores + layout.scores;
+  float* tile = mixed + layout.mixed;
+  float scales[kMostColumns];
 
-  for (int64_t key = 0; key < head.n; key += f32.columns) {
-    const int valid = int(std::min<int64_t>(f32.columns, head.n - key));
-    f32.pack_b(head.k + key * head.stride, valid, head.head_dim, head.stride, 1, k_panels + key * head.head_dim);
+  for (int key = 0; key < head.n; key += f32.rows) {
+    const int valid = std::min(f32.rows, head.n - key);
+    f32.pack_a(head.k + key * head.stride, valid, head.head_dim, head.stride, k_rows + key * head.head_dim);
   }
-  for (int64_t d = 0; d < head.head_dim; d += f32.columns) {  // V transposed: its columns are the outputs
-    const int valid = int(std::min<int64_t>(f32.columns, head.head_dim - d));
-    f32.pack_b(head.v + d, valid, head.n, 1, head.stride, v_panels + d * head.n);
-  }
-  for (int first = 0; first < head.n; first += f32.rows) {
-    const int rows = std::min(f32.rows, head.n - first);
-    f32.pack_a(head.q + first * head.stride, rows, head.head_dim, head.stride, query);
-    for (int64_t key = 0; key < head.n; key += f32.columns) {
-      f32.multiply(query, k_panels + key * head.head_dim, nullptr, 0, rows, head.head_dim, false, tile);
-      copy_tile(f32, tile, rows, f32.columns, scores + key, layout.keys);
-    }
-    for (int r = 0; r < rows; r++) {
-      bias_and_mask(head, first + r, scores + r * layout.keys);
-      kernels.softmax(scores + r * layout.keys, head.n);
-    }
-    f32.pack_a(scores, rows, head.n, layout.keys, weights);
-    for (int64_t d = 0; d < head.head_dim; d += f32.columns) {
-      const int64_t valid = std::min<int64_t>(f32.columns, head.head_dim - d);
-      f32.multiply(weights, v_panels + d * head.n, nullptr, 0, rows, head.n, false, tile);
-      copy_tile(f32, tile, rows, valid, head.out + first * head.out_stride + d, head.out_stride);
-    }
+  pack_values(f32, head, v_rows);
+  for (int first = 0; first < head.n; first += f32.columns) {
+    const int queries = std::min(f32.columns, head.n - first);
+    f32.pack_b(head.q + first * head.stride, queries, head.head_dim, head.stride, 1, query);
+    f32.multiply(k_rows, query, nullptr, 0, head.n, head.head_dim, false, scores);
+    if (!head.plain) mask(head, first, queries, f32.columns, scores);
+    kernels.softmax(scores, head.n, head.plain ? head.bias + first : nullptr, scales);
+    f32.multiply(v_rows, scores, nullptr, 0, head.head_dim, head.n, false, mixed);
+    write_out(f32, head, first, queries, mixed, scales, tile);
   }
 }
 
@@ -118,7 +122,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   context_.finished(bench::kQkv);
 
   const PositionBias bias(weights.bias.empty() ? bias_ : weights.bias, geometry_.heads, geometry_.buckets,
-                          geometry_.max_distance, s.longest);
+                          geometry_.max_distance, s.longest, context_.kernels.f32.columns);
   const int sequences = int(s.starts.size()) - 1;
   context_.pool.run(sequences * geometry_.heads, cancel, [&](int task, int worker) {
     const int sequence = task / geometry_.heads, h = task % geometry_.heads;

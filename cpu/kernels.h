@@ -16,6 +16,8 @@
 
 namespace skrr::cpu {
 
+constexpr int kMostColumns = 32;  // of any TileKernel
+
 // One weight format on one instruction set.
 struct TileKernel {
   int rows;       // of a tile of C
@@ -69,8 +71,9 @@ struct Kernels {
   // c [rows][columns] (int32 if `integers`) = c * row_scales[row] * column_scales[column], as float32.
   // row_scales may be null: ones.
   void (*rescale)(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales);
-  // x[i] = exp(x[i] - max x) / sum; -infinity gives 0. At least one x[i] must be finite.
-  void (*softmax)(float* x, int n);
+  // Of each column of x [rows][f32.columns] + bias[column - row]: x becomes exp(x - the most of its column), and scales
+  // [columns] 1 / the sum of its column. -infinity gives 0; a column has at least one finite number. bias null: zeros.
+  void (*softmax)(float* x, int rows, const float* bias, float* scales);
   // x[i] = gelu_tanh(x[i]) or relu(x[i]), times gate[i] unless gate is null.
   void (*gelu_tanh)(float* x, const float* gate, int n);
   void (*relu)(float* x, const float* gate, int n);

@@ -258,22 +258,29 @@ void rescale(float* c, bool integers, int rows, int columns, const float* row_sc
   }
 }
 
-void softmax(float* x, int n) {
-  const float lowest = -__builtin_inff();
-  Vec top = splat(lowest);
-  for_each_vector(n, x, lowest, [&](int, int, Vec v) { top = v > top ? v : top; });
-  float max = lowest;
-  for (int i = 0; i < kLanes; i++) max = top[i] > max ? top[i] : max;
-
-  Vec sum{};
-  for_each_vector(n, x, lowest, [&](int i, int count, Vec v) {
-    // A masked key is -infinity and must weigh nothing at all, not exp of the clamped argument.
-    const Vec weight = v == splat(lowest) ? Vec{} : exp_vec(v - splat(max));
-    sum += weight;
-    store_part(x + i, weight, count);
-  });
-  const Vec scale = splat(1.0f / horizontal_sum(sum));
-  for_each_vector(n, x, 0, [&](int i, int count, Vec v) { store_part(x + i, v * scale, count); });
+void softmax(float* x, int rows, const float* bias, float* scales) {
+  const Vec lowest = splat(-__builtin_inff());
+  Vec top[kVectors], sum[kVectors];
+  for (int v = 0; v < kVectors; v++) top[v] = lowest, sum[v] = Vec{};
+  for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < kVectors; v++) {
+      float* at = x + r * kColumns + v * kLanes;
+      const Vec score = bias ? load(at) + load(bias + v * kLanes - r) : load(at);
+      top[v] = score > top[v] ? score : top[v];
+      store(at, score);
+    }
+  }
+  for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < kVectors; v++) {
+      float* at = x + r * kColumns + v * kLanes;
+      const Vec score = load(at);
+      // A masked key is -infinity and must weigh nothing at all, not exp of the clamped argument.
+      const Vec weight = score == lowest ? Vec{} : exp_vec(score - top[v]);
+      sum[v] += weight;
+      store(at, weight);
+    }
+  }
+  for (int v = 0; v < kVectors; v++) store(scales + v * kLanes, splat(1.0f) / sum[v]);
 }
 
 // 0.5 x (1 + tanh u) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3): Hugging Face's gelu_new.

@@ -204,19 +204,31 @@ void fitting_int8(const Kernels& kernels) {
   CHECK(kernels.fit_int8(zeros.data(), 20) == 0 && zeros[3] == 0);
 }
 
+// Down the columns, with a bias that depends on column - row.
 void softmax(const Kernels& kernels) {
-  for (int n : {1, 3, 16, 77, 1000}) {
-    std::vector<float> x = random_floats(size_t(n), unsigned(n), 20);
-    if (n > 2) x[1] = -INFINITY;  // a masked key
-    double top = -INFINITY, sum = 0;
-    for (float v : x) top = std::max(top, double(v));
-    std::vector<double> expected;
-    for (float v : x) expected.push_back(std::exp(double(v) - top)), sum += expected.back();
-    for (double& v : expected) v /= sum;
-    kernels.softmax(x.data(), n);
-    CHECK_AT_MOST(relative_error(x, expected), 1e-6);
-    if (n > 2) CHECK(x[1] == 0);
+  const int columns = kernels.f32.columns;
+  for (int rows : {1, 3, 16, 77, 1000}) {
+    std::vector<float> x = random_floats(size_t(rows * columns), unsigned(rows), 20);
+    const std::vector<float> biases = random_floats(size_t(rows + columns), 8);
+    const float* bias = &biases[size_t(rows)];
+    for (int c = 0; c < columns && rows > 2; c++) x[size_t(columns + c)] = -INFINITY;  // a masked key
+    std::vector<double> expected(x.size());
+    for (int c = 0; c < columns; c++) {
+      double top = -INFINITY, sum = 0;
+      const auto score = [&](int r) { return double(x[size_t(r * columns + c)]) + double(bias[c - r]); };
+      for (int r = 0; r < rows; r++) top = std::max(top, score(r));
+      for (int r = 0; r < rows; r++) sum += std::exp(score(r) - top);
+      for (int r = 0; r < rows; r++) expected[size_t(r * columns + c)] = std::exp(score(r) - top) / sum;
+    }
+    std::vector<float> scales(size_t(columns), 0.0f);
+    kernels.softmax(x.data(), rows, bias, scales.data());
+    for (size_t i = 0; i < x.size(); i++) x[i] *= scales[i % size_t(columns)];
+    CHECK_AT_MOST(relative_error(x, expected), 2e-6);  // score + bias is rounded once more than above
+    if (rows > 2) CHECK(x[size_t(columns)] == 0);
   }
+  std::vector<float> zeros(size_t(2 * columns), 0.0f), scales(size_t(columns), 0.0f);
+  kernels.softmax(zeros.data(), 2, nullptr, scales.data());
+  CHECK(zeros[0] * scales[0] == 0.5f);
 }
 
 void activations(const Kernels& kernels) {
