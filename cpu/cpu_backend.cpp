@@ -166,12 +166,13 @@ void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, c
   });
 }
 
-// T5LayerNorm: x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias.
+// T5LayerNorm: x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to the result: a
+// factor that is off in its last bit would be off for a whole row.
 void CpuBackend::rms_norm(const float* x, const float* weight, float* out) const {
   const int width = geometry_.width;
-  const float mean_square = context_.kernels.sum_of_squares(x, width) / float(width);
-  const float factor = 1.0f / std::sqrt(mean_square + geometry_.epsilon);
-  for (int i = 0; i < width; i++) out[i] = x[i] * factor * weight[i];
+  const double mean_square = context_.kernels.sum_of_squares(x, width) / double(width);
+  const double factor = 1.0 / std::sqrt(mean_square + double(geometry_.epsilon));
+  for (int i = 0; i < width; i++) out[i] = float(double(x[i]) * factor * double(weight[i]));
 }
 
 // --- memory ---

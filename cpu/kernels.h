@@ -63,7 +63,7 @@ struct Kernels {
   TileKernel int8;  // weights in int8; activations too where the hardware multiplies that
   TileKernel int4;  // int8's products of weights in int4
 
-  float (*sum_of_squares)(const float* x, int n);
+  double (*sum_of_squares)(const float* x, int n);
   float (*fit_int8)(float* x, int n);  // scales x in place to at most 127; returns the factor that undoes it
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
   // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See Rotation.

@@ -11,6 +11,7 @@ constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's 
 constexpr int kInt8Slice = 24 * 1024 / packed::kColumns;
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
+typedef double VecD __attribute__((vector_size(8 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
@@ -35,18 +36,14 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
 }
 
-constexpr int kStep = 16;  // of K, between two looks at what comes next
+constexpr int kStep = 32;  // of K
 
-// `rows` rows of a tile. rows x 2 accumulators stay in registers over the whole of K; A is broadcast element by element.
+// `rows` rows of a tile: rows x 2 sums stay in registers, A is broadcast element by element. A sum of kStep products is added
+// to C: so numbers grow large late, which halves the rounding of one sum over K at a hundredth of its time.
 template <int rows, class B>
 inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
-  Vec sum[rows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; r++) {
-    sum[r][0] = accumulate ? load(c + r * kColumns) : Vec{};
-    sum[r][1] = accumulate ? load(c + r * kColumns + kLanes) : Vec{};
-  }
-  for (int done = 0; done < k; done += kStep) {
+  for (int done = 0; done < k; done += kStep, accumulate = true) {
+    Vec sum[rows][kVectors] = {};
     for (int i = done; i < k && i < done + kStep; i++, a += kRows, b += kColumns) {
       const Vec b0 = load_b(b), b1 = load_b(b + kLanes);
 #pragma GCC unroll 16
@@ -56,12 +53,14 @@ inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, fl
         sum[r][1] += x * b1;
       }
     }
-    ahead.fetch();
-  }
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; r++) {
-    store(c + r * kColumns, sum[r][0]);
-    store(c + r * kColumns + kLanes, sum[r][1]);
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < kVectors; v++) {
+        float* at = c + r * kColumns + v * kLanes;
+        store(at, accumulate ? load(at) + sum[r][v] : sum[r][v]);
+      }
+    }
+    ahead.fetch();
   }
 }
 
@@ -182,10 +181,15 @@ inline void store_part(float* p, Vec v, int count) {
   else std::memcpy(p, &v, size_t(count) * sizeof(float));
 }
 
-float sum_of_squares(const float* x, int n) {
-  Vec sum{};
-  for_each_vector(n, x, 0, [&](int, int, Vec v) { sum += v * v; });
-  return horizontal_sum(sum);
+double sum_of_squares(const float* x, int n) {
+  VecD sum{};
+  for_each_vector(n, x, 0, [&](int, int, Vec v) {
+    const VecD wide = __builtin_convertvector(v, VecD);
+    sum += wide * wide;
+  });
+  double total = 0;
+  for (int i = 0; i < kLanes; i++) total += sum[i];
+  return total;
 }
 
 float fit_int8(float* x, int n) {

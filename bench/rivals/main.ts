@@ -42,7 +42,7 @@ const ROUNDS = { least: 3, most: 15, ms: 5000, disturbed: 40 }
 const MOST_STALLED = 0.25
 
 /** Until the threads of who was asked last have stopped to spin. */
-const PAUSE_MS = 50
+const PAUSE_MS = 400
 
 function gigabytes(): string {
   return (totalmem() / 2 ** 30).toFixed(0)

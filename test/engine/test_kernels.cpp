@@ -257,7 +257,7 @@ void sum_of_squares(const Kernels& kernels) {
     const std::vector<float> x = random_floats(size_t(n), 9);
     double sum = 0;
     for (float v : x) sum += double(v) * double(v);
-    CHECK_AT_MOST(std::abs(double(kernels.sum_of_squares(x.data(), n)) - sum) / sum, 1e-6);
+    CHECK_AT_MOST(std::abs(kernels.sum_of_squares(x.data(), n) - sum) / sum, 1e-14);
   }
 }
 
