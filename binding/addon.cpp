@@ -19,7 +19,7 @@ Napi::Value estimate(const Napi::CallbackInfo& info) {
                                                info[4].ToNumber(), info[5].ToNumber()));
 }
 
-// describe(): { isa, threads, packedLayout }; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
+// describe(): { isa, isas, threads, packedLayout }, isas being all that run here; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
 Napi::Value describe(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   try {
@@ -27,6 +27,9 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   } catch (const Error& failure) {
     throw js_error(info.Env(), failure.code, failure.what());
   }
+  Napi::Array isas = Napi::Array::New(info.Env());
+  for (const std::string& isa : cpu::isas()) isas.Set(isas.Length(), isa);
+  object.Set("isas", isas);
   object.Set("threads", cpu::available_threads());
   object.Set("packedLayout", cpu::packed::kVersion);
   return object;

@@ -13,6 +13,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace skrr::cpu {
 
@@ -82,6 +84,9 @@ struct Kernels {
 // The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
 // avx512bf16, amx). Throws ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
+
+// Names of all tables this processor can run.
+std::vector<std::string> isas();
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)

@@ -224,8 +224,8 @@ interface Binding {
   ): Promise<NativeBench>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
-  /** packedLayout: the version of cpu/packed_layout.h. */
-  describe(): { isa: string; threads: number; packedLayout: number }
+  /** isas: all instruction sets this processor runs kernels of; packedLayout: the version of cpu/packed_layout.h. */
+  describe(): { isa: string; isas: string[]; threads: number; packedLayout: number }
 }
 
 const prebuilds = join(dirname(dirname(fileURLToPath(import.meta.url))), 'prebuilds')
