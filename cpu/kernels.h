@@ -7,8 +7,8 @@
 //   A (activations)  [K slice][row tile][block]     a block holds `rows` rows x `depth` of K, as the kernel likes them
 //   B (weights)      [panel][K slice][block]        a block holds `columns` outputs x `depth` of K
 //
-// float32 (depth 1): the values of one k stand together. AMX's blocks of bf16 are drawn in isa_amx.cpp. B in int8 and int4
-// is laid out alike everywhere (packed_layout.h).
+// float32 (depth 1): the values of one k stand together. Blocks of bf16 are drawn in isa_amx.cpp (A) and dot_kernels.inl (B, and
+// A without AMX). B in int8 and int4 is laid out alike everywhere (packed_layout.h).
 #pragma once
 
 #include <cstddef>
