@@ -17,9 +17,9 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }`
 const WIDTH = 880
 const HEIGHT = 420
 /** Left of the first panel: whose bar it is. */
-const NAMES = 78
+const NAMES = 96
 /** Right of the last one: how many bits. */
-const GROUPS = 48
+const GROUPS = 62
 /** Of a panel, for the milliseconds at the end of its longest bar. */
 const ROOM = 1.28
 
