@@ -19,7 +19,8 @@ Napi::Value estimate(const Napi::CallbackInfo& info) {
                                                info[4].ToNumber(), info[5].ToNumber()));
 }
 
-// describe(): { isa, isas, threads, packedLayout }, isas being all that run here; throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks
+// describe(): { isa, isas, threads, packedLayout }, isas being all that run here; throws ERR_DEVICE when SKRR_CPU_ISA asks for
+// what this processor lacks
 Napi::Value describe(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   try {

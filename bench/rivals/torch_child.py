@@ -7,17 +7,20 @@ import time
 
 import torch
 
+try:
+    import transformers
+except ImportError:
+    transformers = None
+
 arguments = json.loads(sys.argv[1])
 torch.set_num_threads(arguments["threads"])
 dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments["precision"]]
-try:
-    import transformers
-
+if transformers is not None:
     transformers.utils.logging.disable_progress_bar()
     model = transformers.T5EncoderModel.from_pretrained(arguments["model"], dtype=dtype).eval()
     encode = lambda: model(input_ids=ids).last_hidden_state
     version = f"{torch.__version__}, transformers {transformers.__version__}"
-except ImportError:
+else:
     from torch_t5 import T5Encoder
 
     model = T5Encoder(arguments["model"], dtype)
