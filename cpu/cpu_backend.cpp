@@ -68,11 +68,11 @@ Backend::Packed CpuBackend::packed(int slot) const {
 
 // --- the forward pass ---
 
-std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const float* embeddings) {
+std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const ReadRow& read) {
   auto states = std::make_unique<CpuStates>();
   states->width = geometry_.width;
   states->hidden = Buffer(size_t(batch.tokens) * size_t(geometry_.width) * sizeof(float));
-  std::memcpy(states->hidden.as(), embeddings, states->hidden.bytes());
+  context_.pool.run(batch.tokens, CancelFlag(), [&](int t, int) { read(t, states->row(t)); });
   states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
   states->positions.assign(batch.positions, batch.positions + batch.tokens);
   states->visible.assign(batch.visible, batch.visible + batch.tokens);
@@ -106,13 +106,18 @@ void CpuBackend::run(const LayerTable& table, int from, int to, States& states, 
   }
 }
 
-void CpuBackend::finish(const States& states, const Compensation* compensation, float* out) {
+void CpuBackend::finish(const States& states, const Compensation* compensation, const WriteRow& write) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
-  const size_t width = size_t(geometry_.width);
+  const int64_t width = geometry_.width;
+  wide_.reserve(size_t(s.tokens() * width) * sizeof(float));
+  float* y = wide_.as<float>();
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) {
-    rms_norm(s.row(t), final_norm_.data(), out + size_t(t) * width);
+    rms_norm(s.row(t), final_norm_.data(), y + t * width);
+    if (!compensation) write(t, y + t * width);
   });
-  if (compensation) compensate(*compensation, s.tokens(), out);
+  if (!compensation) return;
+  compensate(*compensation, s.tokens(), y);
+  context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, y + t * width); });
 }
 
 // h += scale * wo(act(wi_0 x) * (wi_1 x)), x = norm(h); ungated: h += scale * wo(act(wi x))

@@ -54,10 +54,10 @@ class CpuBackend final : public Backend {
   void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
   void unload(int slot) override;
   Packed packed(int slot) const override;
-  std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
+  std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;  // compensation.cpp
-  void finish(const States& states, const Compensation* compensation, float* out) override;
+  void finish(const States& states, const Compensation* compensation, const WriteRow& write) override;
   std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // measure.cpp
   std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
                                      const Projection* projection, const CancelFlag& cancel) override;
@@ -82,7 +82,7 @@ class CpuBackend final : public Backend {
   std::vector<float> bias_;                        // [buckets, heads], T5's shared table; empty for UMT5
   std::vector<std::unique_ptr<SubBlock>> slots_;   // [slot_count]
   PackedRows rows_;                                // the left operand of the product that runs
-  Buffer wide_;                                    // q|k|v, or the feed-forward's activations: [tokens, wide]
+  Buffer wide_;                                    // q|k|v, the feed-forward's activations, the output: [tokens, wide]
   Buffer mixed_;                                   // attention's result before o [tokens, inner]; y down^T [tokens, rank]
 };
 

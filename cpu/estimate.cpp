@@ -34,7 +34,8 @@ int64_t scratch_floats(const Geometry& g, const Kernels& kernels, const TileKern
 size_t workspace_of(const Geometry& g, const Kernels& kernels, const TileKernel& kernel, int64_t tokens, int64_t longest,
                     int threads) {
   const size_t rows = size_t(round_up(tokens, kernel.rows) * round_up(std::max({g.width, g.inner(), g.ff}), kernel.depth));
-  const int64_t wide = tokens * std::max(3 * round_up(g.inner(), kernel.columns), round_up(g.ff, kernel.columns));
+  const int64_t wide = tokens * std::max({3 * round_up(g.inner(), kernel.columns), round_up(g.ff, kernel.columns),
+                                          int64_t(g.width)});
   const int64_t mixed = int64_t(tokens) * g.inner();
   const int64_t scratch = threads * scratch_floats(g, kernels, kernel, tokens, longest, threads);
   return rows * kernel.a_size + size_t(wide + mixed + scratch) * sizeof(float);
@@ -53,7 +54,7 @@ Estimate estimate(const Geometry& g, const std::vector<int>& slots, Precision ow
     sum.weights += weights_of(g, kernel, slot);
     sum.workspace = std::max(sum.workspace, workspace_of(g, kernels, kernel, tokens, longest, threads));
   }
-  sum.workspace += 3 * size_t(tokens) * size_t(g.width) * sizeof(float);  // embeddings, residual stream, result
+  sum.workspace += 2 * size_t(tokens) * size_t(g.width) * sizeof(float);  // residual stream, result
   return sum;
 }
 

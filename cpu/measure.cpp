@@ -67,7 +67,7 @@ std::unique_ptr<Features> CpuBackend::features(const States& states, const Compe
   features->starts = s.starts;
   features->width = s.width;
   features->values.resize(size_t(s.tokens()) * size_t(s.width));
-  finish(states, compensation, features->values.data());
+  finish(states, compensation, rows_to(features->values.data(), s.width));
   if (!projection) return features;
 
   const auto& layers = static_cast<const CpuProjection*>(projection)->layers;

@@ -80,7 +80,7 @@ Backend::Packed CudaBackend::packed(int) const {
 
 // --- the forward pass ---
 
-std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const float* embeddings) {
+std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const ReadRow& read) {
   device().use();
   loader_.reset();  // loading is over
   auto states = std::make_unique<CudaStates>();
@@ -90,15 +90,11 @@ std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const float* embe
     throw Error("ERR_INPUT", "sequence length: found " + std::to_string(states->rows->extent().longest) +
                                  " tokens with a position bias too wide for the shared memory of " + device().name());
   }
-  const size_t tokens = size_t(batch.tokens), width = size_t(geometry_.width), padded = size_t(shape_.width);
-  states->hidden = pool_->take(Pool::kStream, tokens * padded * sizeof(float));
-  if (width == padded) {
-    device().upload(states->hidden.as<float>(), embeddings, states->hidden.bytes());
-  } else {
-    std::vector<float> rows(tokens * padded);
-    for (size_t t = 0; t < tokens; t++) std::copy_n(embeddings + t * width, width, &rows[t * padded]);
-    device().upload(states->hidden.as<float>(), rows.data(), states->hidden.bytes());
-  }
+  const size_t padded = size_t(shape_.width);
+  std::vector<float> rows(size_t(batch.tokens) * padded);
+  for (int t = 0; t < batch.tokens; t++) read(t, &rows[size_t(t) * padded]);
+  states->hidden = pool_->take(Pool::kStream, rows.size() * sizeof(float));
+  device().upload(states->hidden.as<float>(), rows.data(), states->hidden.bytes());
   return states;
 }
 
@@ -194,12 +190,15 @@ std::unique_ptr<Compensation> CudaBackend::load_compensation(const float* down, 
   return compensation;
 }
 
-void CudaBackend::finish(const States& states, const Compensation* compensation, float* out) {
+void CudaBackend::finish(const States& states, const Compensation* compensation, const WriteRow& write) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
   device().use();
   reserve(s.rows->extent());
   embed(s, compensation, workspace_.result());
-  device().download(out, workspace_.result(), size_t(s.tokens()) * size_t(geometry_.width) * sizeof(float));
+  const size_t width = size_t(geometry_.width);
+  std::vector<float> rows(size_t(s.tokens()) * width);
+  device().download(rows.data(), workspace_.result(), rows.size() * sizeof(float));
+  for (int t = 0; t < s.tokens(); t++) write(t, &rows[size_t(t) * width]);
 }
 
 // The embedding of a state, [tokens, width] float32.

@@ -34,10 +34,10 @@ class CudaBackend : public Backend {
   void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
   void unload(int slot) override;
   Packed packed(int slot) const override;
-  std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) override;
+  std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;
-  void finish(const States& states, const Compensation* compensation, float* out) override;
+  void finish(const States& states, const Compensation* compensation, const WriteRow& write) override;
   std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // features.cpp
   std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
                                      const Projection* projection, const CancelFlag& cancel) override;

@@ -61,10 +61,10 @@ std::vector<float> embed(const BackendInQuestion& in_question, const Model& mode
   std::vector<uint8_t> visible(kTokens, 1);
   visible[kLong + 3] = visible[kTokens - 1] = 0;
   const Batch batch{2, kTokens, starts.data(), positions.data(), visible.data()};
-  const auto states = backend->begin(batch, reinterpret_cast<const float*>(model.embeddings.data));
+  const auto states = backend->begin(batch, rows_from(reinterpret_cast<const float*>(model.embeddings.data), kSmall.width));
   backend->run(table, 0, int(table.size()), *states, CancelFlag());
   std::vector<float> out(size_t(kTokens) * size_t(kSmall.width));
-  backend->finish(*states, nullptr, out.data());
+  backend->finish(*states, nullptr, rows_to(out.data(), kSmall.width));
   return out;
 }
 

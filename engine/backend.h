@@ -3,7 +3,9 @@
 // A backend holds weight slots and runs the layer table over the residual stream. It is used from one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -67,6 +69,18 @@ struct Estimate {
   size_t workspace;  // everything else while a batch is computed
 };
 
+// Rows of the host, [width] of one token: a backend asks for each once and hands each over once, from any of its threads.
+using ReadRow = std::function<void(int token, float* row)>;
+using WriteRow = std::function<void(int token, const float* row)>;
+
+// Rows that lie together, [tokens, width].
+inline ReadRow rows_from(const float* rows, int width) {
+  return [=](int token, float* row) { std::copy_n(rows + int64_t(token) * width, width, row); };
+}
+inline WriteRow rows_to(float* rows, int width) {
+  return [=](int token, const float* row) { std::copy_n(row, width, rows + int64_t(token) * width); };
+}
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -82,8 +96,8 @@ class Backend {
   };
   virtual Packed packed(int slot) const = 0;
 
-  // Puts embeddings [batch.tokens, width] on the device.
-  virtual std::unique_ptr<States> begin(const Batch& batch, const float* embeddings) = 0;
+  // Puts the embedding of each of batch.tokens on the device.
+  virtual std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) = 0;
 
   // Runs positions [from, to) of the table in place. Every slot the range names must be loaded.
   virtual void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) = 0;
@@ -91,8 +105,8 @@ class Backend {
   // down, up [rank, width] float32, read during the call. It belongs to this backend and may outlive it.
   virtual std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) = 0;
 
-  // The embedding: final norm, then the compensation unless it is null. out [tokens, width] on the host.
-  virtual void finish(const States& states, const Compensation* compensation, float* out) = 0;
+  // The encoder's output: final norm, then the compensation unless it is null.
+  virtual void finish(const States& states, const Compensation* compensation, const WriteRow& write) = 0;
 
   // Measuring: the projection of a state's embedding; without a projection the embedding itself.
   virtual std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) = 0;

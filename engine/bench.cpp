@@ -119,7 +119,8 @@ std::unique_ptr<States> BackendBench::begin(int tokens) const {
   std::vector<int32_t> starts{0, tokens}, positions;
   for (int t = 0; t < tokens; t++) positions.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  return backend_.begin({1, tokens, starts.data(), positions.data(), visible.data()}, model_.embeddings(tokens).data());
+  return backend_.begin({1, tokens, starts.data(), positions.data(), visible.data()},
+                        rows_from(model_.embeddings(tokens).data(), geometry_.width));
 }
 
 Row BackendBench::time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel) {

@@ -132,13 +132,11 @@ void Encoder::encode(const Input& input, const LayerTable& table, const Compensa
   cancel.check();
   const std::unique_ptr<States> states = begin(input);
   advance(*states, table, 0, int(table.size()), cancel);
-  std::vector<float> hidden(size_t(input.batch.tokens) * size_t(spec_.geometry.width));
-  backend_->finish(*states, compensation, hidden.data());
-  write(hidden, input, output);
+  backend_->finish(*states, compensation, scatter(output));
 }
 
 std::unique_ptr<States> Encoder::begin(const Input& input) {
-  return backend_->begin(input.batch, input.embeds ? input.embeds : gather(input).data());
+  return backend_->begin(input.batch, input.embeds ? rows_from(input.embeds, spec_.geometry.width) : gather(input));
 }
 
 void Encoder::advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel) {
@@ -158,35 +156,30 @@ void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
   }
 }
 
-// Token rows as float32 [tokens, width]: gathered from the mapped file, so the table itself is never loaded.
-std::vector<float> Encoder::gather(const Input& input) const {
-  const size_t width = size_t(spec_.geometry.width);
-  const size_t tokens = size_t(input.batch.tokens);
-  const Tensor table = view(spec_.embedding);  // the file is still as long as it was
-  std::vector<float> rows(tokens * width);
-  for (size_t t = 0; t < tokens; t++) {
-    const int64_t id = input.ids[t];
+// Token rows, read from the mapped file as they are asked for: the table itself is never loaded.
+ReadRow Encoder::gather(const Input& input) const {
+  const int64_t width = spec_.geometry.width;
+  return [ids = input.ids, width, table = view(spec_.embedding)](int token, float* row) {
+    const int64_t id = ids[token];
     if (id < 0 || id >= table.rows) {
       throw Error("ERR_INPUT", "token id: found " + std::to_string(id) + ", expected 0 to " +
                                    std::to_string(table.rows - 1));
     }
-    read_floats(table, id * int64_t(width), int64_t(width), &rows[t * width]);
-  }
-  return rows;
+    read_floats(table, id * width, width, row);
+  };
 }
 
-// Scatters packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
-void Encoder::write(const std::vector<float>& hidden, const Input& input, const Output& output) const {
+// Packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
+WriteRow Encoder::scatter(const Output& output) const {
   const size_t width = size_t(spec_.geometry.width);
-  for (size_t t = 0; t < size_t(input.batch.tokens); t++) {
-    const float* row = &hidden[t * width];
-    const size_t first = size_t(output.rows[t]) * width;
+  return [output, width](int token, const float* row) {
     uint32_t all_finite = 1;
     for (size_t c = 0; c < width; c++) all_finite &= uint32_t(is_finite_bits(bits_of(row[c])));
     if (!all_finite) {
-      throw Error("ERR_ENGINE", "the embedding of token " + std::to_string(t) +
+      throw Error("ERR_ENGINE", "the embedding of token " + std::to_string(token) +
                                     " is NaN or infinite: the weights or inputs overflow float32");
     }
+    const size_t first = size_t(output.rows[token]) * width;
     switch (output.type) {
       case OutputType::kF32:
         std::memcpy(static_cast<float*>(output.data) + first, row, width * sizeof(float));
@@ -198,7 +191,7 @@ void Encoder::write(const std::vector<float>& hidden, const Input& input, const 
         for (size_t c = 0; c < width; c++) static_cast<uint16_t*>(output.data)[first + c] = to_f16(row[c]);
         break;
     }
-  }
+  };
 }
 
 // --- memory ---

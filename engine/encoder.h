@@ -75,8 +75,8 @@ class Encoder {
   PackedTensor view(const TensorSource& data, const TensorSource& scales) const;
   Precision precision_in(int slot) const;
   std::string name_of(int slot) const;  // for messages
-  std::vector<float> gather(const Input& input) const;
-  void write(const std::vector<float>& hidden, const Input& input, const Output& output) const;
+  ReadRow gather(const Input& input) const;
+  WriteRow scatter(const Output& output) const;
   void require_loaded(const LayerTable& table, int from, int to) const;
   void update_memory();
 

@@ -70,7 +70,7 @@ std::unique_ptr<States> computed(Encoder& encoder, const LayerTable& table, cons
   const std::vector<uint8_t> visible(size_t(e.tokens), 1);
   const std::vector<float> embeds = random_floats(size_t(e.tokens) * size_t(width), 3);
   const Batch batch{int(starts.size()) - 1, e.tokens, starts.data(), positions.data(), visible.data()};
-  auto states = encoder.backend().begin(batch, embeds.data());
+  auto states = encoder.backend().begin(batch, rows_from(embeds.data(), width));
   encoder.advance(*states, table, 0, int(table.size()), CancelFlag());
   return states;
 }
@@ -93,7 +93,7 @@ void an_estimate_is_what_is_taken(const Geometry& g, const Extent& largest, cons
   const auto compute = [&](const Extent& extent) {
     const auto states = computed(encoder, table, extent, g.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(g.width));
-    encoder.backend().finish(*states, compensation.get(), out.data());
+    encoder.backend().finish(*states, compensation.get(), rows_to(out.data(), g.width));
     return simt::device_bytes_in_use();
   };
   for (const Extent& extent : others) compute(extent);
@@ -112,7 +112,7 @@ void repeated_work_allocates_nothing() {
   const auto encoded = [&](const Extent& extent) {
     const auto states = computed(encoder, dense(kT5), extent, kT5.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(kT5.width));
-    encoder.backend().finish(*states, nullptr, out.data());
+    encoder.backend().finish(*states, nullptr, rows_to(out.data(), kT5.width));
   };
   const auto root = computed(encoder, dense(kT5), {50, 40}, kT5.width);
   const auto reference = encoder.backend().features(*root, nullptr, nullptr, CancelFlag());

@@ -171,7 +171,7 @@ inline void pieces_make_the_whole(const Subject& subject) {
   encoder.advance(*copy, dense(kT5), 3, end, CancelFlag());
   for (const States* finished : {states.get(), copy.get()}) {
     std::vector<float> out(whole.size());
-    encoder.backend().finish(*finished, nullptr, out.data());
+    encoder.backend().finish(*finished, nullptr, rows_to(out.data(), kT5.width));
     CHECK(out == whole);
   }
 }
@@ -225,7 +225,8 @@ inline void features_are_projected_and_compared(const Subject& subject) {
       backend.compare(*backend.features(*a, compensation.get(), projection.get(), CancelFlag()),
                       *backend.features(*b, nullptr, projection.get(), CancelFlag()));
   std::vector<float> x(50 * width), y(50 * width);
-  backend.finish(*a, compensation.get(), x.data()), backend.finish(*b, nullptr, y.data());
+  backend.finish(*a, compensation.get(), rows_to(x.data(), kT5.width));
+  backend.finish(*b, nullptr, rows_to(y.data(), kT5.width));
   for (size_t s = 0; s < 4; s++) {
     double error = 0, squares = 0;
     for (size_t t = size_t(sample.starts[s]); t < size_t(sample.starts[s + 1]); t++) {

@@ -79,7 +79,7 @@ void a_slot_has_a_precision_of_its_own() {
     load(one, {s});
     one.advance(*stepped, dense(kT5), s, s + 1, CancelFlag());
   }
-  both.backend().finish(*stepped, nullptr, piece.data());
+  both.backend().finish(*stepped, nullptr, rows_to(piece.data(), kT5.width));
   CHECK(piece == whole);
 
   load(both, all(kT5));
