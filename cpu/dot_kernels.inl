@@ -1,8 +1,15 @@
-// Products by instructions that multiply the 4 bytes of each lane by 4 others and add the products to the lane: 4 int8 (VNNI)
-// or 2 bf16. Each isa_*.cpp that includes this, inside an anonymous namespace and under its target, sets SKRR_LANES and
-// SKRR_ROWS as for vector_kernels.inl, and has a Format for what differs.
+// Products by instructions that multiply the 4 bytes of each lane by 4 others and add the products to the lane: 4 int8 (VNNI),
+// 2 bf16 or 2 int16. Each isa_*.cpp that includes this, inside an anonymous namespace and under its target, sets SKRR_LANES
+// and SKRR_ROWS as for vector_kernels.inl, and has a Format for what differs:
 //
-//   A  [k][row][4 bytes]                        a row's 4 bytes are broadcast to all lanes
+//   kDepth         of K in a block of B
+//   kMost, kOffset TileKernel's most and b_offset
+//   kParts         operands a line of B makes, which are multiplied one block after the other: 2 where int8 is widened, or 1
+//   part(b, p)     a vector of B as the instruction takes it
+//   dot(sum, x, b) sum + x b
+//   round(x, out)  kDepth numbers of a row of A to kParts * 64 bytes
+//
+//   A  [block][part][k][row][4 bytes]           a row's 4 bytes are broadcast to all lanes
 //   B  [block][tile][k][16 columns][4 bytes]    a block is 64 bytes of K of 32 columns, a tile 16 of them (packed_layout.h)
 
 constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS;
@@ -31,41 +38,41 @@ constexpr int vector_at(int v) { return v * kLanes / kTileColumns * kTileBytes +
 
 template <class Format>
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
+  constexpr int kRowBytes = Format::kParts * kBlockDepth;
   char* out = static_cast<char*>(packed);
-  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kRows * kBlockDepth) {
+  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kRows * kRowBytes) {
     const size_t deep = size_t(std::min(Format::kDepth, k - k0));
     for (int r = 0; r < kRows; r++) {
       float row[Format::kDepth] = {};
-      char rounded[kBlockDepth];
+      char rounded[kRowBytes];
       if (r < valid) std::memcpy(row, x + r * stride + k0, deep * sizeof(float));
       Format::round(row, rounded);
-      for (int i = 0; i < kBlockDepth; i += kBytes) std::memcpy(out + i * kRows + r * kBytes, rounded + i, kBytes);
+      for (int i = 0; i < kRowBytes; i += kBytes) std::memcpy(out + i * kRows + r * kBytes, rounded + i, kBytes);
     }
   }
 }
 
 // `rows` rows of a tile of A times two vectors of columns, v and v + 1, of a slice of a panel. rows x 2 sums stay in registers.
 template <class Format, int rows>
-inline void multiply_tile(const char* a, const char* b, int v, int blocks, bool accumulate, const VecI* start, float* c,
-                          Ahead& ahead) {
+inline void multiply_tile(const char* a, const char* b, int v, int blocks, bool accumulate, float* c, Ahead& ahead) {
   const char *left = b + vector_at(v), *right = b + vector_at(v + 1);
   c += v * kLanes;
   VecI sum[rows][2];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++) {
-    for (int i = 0; i < 2; i++) {
-      const VecI before = accumulate ? load(c + r * kColumns + i * kLanes) : VecI{};
-      sum[r][i] = accumulate ? Format::add(before, start[v + i]) : start[v + i];
-    }
+    for (int i = 0; i < 2; i++) sum[r][i] = accumulate ? load(c + r * kColumns + i * kLanes) : VecI{};
   }
   for (; blocks > 0; blocks--, left += kBlockBytes, right += kBlockBytes) {
-    for (int line = 0; line < kTileBytes; line += kLine, a += kRows * kBytes) {
-      const VecI b0 = load(left + line), b1 = load(right + line);
+#pragma GCC unroll 2
+    for (int p = 0; p < Format::kParts; p++) {
+      for (int line = 0; line < kTileBytes; line += kLine, a += kRows * kBytes) {
+        const VecI b0 = Format::part(load(left + line), p), b1 = Format::part(load(right + line), p);
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; r++) {
-        const VecI x = broadcast(a + r * kBytes);
-        sum[r][0] = Format::dot(sum[r][0], x, b0);
-        sum[r][1] = Format::dot(sum[r][1], x, b1);
+        for (int r = 0; r < rows; r++) {
+          const VecI x = broadcast(a + r * kBytes);
+          sum[r][0] = Format::dot(sum[r][0], x, b0);
+          sum[r][1] = Format::dot(sum[r][1], x, b1);
+        }
       }
     }
     ahead.fetch();
@@ -83,21 +90,18 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
   const char* b = static_cast<const char*>(packed_b);
   constexpr int kThird = kRows / 3;
   const int blocks = k / Format::kDepth;
-  VecI start[kVectors];
-  Format::start(b, blocks, start);
   Ahead ahead(next, next_bytes, blocks * kVectors / 2 * ((rows + kRows - 1) / kRows));
-  for (; rows > 0; rows -= kRows, a += blocks * kRows * kBlockDepth, c += kRows * kColumns) {
+  for (; rows > 0; rows -= kRows, a += blocks * kRows * Format::kParts * kBlockDepth, c += kRows * kColumns) {
     for (int v = 0; v < kVectors; v += 2) {
-      if (rows > 2 * kThird) multiply_tile<Format, kRows>(a, b, v, blocks, accumulate, start, c, ahead);
-      else if (rows > kThird) multiply_tile<Format, 2 * kThird>(a, b, v, blocks, accumulate, start, c, ahead);
-      else multiply_tile<Format, kThird>(a, b, v, blocks, accumulate, start, c, ahead);
+      if (rows > 2 * kThird) multiply_tile<Format, kRows>(a, b, v, blocks, accumulate, c, ahead);
+      else if (rows > kThird) multiply_tile<Format, 2 * kThird>(a, b, v, blocks, accumulate, c, ahead);
+      else multiply_tile<Format, kThird>(a, b, v, blocks, accumulate, c, ahead);
     }
   }
 }
 
 template <class Format>
-TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
-  constexpr int size = kBlockDepth / Format::kDepth;
-  return {kRows, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, size, kBlockBytes, pack_a<Format>, pack_b,
-          multiply<Format>, size == 1, size == 1};
+constexpr TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
+  return {kRows, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, Format::kParts * kBlockDepth / Format::kDepth,
+          kBlockBytes, pack_a<Format>, pack_b, multiply<Format>, Format::kMost, Format::kOffset};
 }

@@ -64,13 +64,13 @@ inline __m512 load(const float* x, int valid) {
 
 // 64 bytes of K from floats: the formats' whole difference, but for the instruction that multiplies.
 struct Bf16 {
-  static constexpr int kDepth = 32;
+  static constexpr int kDepth = 32, kMost = 0;
   static __m512i row(const float* x, int valid) {
     return (__m512i)_mm512_cvtne2ps_pbh(load(x + 16, valid - 16), load(x, valid));
   }
 };
 struct Int8 {
-  static constexpr int kDepth = 64;
+  static constexpr int kDepth = 64, kMost = 127;
   static __m512i row(const float* x, int valid) {
     alignas(64) int8_t bytes[kDepth];
     for (int i = 0; i < kDepth; i += 16) {
@@ -153,9 +153,8 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
 
 template <class Format>
 TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
-  constexpr int size = kLine / Format::kDepth;
-  return {2 * kTile, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, size, kBlockBytes, pack_a<Format>, pack_b,
-          multiply<Format>, size == 1, size == 1, nullptr, enter, leave};
+  return {2 * kTile, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, kLine / Format::kDepth, kBlockBytes,
+          pack_a<Format>, pack_b, multiply<Format>, Format::kMost, 0, nullptr, enter, leave};
 }
 
 }  // namespace

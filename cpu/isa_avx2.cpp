@@ -1,5 +1,8 @@
 // AVX2 + FMA, sixteen 8-lane registers: 6 x 2 sums, 2 of B, 1 of A.
 #if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -19,6 +22,10 @@ namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 8
 #define SKRR_ROWS 6
+typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+
+inline VecI multiply_pairs(VecI x, VecI b) { return (VecI)_mm256_madd_epi16((__m256i)x, (__m256i)b); }
+
 #include "cpu/vector_kernels.inl"
 }  // namespace
 

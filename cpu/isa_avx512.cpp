@@ -1,5 +1,8 @@
 // AVX-512, thirty-two 16-lane registers: 12 x 2 sums, 2 of B, A broadcast from memory.
 #if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -19,6 +22,10 @@ namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 16
 #define SKRR_ROWS 12
+typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+
+inline VecI multiply_pairs(VecI x, VecI b) { return (VecI)_mm512_madd_epi16((__m512i)x, (__m512i)b); }
+
 #include "cpu/vector_kernels.inl"
 }  // namespace
 

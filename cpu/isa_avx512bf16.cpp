@@ -25,13 +25,13 @@ namespace {
 #include "cpu/dot_kernels.inl"
 
 struct Bf16 {
-  static constexpr int kDepth = 32;
+  static constexpr int kDepth = 32, kParts = 1;
+  static constexpr int kMost = 0, kOffset = 0;
 
+  static VecI part(VecI b, int) { return b; }
   static VecI dot(VecI sum, VecI x, VecI b) {
     return (VecI)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(__m512i)x, (__m512bh)(__m512i)b);
   }
-  static VecI add(VecI c, VecI) { return c; }
-  static void start(const char*, int, VecI* start) { start[0] = start[1] = VecI{}; }
 
   // To nearest even.
   static void round(const float* x, void* out) {

@@ -1,4 +1,5 @@
 // Any processor with four-lane vectors: SSE2, NEON. Sixteen registers: 6 x 2 sums, 2 of B, 1 of A.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -7,10 +8,24 @@
 #include "cpu/packed_layout.h"
 #include "engine/numeric.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 4
 #define SKRR_ROWS 6
+typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+
+inline VecI multiply_pairs(VecI x, VecI b) {
+#if defined(__SSE2__)
+  return (VecI)_mm_madd_epi16((__m128i)x, (__m128i)b);
+#else
+  return (x << 16 >> 16) * (b << 16 >> 16) + (x >> 16) * (b >> 16);
+#endif
+}
+
 #include "cpu/vector_kernels.inl"
 }  // namespace
 

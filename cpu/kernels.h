@@ -39,10 +39,12 @@ struct TileKernel {
   void (*multiply)(const void* a, const void* b, const void* next, int64_t next_bytes, int rows, int k, bool accumulate,
                    float* c);
 
-  // int8, int4: W is rotated (Rotation, matrix.h) and divided by a scale per row before it is packed.
-  bool scaled = false;
-  // And A holds integers too, quantised row by row, so that C is int32 until it is rescaled. Without it A is float32.
-  bool integers = false;
+  // int8, int4: rows of X and W are rotated (Rotation, matrix.h) and divided by a scale before they are packed, so that both
+  // are integers, and C is int32 until it is rescaled. X's are at most this; 0: numbers are packed as they are.
+  int most = 0;
+  // And `multiply` adds this to every element of B, because its instruction takes one operand unsigned: C is too large by
+  // this times the sum of a row of A.
+  int b_offset = 0;
   // int4: blocks over k (a multiple of depth) -> int8 blocks, which are what `multiply` takes. Null in other formats.
   void (*expand)(const void* packed, int k, void* blocks) = nullptr;
 
@@ -57,6 +59,12 @@ inline TileKernel expanding(TileKernel int8, const TileKernel& int4) {
   return int8;
 }
 
+// Of a row that was scaled to integers.
+struct Integers {
+  float scale;  // undoes it
+  int32_t sum;  // of the integers
+};
+
 struct Kernels {
   const char* isa;
   TileKernel f32;
@@ -66,13 +74,14 @@ struct Kernels {
   TileKernel int4;  // int8's products of weights in int4
 
   double (*sum_of_squares)(const float* x, int n);
-  float (*fit_int8)(float* x, int n);  // scales x in place to at most 127; returns the factor that undoes it
+  // Scales x in place to at most `most`. Packing rounds to the nearest integer, ties to even; the sum already does.
+  Integers (*fit_integers)(float* x, int n, float most);
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
   // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See Rotation.
   void (*rotate)(float* x, int n, int block, int lanes);
-  // c [rows][columns] (int32 if `integers`) = c * row_scales[row] * column_scales[column], as float32.
-  // row_scales may be null: ones.
-  void (*rescale)(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales);
+  // c [rows][columns], int32 = (c - row_offsets[row]) * row_scales[row] * column_scales[column], as float32.
+  void (*rescale)(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,
+                  const float* column_scales);
   // Of each column of x [rows][f32.columns] + bias[column - row]: x becomes exp(x - the most of its column), and scales
   // [columns] 1 / the sum of its column. -infinity gives 0; a column has at least one finite number. bias null: zeros.
   void (*softmax)(float* x, int rows, const float* bias, float* scales);

@@ -36,7 +36,7 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
   panels_ = int64_t(sources.size());
   const int64_t panel_bytes = bytes_of(k_);
   buffer_ = Buffer(size_t(panels_ * panel_bytes));
-  scale_buffer_ = Buffer(kernel.scaled ? size_t(panels_ * kernel.columns) * sizeof(float) : 0);
+  scale_buffer_ = Buffer(kernel.most > 0 ? size_t(panels_ * kernel.columns) * sizeof(float) : 0);
   data_ = buffer_.as(), scales_ = scale_buffer_.as<float>();
   const Rotation rotation(k);
   context.pool.run(int(panels_), cancel, [&](int p, int worker) {
@@ -44,9 +44,9 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
     const int valid = int(std::min<int64_t>(kernel.columns, tensor->rows - first_row));
     float* rows = context.borrow(worker, valid * k);
     read_floats(*tensor, first_row * k, valid * k, rows);
-    for (int n = 0; kernel.scaled && n < valid; n++) {
+    for (int n = 0; kernel.most > 0 && n < valid; n++) {
       scale_buffer_.as<float>()[p * kernel.columns + n] =
-          rotation.to_int8(context.kernels, rows + n * k, k) / float(rotation.block);
+          rotation.to_integers(context.kernels, rows + n * k, k, 127).scale / float(rotation.block);
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
     // Panel by panel: the pages of a whole T5-XXL feed-forward, 252 MB, would stand at the peak of memory.

@@ -47,10 +47,10 @@ struct Rotation {
   explicit Rotation(int64_t k)
       : lanes(int(std::min<int64_t>(16, k & -k))), block(int(std::min<int64_t>(64, (k / lanes) & -(k / lanes)))) {}
 
-  // Rotates x [k], scales it to fit int8, and returns the factor that undoes the scaling. (Packing rounds.)
-  float to_int8(const Kernels& kernels, float* x, int64_t k) const {
+  // Rotates x [k] and scales it to integers of at most `most`. (Packing rounds.)
+  Integers to_integers(const Kernels& kernels, float* x, int64_t k, int64_t most) const {
     kernels.rotate(x, int(k), block, lanes);
-    return kernels.fit_int8(x, int(k));
+    return kernels.fit_integers(x, int(k), float(most));
   }
 };
 
@@ -78,7 +78,7 @@ class PackedMatrix {
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
     const int64_t panels = ceil_div(n, kernel.columns);
     return size_t(panels * ceil_div(k, kernel.depth) * kernel.block_bytes) +
-           size_t(kernel.scaled ? panels * kernel.columns : 0) * sizeof(float);
+           size_t(kernel.most > 0 ? panels * kernel.columns : 0) * sizeof(float);
   }
 
   const TileKernel& kernel() const { return *kernel_; }
@@ -107,8 +107,9 @@ class PackedRows {
   void pack(Context& context, const TileKernel& kernel, int64_t m, int64_t k, const CancelFlag& cancel, Row row) {
     m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
-    scales_.resize(kernel.integers ? size_t(padded_m_) : 0);
+    scales_.resize(kernel.most > 0 ? size_t(padded_m_) : 0), offsets_.resize(scales_.size());
     const Rotation rotation(k);
+    const int64_t most = std::min<int64_t>(kernel.most, INT32_MAX / (127 * k));  // as much as a sum of k products can hold
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;
@@ -116,8 +117,10 @@ class PackedRows {
       for (int r = 0; r < valid; r++) {
         float* x = rows + r * k;
         row(first + r, x);
-        if (kernel.integers) scales_[size_t(first + r)] = rotation.to_int8(context.kernels, x, k);
-        else if (kernel.scaled) context.kernels.rotate(x, int(k), rotation.block, rotation.lanes);
+        if (most > 0) {
+          const Integers integers = rotation.to_integers(context.kernels, x, k, most);
+          scales_[size_t(first + r)] = integers.scale, offsets_[size_t(first + r)] = kernel.b_offset * integers.sum;
+        }
       }
       for (int64_t k0 = 0; k0 < k; k0 += kernel.slice) {
         const int depth = int(std::min<int64_t>(kernel.slice, k - k0));
@@ -128,7 +131,9 @@ class PackedRows {
 
   int64_t m() const { return m_; }
   size_t bytes() const { return buffer_.bytes(); }
-  const float* scales(int64_t row) const { return scales_.empty() ? nullptr : &scales_[size_t(row)]; }
+  // Of int8 and int4, from a row on: what its integers are to be multiplied by, and what sums of them are too large by.
+  const float* scales(int64_t row) const { return &scales_[size_t(row)]; }
+  const int32_t* offsets(int64_t row) const { return &offsets_[size_t(row)]; }
   // The slice of `depth` from k0 on, from row tile `first_row` / kernel.rows on.
   const char* slice(int64_t first_row, int64_t k0, int64_t depth) const {
     return buffer_.as() + offset(first_row, k0, depth);
@@ -142,7 +147,8 @@ class PackedRows {
   int64_t m_ = 0, k_ = 0, padded_m_ = 0;
   size_t a_size_ = 0;
   Buffer buffer_;
-  std::vector<float> scales_;  // where the kernel multiplies integers: of each row
+  std::vector<float> scales_;
+  std::vector<int32_t> offsets_;
 };
 
 // How a product [m, k] x [panels, k] is cut. Nothing of it changes a result.
@@ -193,8 +199,8 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
             float* tiles[2] = {};
             for (int i = 0; i < together; i++) {
               tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
-              if (kernel.scaled) {
-                context.kernels.rescale(tiles[i], kernel.integers, valid, kernel.columns, x.scales(row + r),
+              if (kernel.most > 0) {
+                context.kernels.rescale(tiles[i], valid, kernel.columns, x.scales(row + r), x.offsets(row + r),
                                         w.scales(p + i));
               }
             }

@@ -1,57 +1,31 @@
-// Weights in int8 and int4 as packed_layout.h draws them: packed, expanded, and multiplied by float32 rows. Part of
-// vector_kernels.inl.
+// Weights in int8 and int4 as packed_layout.h draws them: packed, expanded, and multiplied. Part of vector_kernels.inl.
 
-// 16 columns are 16 / kLanes vectors of a line; a vector's 32-bit elements are one column each, and hold 4 of its k.
-// kRows x 2 sums again, for two vectors' columns from `column` on.
-inline void multiply_int8_tile(const float* a, const char* b, int column, int k, bool accumulate, float* c) {
-  constexpr int kStride = packed::kColumns;
-  const int right = column + kLanes;
-  const size_t left_at = packed::int8_at(column, 0), right_at = packed::int8_at(right, 0);
-  Vec sum[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
-    sum[r][0] = accumulate ? load(c + r * kStride + column) : Vec{};
-    sum[r][1] = accumulate ? load(c + r * kStride + right) : Vec{};
-  }
-  for (int i = 0; i < k; i += packed::kDepth, b += packed::kInt8Block) {
-    for (const char* line = b; line < b + packed::kTileBytes; line += packed::kLine, a += 4 * kRows) {
-      VecI b0, b1;
-      std::memcpy(&b0, line + left_at, sizeof(b0));
-      std::memcpy(&b1, line + right_at, sizeof(b1));
-#pragma GCC unroll 4
-      for (int byte = 0; byte < 4; byte++) {  // to the top of its element and down again: its sign spreads
-        const Vec w0 = __builtin_convertvector(b0 << (24 - 8 * byte) >> 24, Vec);
-        const Vec w1 = __builtin_convertvector(b1 << (24 - 8 * byte) >> 24, Vec);
-#pragma GCC unroll 16
-        for (int r = 0; r < kRows; r++) {
-          const Vec x = splat(a[byte * kRows + r]);
-          sum[r][0] += x * w0;
-          sum[r][1] += x * w1;
-        }
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
-    store(c + r * kStride + column, sum[r][0]);
-    store(c + r * kStride + right, sum[r][1]);
-  }
-}
+// --- products ---
 
-void multiply_int8(const void* packed_a, const void* packed_b, const void*, int64_t, int rows, int k, bool accumulate,
-                   float* c) {
-  const float* a = static_cast<const float*>(packed_a);
-  for (int r = 0; r < rows; r += kRows, a += k * kRows, c += kRows * packed::kColumns) {
-    for (int column = 0; column < packed::kColumns; column += kColumns) {
-      multiply_int8_tile(a, static_cast<const char*>(packed_b), column, k, accumulate, c);
+namespace dot {
+#include "cpu/dot_kernels.inl"
+
+// int8 where no instruction multiplies bytes without rounding their sums: widened to int16, of which `multiply_pairs` multiplies
+// two a lane. So rows may have more than 8 bits, at no cost: 11, which leaves the sum of 16384 products within int32.
+struct Int16 {
+  static constexpr int kDepth = packed::kDepth, kParts = 2;
+  static constexpr int kMost = 1023, kOffset = 0;
+
+  // Bytes 0 and 2 of each lane, or bytes 1 and 3, with their signs.
+  static VecI part(VecI b, int p) { return (VecI)((p == 0 ? (VecPairs)b << 8 : (VecPairs)b) >> 8); }
+  static VecI dot(VecI sum, VecI x, VecI b) { return sum + multiply_pairs(x, b); }
+
+  static void round(const float* x, char* out) {
+    int16_t pairs[kDepth];
+    for (int i = 0; i < kDepth; i++) {
+      pairs[i % 2 * (kDepth / 2) + i / 2] = int16_t(bits_of(x[i] + 12582912.0f));
     }
+    std::memcpy(out, pairs, sizeof(pairs));
   }
-}
+};
+}  // namespace dot
 
 // --- packing ---
-
-// To the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
-inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
 // kDepth of K of one row from k0 on; zeros past its end.
 inline void read_depth(const float* row, int k, int k0, int64_t k_stride, float* out) {
@@ -154,7 +128,7 @@ void pack_int4(const float* w, int valid, int k, int64_t n_stride, int64_t k_str
 
 // 16-bit products of two bytes at a time: multiplier * q is at most 240, so nothing is carried from byte to byte.
 inline VecU apply(VecU q, VecU multiplier, VecU zero) {
-  return (VecU)((VecBytes)((VecPairs)q * (VecPairs)multiplier) - (VecBytes)zero);
+  return (VecU)((VecBytes)((VecUPairs)q * (VecUPairs)multiplier) - (VecBytes)zero);
 }
 
 // Columns [column, column + kLanes) of tile 0, and those 16 further of tile 1, in a block.
@@ -186,4 +160,10 @@ void expand_int4(const void* packed_b, int k, void* blocks) {
   for (int i = 0; i < k; i += packed::kDepth, from += packed::kInt4Block, out += packed::kInt8Block) {
     for (int column = 0; column < packed::kTileColumns; column += kLanes) expand_columns(from, column, out);
   }
+}
+
+constexpr TileKernel int4_kernel() {
+  TileKernel kernel = dot::tile_kernel<dot::Int16>(pack_int4);
+  kernel.block_bytes = packed::kInt4Block, kernel.expand = expand_int4;
+  return kernel;
 }

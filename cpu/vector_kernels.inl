@@ -8,7 +8,6 @@ constexpr int kRows = SKRR_ROWS;
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
 constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
-constexpr int kInt8Slice = 24 * 1024 / packed::kColumns;
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef double VecD __attribute__((vector_size(8 * SKRR_LANES)));
@@ -16,7 +15,8 @@ typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
 typedef uint8_t VecUB __attribute__((vector_size(SKRR_LANES)));
-typedef uint16_t VecPairs __attribute__((vector_size(4 * SKRR_LANES)));
+typedef int16_t VecPairs __attribute__((vector_size(4 * SKRR_LANES)));
+typedef uint16_t VecUPairs __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint8_t VecBytes __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 typedef float Quad __attribute__((vector_size(16)));
@@ -105,12 +105,8 @@ inline void transpose(const float* x, int rows, int columns, int64_t stride, flo
   }
 }
 
-template <int depth>
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
-  float* out = static_cast<float*>(packed);
-  transpose<kRows>(x, valid, k, stride, out);
-  out += k * kRows;
-  if (depth > 1) std::memset(out, 0, size_t((depth - k % depth) % depth * kRows) * sizeof(float));
+  transpose<kRows>(x, valid, k, stride, static_cast<float*>(packed));
 }
 
 inline void convert(float x, float* out) { *out = x; }
@@ -192,7 +188,10 @@ double sum_of_squares(const float* x, int n) {
   return total;
 }
 
-float fit_int8(float* x, int n) {
+// To the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
+inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
+
+Integers fit_integers(float* x, int n, float most) {
   Vec top{};
   for_each_vector(n, x, 0, [&](int, int, Vec v) {
     const Vec size = v < Vec{} ? -v : v;
@@ -200,9 +199,15 @@ float fit_int8(float* x, int n) {
   });
   float largest = 0;
   for (int i = 0; i < kLanes; i++) largest = top[i] > largest ? top[i] : largest;
-  const Vec factor = splat(largest > 0 ? 127.0f / largest : 0.0f);
-  for_each_vector(n, x, 0, [&](int i, int count, Vec v) { store_part(x + i, v * factor, count); });
-  return largest / 127.0f;
+  const Vec factor = splat(largest > 0 ? most / largest : 0.0f);
+  VecI sum{};
+  for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
+    sum += __builtin_convertvector(round(v * factor), VecI);
+    store_part(x + i, v * factor, count);
+  });
+  int32_t total = 0;
+  for (int i = 0; i < kLanes; i++) total += sum[i];
+  return {largest / most, total};
 }
 
 // `radix` numbers `stride` apart become their sums and differences, in registers; `stride` such groups side by side.
@@ -251,13 +256,13 @@ void rotate(float* x, int n, int block, int lanes) {
   }
 }
 
-void rescale(float* c, bool integers, int rows, int columns, const float* row_scales, const float* column_scales) {
+void rescale(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,
+             const float* column_scales) {
   for (int r = 0; r < rows; r++) {
-    const Vec row_scale = splat(row_scales ? row_scales[r] : 1.0f);
+    const Vec row_scale = splat(row_scales[r]);
     for (int i = 0; i < columns; i += kLanes, c += kLanes) {
-      const VecI bits = *reinterpret_cast<const VecIUnaligned*>(c);
-      const Vec value = integers ? __builtin_convertvector(bits, Vec) : (Vec)bits;
-      store(c, value * (row_scale * load(column_scales + i)));
+      const VecI sums = *reinterpret_cast<const VecIUnaligned*>(c) - row_offsets[r];
+      store(c, __builtin_convertvector(sums, Vec) * (row_scale * load(column_scales + i)));
     }
   }
 }
@@ -311,15 +316,13 @@ void activate(float* x, const float* gate, int n) {
 
 constexpr Kernels make_kernels(const char* isa) {
   return {isa,
-          {kRows, kColumns, 1, kSlice, sizeof(float), kColumns * sizeof(float), pack_a<1>, pack_b<float>, multiply<float>},
-          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), kColumns * sizeof(uint16_t), pack_a<1>, pack_b<uint16_t>,
+          {kRows, kColumns, 1, kSlice, sizeof(float), kColumns * sizeof(float), pack_a, pack_b<float>, multiply<float>},
+          {kRows, kColumns, 1, 2 * kSlice, sizeof(float), kColumns * sizeof(uint16_t), pack_a, pack_b<uint16_t>,
            multiply<uint16_t>},
-          {kRows, packed::kColumns, packed::kDepth, kInt8Slice, sizeof(float), packed::kInt8Block,
-           pack_a<packed::kDepth>, pack_int8, multiply_int8, true},
-          {kRows, packed::kColumns, packed::kDepth, kInt8Slice, sizeof(float), packed::kInt4Block,
-           pack_a<packed::kDepth>, pack_int4, multiply_int8, true, false, expand_int4},
+          dot::tile_kernel<dot::Int16>(pack_int8),
+          int4_kernel(),
           sum_of_squares,
-          fit_int8,
+          fit_integers,
           rotate,
           rescale,
           softmax,

@@ -17,7 +17,7 @@ std::unique_ptr<Backend> on_cuda(const Geometry& g, const FixedTensors& fixed) {
 
 // Operands are rounded to bf16 where the reference's are; a sum that falls on the other side of a rounding makes the rest.
 constexpr double kTolerance = 2.5e-3;
-const Subject kCuda{on_cuda, Precision::kBF16, reference::Rows::kBF16, true, kTolerance};
+const Subject kCuda{on_cuda, Precision::kBF16, reference::Rows::kBF16, 0, true, kTolerance};
 
 // Nothing is a multiple of what kernels work in.
 const Geometry kOdd{2, 43, 3, 20, 53, 50, 32, 128, 1e-6f, Activation::kGeluTanh, true, false};

@@ -68,7 +68,7 @@ struct Fixture {
       for (reference::Matrix* matrix : {&w.q, &w.k, &w.v, &w.o, &w.wi_0, &w.wi_1, &w.wo}) {
         const bool reads_width = matrix != &w.o && matrix != &w.wo;
         const int k = reads_width ? geometry.width : matrix == &w.o ? geometry.inner() : geometry.ff;
-        if (precision == Precision::kInt8) reference::round_to_int8(*matrix, size_t(k));
+        if (precision == Precision::kInt8) reference::round_to_integers(*matrix, size_t(k), 127);
         if (precision == Precision::kInt4) reference::round_to_int4(*matrix, size_t(k));
         if (precision != Precision::kBF16) continue;
         for (double& value : *matrix) value = double(from_bf16(to_bf16(float(value))));
@@ -133,6 +133,7 @@ struct Subject {
   Encoder::MakeBackend make;
   Precision precision = Precision::kF32;          // of the weights: the reference rounds its own
   reference::Rows rows = reference::Rows::kExact;  // and what meets them
+  int most = 0;                                  // of rows of integers
   bool tensor_cores = false;                     // and where (reference::Model)
   double tolerance = 1e-5;                         // relative, in the L2 norm
 };
@@ -141,6 +142,7 @@ inline void matches_the_reference(const Subject& subject, const Geometry& g) {
   Fixture fixture(g);
   fixture.round_reference_to(subject.precision);
   fixture.model.rows = subject.rows;
+  fixture.model.most = subject.most;
   fixture.model.tensor_cores = subject.tensor_cores;
   const Sample sample(g.width);
   Encoder encoder = fixture.open(subject.make, subject.precision);

@@ -16,7 +16,7 @@ void round_to_bf16(Matrix& x) {
 
 // x [m, k] as it meets a weight.
 Matrix operand(const Model& model, Matrix x, size_t k) {
-  if (model.rows == Rows::kInt8) round_to_int8(x, k);
+  if (model.rows == Rows::kIntegers) round_to_integers(x, k, model.most);
   if (model.rows == Rows::kBF16) round_to_bf16(x);
   return x;
 }
@@ -146,14 +146,14 @@ static void rotate(double* x, size_t width) {
   }
 }
 
-// Each row in multiples of largest / 127 in the rotated basis, as `round` leaves them.
+// Each row in multiples of largest / most in the rotated basis, as `round` leaves them.
 template <class Round>
-static void round_rows(Matrix& matrix, size_t width, Round round) {
+static void round_rows(Matrix& matrix, size_t width, int most, Round round) {
   for (size_t first = 0; first < matrix.size(); first += width) {
     rotate(&matrix[first], width);
     double largest = 0;
     for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
-    const double step = largest > 0 ? largest / 127 : 1;
+    const double step = largest > 0 ? largest / most : 1;
     for (size_t i = first; i < first + width; i++) matrix[i] /= step;
     round(&matrix[first]);
     for (size_t i = first; i < first + width; i++) matrix[i] *= step;
@@ -161,8 +161,8 @@ static void round_rows(Matrix& matrix, size_t width, Round round) {
   }
 }
 
-void round_to_int8(Matrix& matrix, size_t width) {
-  round_rows(matrix, width, [&](double* row) {
+void round_to_integers(Matrix& matrix, size_t width, int most) {
+  round_rows(matrix, width, most, [&](double* row) {
     for (size_t i = 0; i < width; i++) row[i] = std::round(row[i]);
   });
 }
@@ -170,7 +170,7 @@ void round_to_int8(Matrix& matrix, size_t width) {
 void round_to_int4(Matrix& matrix, size_t width) {
   const skrr::cpu::TileKernel& kernel = skrr::cpu::kernels().int4;
   std::vector<uint8_t> panel(skrr::cpu::packed::panel_bytes(int64_t(width), kernel.block_bytes));
-  round_rows(matrix, width, [&](double* row) {
+  round_rows(matrix, width, 127, [&](double* row) {
     const std::vector<float> values(row, row + width);
     kernel.pack_b(values.data(), 1, int(width), 0, 1, panel.data());
     for (size_t i = 0; i < width; i++) row[i] = skrr::cpu::packed::int4_value(panel.data(), 0, int64_t(i));

@@ -14,10 +14,11 @@ struct SubBlock {
   Matrix norm, q, k, v, o, bias, wi_0, wi_1, wo;
 };
 
-enum class Rows { kExact, kBF16, kInt8 };
+enum class Rows { kExact, kBF16, kIntegers };
 
-// Each row of `width` as int8 holds it: the nearest multiples of largest / 127 in the rotated basis, turned back.
-void round_to_int8(Matrix& matrix, size_t width);
+// Each row of `width` as integers of at most `most` hold it: the nearest multiples of largest / most in the rotated basis, turned
+// back.
+void round_to_integers(Matrix& matrix, size_t width, int most);
 // As int4 holds it. Which multiplier and zero suit a group best is not repeated here: the CPU's packing chooses them, the
 // tests of the kernels check that it chooses well, and packed_layout.h says what they mean.
 void round_to_int4(Matrix& matrix, size_t width);
@@ -27,6 +28,7 @@ struct Model {
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm, bias;
   Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
+  int most = 0;              // where it becomes integers (TileKernel)
   // As tensor cores take them: q, k, v and the weights of the softmax are bf16 too, and rows of the stream are rounded before
   // they are divided by the root of their mean square.
   bool tensor_cores = false;

@@ -21,8 +21,8 @@ Subject subject(Precision precision) {
   const cpu::TileKernel& kernel = cpu::tile_kernel(cpu::kernels(), precision);
   reference::Rows rows = reference::Rows::kExact;
   if (precision == Precision::kBF16 && kernel.a_size == sizeof(uint16_t)) rows = reference::Rows::kBF16;
-  if (kernel.integers) rows = reference::Rows::kInt8;
-  return {on_cpu(2), precision, rows, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
+  if (kernel.most > 0) rows = reference::Rows::kIntegers;
+  return {on_cpu(2), precision, rows, kernel.most, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
 }
 
 // Nor does it matter what else is in the batch: each element is one sum in one order.

@@ -66,7 +66,9 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
       }
       expected.push_back(sum);
       const float value = c[size_t(r * kernel.columns + n)];
-      computed.push_back(kernel.integers ? double(int32_t(bits_of(value))) : double(value));
+      double offset = 0;
+      for (int i = 0; i < k; i++) offset += double(kernel.b_offset) * double(x[size_t(r * k + i)]);
+      computed.push_back(kernel.most > 0 ? double(int32_t(bits_of(value))) - offset : double(value));
     }
   }
   CHECK_AT_MOST(relative_error(computed, expected), 4e-6);  // k float32 roundings, at worst of one number
@@ -155,24 +157,21 @@ void int4_keeps_what_it_can_hold(const TileKernel& kernel) {
   }
 }
 
-// int32 or float sums times the scales of their row and column.
+// int32 sums, less what is their row's offset, times the scales of their row and column.
 void rescaling(const Kernels& kernels) {
   const int rows = 3, columns = 32;
   const std::vector<float> row_scales = random_floats(rows, 1), column_scales = random_floats(columns, 2);
-  for (bool integers : {false, true}) {
-    std::vector<float> c(rows * columns);
-    std::vector<double> expected;
-    for (int i = 0; i < rows * columns; i++) {
-      const int32_t sum = 1000 * i - 40000;
-      c[size_t(i)] = integers ? float_of(uint32_t(sum)) : float(sum);
-      expected.push_back(double(sum) * double(row_scales[size_t(i / columns)]) * double(column_scales[size_t(i % columns)]));
-    }
-    kernels.rescale(c.data(), integers, rows, columns, row_scales.data(), column_scales.data());
-    CHECK_AT_MOST(relative_error(c, expected), 1e-6);
+  const int32_t offsets[rows] = {0, -70000, 1 << 20};
+  std::vector<float> c(rows * columns);
+  std::vector<double> expected;
+  for (int i = 0; i < rows * columns; i++) {
+    const int r = i / columns;
+    const int32_t value = 1000 * i - 40000;
+    c[size_t(i)] = float_of(uint32_t(value + offsets[r]));
+    expected.push_back(double(value) * double(row_scales[size_t(r)]) * double(column_scales[size_t(i % columns)]));
   }
-  std::vector<float> c(size_t(columns), 2.0f);
-  kernels.rescale(c.data(), false, 1, columns, nullptr, column_scales.data());
-  CHECK(c[5] == 2.0f * column_scales[5]);
+  kernels.rescale(c.data(), rows, columns, row_scales.data(), offsets, column_scales.data());
+  CHECK_AT_MOST(relative_error(c, expected), 1e-6);
 }
 
 // Twice gives back block times the numbers; once, an outlier's size is shared out.
@@ -191,17 +190,23 @@ void rotating(const Kernels& kernels) {
   CHECK(spike[5] == 1000 && spike[4] == 0 && *std::max_element(spike.begin(), spike.end()) == 1000);
 }
 
-void fitting_int8(const Kernels& kernels) {
+void fitting_integers(const Kernels& kernels) {
   for (int n : {1, 15, 16, 301}) {
-    const std::vector<float> x = random_floats(size_t(n), unsigned(n));
-    std::vector<float> y = x;
-    y[size_t(n / 2)] = -50;
-    const float back = kernels.fit_int8(y.data(), n);
-    CHECK(std::abs(y[size_t(n / 2)] + 127) < 1e-4f && std::abs(back * 127 - 50) < 1e-4f);
-    if (n > 1) CHECK_AT_MOST(std::abs(y[0] * back - x[0]), 1e-6);
+    for (float most : {127.0f, 1023.0f}) {
+      const std::vector<float> x = random_floats(size_t(n), unsigned(n));
+      std::vector<float> y = x;
+      y[size_t(n / 2)] = -50;
+      const cpu::Integers got = kernels.fit_integers(y.data(), n, most);
+      CHECK(std::abs(y[size_t(n / 2)] + most) < 1e-3f && std::abs(got.scale * most - 50) < 1e-4f);
+      if (n > 1) CHECK_AT_MOST(std::abs(y[0] * got.scale - x[0]), 1e-6);
+      int32_t sum = 0;
+      for (float value : y) sum += int32_t(std::nearbyint(value));
+      CHECK(got.sum == sum);
+    }
   }
   std::vector<float> zeros(20);
-  CHECK(kernels.fit_int8(zeros.data(), 20) == 0 && zeros[3] == 0);
+  const cpu::Integers got = kernels.fit_integers(zeros.data(), 20, 127);
+  CHECK(got.scale == 0 && got.sum == 0 && zeros[3] == 0);
 }
 
 // Down the columns, with a bias that depends on column - row.
@@ -275,7 +280,7 @@ int main() {
   int4_keeps_what_it_can_hold(kernels.int4);
   rescaling(kernels);
   rotating(kernels);
-  fitting_int8(kernels);
+  fitting_integers(kernels);
   packing_a_transposed_matrix(kernels.f32);
   packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
