@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -9,20 +11,36 @@
 
 namespace skrr::cpu {
 
-Buffer::Buffer(size_t bytes) : bytes_(bytes) {
-  if (bytes == 0) return;
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) {
-    throw Error("ERR_ENGINE", "out of memory: " + std::to_string(bytes) + " bytes could not be allocated");
+namespace {
+
+constexpr size_t kLine = 64, kHugePage = 2 << 20;
+
+// Less than a huge page comes from the heap, which keeps the pages of a buffer that is freed for the next one like it: a batch
+// of 77 tokens took 3 ms of one thread for its pages (300 of 4 KB, in a virtual machine).
+void* allocate(size_t bytes) {
+  if (bytes < kHugePage) {
+    void* data = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
+    return data ? std::memset(data, 0, bytes) : nullptr;
   }
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE
   madvise(data, bytes, MADV_HUGEPAGE);  // fewer TLB misses while weights stream; only whole 2 MB ranges take part
 #endif
-  data_ = data;
+  return data;
+}
+
+}  // namespace
+
+Buffer::Buffer(size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  data_ = allocate(bytes);
+  if (!data_) throw Error("ERR_ENGINE", "out of memory: " + std::to_string(bytes) + " bytes could not be allocated");
 }
 
 Buffer::~Buffer() {
-  if (data_) munmap(data_, bytes_);
+  if (bytes_ < kHugePage) std::free(data_);
+  else if (data_) munmap(data_, bytes_);
 }
 
 Buffer::Buffer(Buffer&& other) noexcept

@@ -1,4 +1,5 @@
-// Memory for weights and activations: cache-line aligned, huge pages where they fit, freed at once to the system.
+// Memory for weights and activations: cache-line aligned, zeros at first; where a huge page fits, of such, and freed at once to
+// the system.
 #pragma once
 
 #include <cstddef>

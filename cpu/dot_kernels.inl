@@ -12,7 +12,7 @@
 //   A  [block][part][k][row][4 bytes]           a row's 4 bytes are broadcast to all lanes
 //   B  [block][tile][k][16 columns][4 bytes]    a block is 64 bytes of K of 32 columns, a tile 16 of them (packed_layout.h)
 
-constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS;
+constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS, kStep = least_rows(kRows);
 constexpr int kBytes = 4;        // of K in a lane
 constexpr int kBlockDepth = 64;  // bytes of K in a block
 constexpr int kTileColumns = 16, kColumns = 2 * kTileColumns, kVectors = kColumns / kLanes;
@@ -83,19 +83,25 @@ inline void multiply_tile(const char* a, const char* b, int v, int blocks, bool 
   }
 }
 
+// By the lowest tile that holds `left` rows.
+template <class Format, int rows = kRows>
+inline void multiply_rows(int left, const char* a, const char* b, int v, int blocks, bool accumulate, float* c, Ahead& ahead) {
+  if constexpr (rows > kStep) {
+    if (left <= rows - kStep) return multiply_rows<Format, rows - kStep>(left, a, b, v, blocks, accumulate, c, ahead);
+  }
+  multiply_tile<Format, rows>(a, b, v, blocks, accumulate, c, ahead);
+}
+
 template <class Format>
 void multiply(const void* packed_a, const void* packed_b, const void* next, int64_t next_bytes, int rows, int k,
               bool accumulate, float* c) {
   const char* a = static_cast<const char*>(packed_a);
   const char* b = static_cast<const char*>(packed_b);
-  constexpr int kThird = kRows / 3;
   const int blocks = k / Format::kDepth;
   Ahead ahead(next, next_bytes, blocks * kVectors / 2 * ((rows + kRows - 1) / kRows));
   for (; rows > 0; rows -= kRows, a += blocks * kRows * Format::kParts * kBlockDepth, c += kRows * kColumns) {
     for (int v = 0; v < kVectors; v += 2) {
-      if (rows > 2 * kThird) multiply_tile<Format, kRows>(a, b, v, blocks, accumulate, c, ahead);
-      else if (rows > kThird) multiply_tile<Format, 2 * kThird>(a, b, v, blocks, accumulate, c, ahead);
-      else multiply_tile<Format, kThird>(a, b, v, blocks, accumulate, c, ahead);
+      multiply_rows<Format>(rows, a, b, v, blocks, accumulate, c, ahead);
     }
   }
 }

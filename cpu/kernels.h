@@ -20,6 +20,9 @@ namespace skrr::cpu {
 
 constexpr int kMostColumns = 32;  // of any TileKernel
 
+// The last row tile may be lower than the others, by multiples of this: a quarter of a tile of 12, a third of one of 6.
+constexpr int least_rows(int rows) { return rows / (rows % 4 == 0 ? 4 : 3); }
+
 // One weight format on one instruction set.
 struct TileKernel {
   int rows;       // of a tile of C

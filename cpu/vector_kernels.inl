@@ -4,7 +4,7 @@
 // inside an anonymous namespace, after switching the target, so that nothing here is shared between instruction sets.
 
 constexpr int kLanes = SKRR_LANES;
-constexpr int kRows = SKRR_ROWS;
+constexpr int kRows = SKRR_ROWS, kStep = least_rows(kRows);
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
 constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
@@ -36,15 +36,15 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
   return (Vec)(__builtin_convertvector(half, VecU) << 16);
 }
 
-constexpr int kStep = 32;  // of K
+constexpr int kRun = 32;  // of K
 
-// `rows` rows of a tile: rows x 2 sums stay in registers, A is broadcast element by element. A sum of kStep products is added
+// `rows` rows of a tile: rows x 2 sums stay in registers, A is broadcast element by element. A sum of kRun products is added
 // to C: so numbers grow large late, which halves the rounding of one sum over K at a hundredth of its time.
 template <int rows, class B>
 inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
-  for (int done = 0; done < k; done += kStep, accumulate = true) {
+  for (int done = 0; done < k; done += kRun, accumulate = true) {
     Vec sum[rows][kVectors] = {};
-    for (int i = done; i < k && i < done + kStep; i++, a += kRows, b += kColumns) {
+    for (int i = done; i < k && i < done + kRun; i++, a += kRows, b += kColumns) {
       const Vec b0 = load_b(b), b1 = load_b(b + kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; r++) {
@@ -64,17 +64,23 @@ inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, fl
   }
 }
 
+// By the lowest tile that holds `left` rows.
+template <int rows, class B>
+inline void multiply_rows(int left, const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
+  if constexpr (rows > kStep) {
+    if (left <= rows - kStep) return multiply_rows<rows - kStep>(left, a, b, k, accumulate, c, ahead);
+  }
+  multiply_tile<rows>(a, b, k, accumulate, c, ahead);
+}
+
 template <class B>
 void multiply(const void* packed_a, const void* packed_b, const void* next, int64_t next_bytes, int rows, int k,
               bool accumulate, float* c) {
   const float* a = static_cast<const float*>(packed_a);
   const B* b = static_cast<const B*>(packed_b);
-  constexpr int kThird = kRows / 3;
-  Ahead ahead(next, next_bytes, (rows + kRows - 1) / kRows * ((k + kStep - 1) / kStep));
+  Ahead ahead(next, next_bytes, (rows + kRows - 1) / kRows * ((k + kRun - 1) / kRun));
   for (; rows > 0; rows -= kRows, a += k * kRows, c += kRows * kColumns) {
-    if (rows > 2 * kThird) multiply_tile<kRows>(a, b, k, accumulate, c, ahead);
-    else if (rows > kThird) multiply_tile<2 * kThird>(a, b, k, accumulate, c, ahead);
-    else multiply_tile<kThird>(a, b, k, accumulate, c, ahead);
+    multiply_rows<kRows>(rows, a, b, k, accumulate, c, ahead);
   }
 }
 
