@@ -1,4 +1,4 @@
-// Any processor with four-lane vectors: SSE2, NEON. Sixteen registers: 6 x 2 sums, 2 of B, 1 of A.
+// Any processor with four-lane vectors: SSE2 with sixteen registers, for 6 x 2 sums, 2 of B, 1 of A; NEON with 32, for 8 x 2 (g++ loads all of A first).
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -15,7 +15,11 @@
 namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 4
+#ifdef __aarch64__
+#define SKRR_ROWS 8
+#else
 #define SKRR_ROWS 6
+#endif
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 
 inline VecI multiply_pairs(VecI x, VecI b) {

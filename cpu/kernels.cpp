@@ -34,6 +34,8 @@ std::vector<Candidate> best_first() {
           {avxvnni_kernels, avx2 && __builtin_cpu_supports("avxvnni")},
           {avx2_table, avx2},
           {portable_table, true}};
+#elif defined(__aarch64__)
+  return {{dotprod_kernels, dotprod_runs_here()}, {portable_table, true}};
 #else
   return {{portable_table, true}};
 #endif

@@ -94,7 +94,7 @@ struct Kernels {
 };
 
 // The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
-// avx512bf16, amx). Throws ERR_DEVICE for a name that is unknown or cannot run here.
+// avx512bf16, amx; dotprod on arm64). Throws ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
 
 // Names of all tables this processor can run.
@@ -109,6 +109,9 @@ const Kernels& vnni_kernels();
 const Kernels& avx512bf16_kernels();
 const Kernels& amx_kernels();
 bool amx_runs_here();  // also asks the system for the right to use tile registers
+#elif defined(__aarch64__)
+const Kernels& dotprod_kernels();
+bool dotprod_runs_here();
 #endif
 
 }  // namespace skrr::cpu

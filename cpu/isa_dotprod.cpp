@@ -1,0 +1,70 @@
+// arm64's dot product (sdot, from Armv8.2 on): int8 and int4 by 8 x 2 sums of 4 lanes. All other formats are the portable ones.
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/ahead.h"
+#include "cpu/kernels.h"
+#include "cpu/packed_layout.h"
+#include "engine/numeric.h"
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+
+namespace skrr::cpu {
+namespace {
+#define SKRR_LANES 4
+#define SKRR_ROWS 8
+#include "cpu/dot_kernels.inl"
+
+struct Int8 {
+  static constexpr int kDepth = packed::kDepth, kParts = 1;
+  static constexpr int kMost = 127, kOffset = 0;
+
+  static VecI part(VecI b, int) { return b; }
+  static VecI dot(VecI sum, VecI x, VecI b) { return (VecI)vdotq_s32((int32x4_t)sum, (int8x16_t)x, (int8x16_t)b); }
+
+  // To the nearest integer, ties to even: 1.5 * 2^23 makes it the low bits of the sum.
+  static void round(const float* x, char* out) {
+    for (int i = 0; i < kDepth; i++) out[i] = char(bits_of(x[i] + 12582912.0f));
+  }
+};
+}  // namespace
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const Kernels& dotprod_kernels() {
+  static const Kernels table = [] {
+    Kernels copy = portable_kernels;
+    copy.isa = "dotprod";
+    copy.int8 = tile_kernel<Int8>(portable_kernels.int8.pack_b);
+    copy.int4 = expanding(copy.int8, portable_kernels.int4);
+    return copy;
+  }();
+  return table;
+}
+
+bool dotprod_runs_here() {
+#if defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return true;  // every arm64 Mac
+#endif
+}
+
+}  // namespace skrr::cpu
+#endif
