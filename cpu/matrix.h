@@ -109,7 +109,8 @@ class PackedRows {
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
     scales_.resize(kernel.most > 0 ? size_t(padded_m_) : 0), offsets_.resize(scales_.size());
     const Rotation rotation(k);
-    const int64_t most = std::min<int64_t>(kernel.most, INT32_MAX / (127 * k));  // as much as a sum of k products can hold
+    // As much as a sum of k products can hold.
+    const int64_t most = std::min<int64_t>(kernel.most, INT32_MAX / ((127 + kernel.b_offset) * k));
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;

@@ -3,8 +3,8 @@
 
 namespace skrr {
 
-// kInt8: one scale per output channel, and activations quantised row by row where the device multiplies integers. kInt4: the
-// same with 4-bit weights in groups of 32. Norms, biases, the residual stream and attention itself are float32 in all of
+// kInt8: one scale per output channel, and activations quantised row by row. kInt4: the same with 4-bit weights in groups of
+// 32. Norms, biases, the residual stream and attention itself are float32 in all of
 // them. (In the order of src/precision.ts.)
 enum class Precision { kF32, kBF16, kInt8, kInt4 };
 constexpr int kPrecisions = 4;

@@ -12,7 +12,7 @@
  *   by up to 1.2 %, activations add what is under "bf16"; the largest seen on any device is 2.3 %.
  * int8: 8 times bf16's smallest. Of numbers whose largest is 3 to 4 times their deviation (rotated rows, rows of weights), int8
  *   keeps a step of that/127, which is a rounding error of 0.7 to 0.9 % (bf16: 0.17 %), on both sides of a product where the
- *   hardware multiplies integers. That the engine computes what the format says, to 1e-5, is test/engine's part.
+ *   hardware multiplies bytes (elsewhere activations have 11 bits). That the engine computes what the format says, to 1e-5, is test/engine's part.
  * int4: 8 times int8's: its step is that of 15 levels over 32 inputs, 8 to 10 % of their deviation. Toys with random weights show
  *   it in full; a result that is wrong is off by 1 and more.
  * row: one prompt's rows alone, in another order or in another batch: 1e-6.

@@ -54,6 +54,27 @@ void the_estimate_is_what_is_loaded(Precision precision) {
   CHECK(cpu::estimate(kT5, {0, 1}, precision, 3, 2, 50, 50).weights == encoder.memory().weights + bytes);
 }
 
+// T5-11B's feed-forward, the deepest there is, with every integer of a row and of a weight at its most: no sum overflows. One number
+// in each rotated block makes them all equal.
+void the_largest_sums_fit(Precision precision) {
+  const int64_t k = 65536, rows = 2;
+  cpu::Context context(1);
+  const cpu::TileKernel& kernel = cpu::tile_kernel(context.kernels, precision);
+  const cpu::Rotation rotation(k);
+  std::vector<float> x(size_t(rows * k));
+  for (size_t i = 0; i < x.size(); i++) x[i] = i / size_t(rotation.lanes) % size_t(rotation.block) == 0 ? 1.0f : 0.0f;
+  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(x.data()), DType::kF32, rows, k, 1};
+  const cpu::PackedMatrix w(context, kernel, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
+  cpu::PackedRows packed;
+  packed.pack(context, kernel, rows, k, CancelFlag(), [&](int64_t r, float* out) { std::copy_n(&x[size_t(r * k)], k, out); });
+  cpu::multiply<1>(context, packed, w, CancelFlag(), [&](int64_t, int valid, int64_t, float* const* tiles) {
+    for (int r = 0; r < valid; r++) {
+      const double expected = double(k / rotation.block);
+      CHECK_AT_MOST(std::abs(double(tiles[0][r * kernel.columns]) / expected - 1), precision == Precision::kInt4 ? 0.1 : 1e-6);
+    }
+  });
+}
+
 // Slots of several precisions in one table give what encoders of one precision give sub-block by sub-block; a sub-block
 // that is held twice is counted twice, and each copy can go.
 void a_slot_has_a_precision_of_its_own() {
@@ -133,6 +154,7 @@ int main() {
     threads_and_company_do_not_change_a_bit(precision);
     the_estimate_is_what_is_loaded(precision);
   }
+  for (Precision precision : {Precision::kInt8, Precision::kInt4}) the_largest_sums_fit(precision);
   packed_weights_are_used_in_place();
   a_slot_has_a_precision_of_its_own();
   return finish("encoder");
