@@ -33,6 +33,9 @@ inline VecI broadcast(const char* four) {
   return bits - VecI{};
 }
 
+// The nearest integer, ties to even, in the low 22 bits: those of 1.5 * 2^23 are worth 1 and up.
+inline int32_t nearest(float x) { return int32_t(bits_of(x + 12582912.0f)); }
+
 // Where the columns [v * kLanes, ...) of a block's first line are.
 constexpr int vector_at(int v) { return v * kLanes / kTileColumns * kTileBytes + v * kLanes % kTileColumns * kBytes; }
 

@@ -9,6 +9,7 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
+#include "engine/numeric.h"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)

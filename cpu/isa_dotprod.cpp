@@ -34,9 +34,8 @@ struct Int8 {
   static VecI part(VecI b, int) { return b; }
   static VecI dot(VecI sum, VecI x, VecI b) { return (VecI)vdotq_s32((int32x4_t)sum, (int8x16_t)x, (int8x16_t)b); }
 
-  // To the nearest integer, ties to even: 1.5 * 2^23 makes it the low bits of the sum.
   static void round(const float* x, char* out) {
-    for (int i = 0; i < kDepth; i++) out[i] = char(bits_of(x[i] + 12582912.0f));
+    for (int i = 0; i < kDepth; i++) out[i] = char(nearest(x[i]));
   }
 };
 }  // namespace

@@ -71,9 +71,8 @@ struct Integers {
 struct Kernels {
   const char* isa;
   TileKernel f32;
-  TileKernel bf16;  // weights in bf16, sums float32; activations bf16 where the hardware multiplies that (AMX)
-
-  TileKernel int8;  // weights in int8; activations too where the hardware multiplies that
+  TileKernel bf16;  // weights in bf16, sums float32; activations bf16 where the hardware multiplies that
+  TileKernel int8;  // activations of 8 bits too where the hardware multiplies that, of 11 elsewhere
   TileKernel int4;  // int8's products of weights in int4
 
   double (*sum_of_squares)(const float* x, int n);

@@ -17,9 +17,7 @@ struct Int16 {
 
   static void round(const float* x, char* out) {
     int16_t pairs[kDepth];
-    for (int i = 0; i < kDepth; i++) {
-      pairs[i % 2 * (kDepth / 2) + i / 2] = int16_t(bits_of(x[i] + 12582912.0f));
-    }
+    for (int i = 0; i < kDepth; i++) pairs[i % 2 * (kDepth / 2) + i / 2] = int16_t(nearest(x[i]));
     std::memcpy(out, pairs, sizeof(pairs));
   }
 };

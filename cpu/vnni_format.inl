@@ -8,8 +8,7 @@ struct Int8 {
   static VecI part(VecI b, int) { return b ^ int32_t(0x80808080); }
   static VecI dot(VecI sum, VecI x, VecI b) { return multiply_add(sum, b, x); }
 
-  // To the nearest integer, ties to even: 1.5 * 2^23 makes it the low bits of the sum.
   static void round(const float* x, char* out) {
-    for (int i = 0; i < kDepth; i++) out[i] = char(bits_of(x[i] + 12582912.0f));
+    for (int i = 0; i < kDepth; i++) out[i] = char(nearest(x[i]));
   }
 };
