@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kLine = 64, kHugePage = 2 << 20;
 
-// Less than a huge page comes from the heap, which keeps the pages of a buffer that is freed for the next one like it: a batch
-// of 77 tokens took 3 ms of one thread for its pages (300 of 4 KB, in a virtual machine).
+// Less than a huge page comes from the heap, which keeps the pages of a buffer that is freed for the next one like it: new ones for
+// each batch of 77 tokens took a twentieth of its time (in a virtual machine: cpu-kernels-2026-11.md).
 void* allocate(size_t bytes) {
   if (bytes < kHugePage) {
     void* data = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);

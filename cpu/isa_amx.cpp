@@ -168,11 +168,8 @@ TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
 const Kernels& amx_kernels() {
   static const Kernels table = [] {
     Kernels copy = avx512bf16_kernels();
-    copy.isa = "amx";
     copy.bf16 = tile_kernel<Bf16>(copy.bf16.pack_b);
-    copy.int8 = tile_kernel<Int8>(avx512_kernels.int8.pack_b);
-    copy.int4 = expanding(copy.int8, avx512_kernels.int4);
-    return copy;
+    return with_int8(copy, "amx", tile_kernel<Int8>(copy.int8.pack_b));
   }();
   return table;
 }

@@ -22,11 +22,9 @@ namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 8
 #define SKRR_ROWS 6
-typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+#include "cpu/vector_kernels.inl"
 
 inline VecI multiply_pairs(VecI x, VecI b) { return (VecI)_mm256_madd_epi16((__m256i)x, (__m256i)b); }
-
-#include "cpu/vector_kernels.inl"
 }  // namespace
 
 const Kernels avx2_kernels = make_kernels("avx2");

@@ -22,11 +22,9 @@ namespace skrr::cpu {
 namespace {
 #define SKRR_LANES 16
 #define SKRR_ROWS 12
-typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+#include "cpu/vector_kernels.inl"
 
 inline VecI multiply_pairs(VecI x, VecI b) { return (VecI)_mm512_madd_epi16((__m512i)x, (__m512i)b); }
-
-#include "cpu/vector_kernels.inl"
 }  // namespace
 
 const Kernels avx512_kernels = make_kernels("avx512");

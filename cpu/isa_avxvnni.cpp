@@ -37,13 +37,7 @@ inline VecI multiply_add(VecI sum, VecI x, VecI b) {
 #endif
 
 const Kernels& avxvnni_kernels() {
-  static const Kernels table = [] {
-    Kernels copy = avx2_kernels;
-    copy.isa = "avxvnni";
-    copy.int8 = tile_kernel<Int8>(avx2_kernels.int8.pack_b);
-    copy.int4 = expanding(copy.int8, avx2_kernels.int4);
-    return copy;
-  }();
+  static const Kernels table = with_int8(avx2_kernels, "avxvnni", tile_kernel<Int8>(avx2_kernels.int8.pack_b));
   return table;
 }
 

@@ -47,13 +47,7 @@ struct Int8 {
 #endif
 
 const Kernels& dotprod_kernels() {
-  static const Kernels table = [] {
-    Kernels copy = portable_kernels;
-    copy.isa = "dotprod";
-    copy.int8 = tile_kernel<Int8>(portable_kernels.int8.pack_b);
-    copy.int4 = expanding(copy.int8, portable_kernels.int4);
-    return copy;
-  }();
+  static const Kernels table = with_int8(portable_kernels, "dotprod", tile_kernel<Int8>(portable_kernels.int8.pack_b));
   return table;
 }
 

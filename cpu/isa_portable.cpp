@@ -1,4 +1,5 @@
-// Any processor with four-lane vectors: SSE2 with sixteen registers, for 6 x 2 sums, 2 of B, 1 of A; NEON with 32, for 8 x 2 (g++ loads all of A first).
+// Any processor with four-lane vectors: SSE2 with sixteen registers, for 6 x 2 sums, 2 of B, 1 of A; NEON with 32, for 8 x 2 sums,
+// because g++ loads all of A first there.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +21,7 @@ namespace {
 #else
 #define SKRR_ROWS 6
 #endif
-typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+#include "cpu/vector_kernels.inl"
 
 inline VecI multiply_pairs(VecI x, VecI b) {
 #if defined(__SSE2__)
@@ -29,8 +30,6 @@ inline VecI multiply_pairs(VecI x, VecI b) {
   return (x << 16 >> 16) * (b << 16 >> 16) + (x >> 16) * (b >> 16);
 #endif
 }
-
-#include "cpu/vector_kernels.inl"
 }  // namespace
 
 const Kernels portable_kernels = make_kernels("portable");

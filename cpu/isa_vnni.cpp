@@ -36,13 +36,7 @@ inline VecI multiply_add(VecI sum, VecI x, VecI b) {
 #endif
 
 const Kernels& vnni_kernels() {
-  static const Kernels table = [] {
-    Kernels copy = avx512_kernels;
-    copy.isa = "avx512vnni";
-    copy.int8 = tile_kernel<Int8>(avx512_kernels.int8.pack_b);
-    copy.int4 = expanding(copy.int8, avx512_kernels.int4);
-    return copy;
-  }();
+  static const Kernels table = with_int8(avx512_kernels, "avx512vnni", tile_kernel<Int8>(avx512_kernels.int8.pack_b));
   return table;
 }
 

@@ -56,12 +56,6 @@ struct TileKernel {
   void (*leave)() = nullptr;
 };
 
-// int4 on the instructions of `int8`: packed and expanded as `int4` does it.
-inline TileKernel expanding(TileKernel int8, const TileKernel& int4) {
-  int8.block_bytes = int4.block_bytes, int8.pack_b = int4.pack_b, int8.expand = int4.expand;
-  return int8;
-}
-
 // Of a row that was scaled to integers.
 struct Integers {
   float scale;  // undoes it
@@ -91,6 +85,15 @@ struct Kernels {
   void (*gelu_tanh)(float* x, const float* gate, int n);
   void (*relu)(float* x, const float* gate, int n);
 };
+
+// A table like `kernels`, but for int8 and int4, which are `int8`'s: weights are packed and expanded as before.
+inline Kernels with_int8(Kernels kernels, const char* isa, const TileKernel& int8) {
+  const TileKernel int4 = kernels.int4;
+  kernels.isa = isa;
+  kernels.int8 = kernels.int4 = int8;
+  kernels.int4.block_bytes = int4.block_bytes, kernels.int4.pack_b = int4.pack_b, kernels.int4.expand = int4.expand;
+  return kernels;
+}
 
 // The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
 // avx512bf16, amx; dotprod on arm64). Throws ERR_DEVICE for a name that is unknown or cannot run here.

@@ -1,7 +1,8 @@
 // The kernels of kernels.h, written once in GCC's vector types. Each isa_*.cpp includes this with
 //   SKRR_LANES  floats in a vector register
 //   SKRR_ROWS   rows of a tile: as many as leave registers for two vectors of B and a broadcast of A
-// inside an anonymous namespace, after switching the target, so that nothing here is shared between instruction sets.
+// inside an anonymous namespace, after switching the target, so that nothing here is shared between instruction sets; and
+// defines multiply_pairs.
 
 constexpr int kLanes = SKRR_LANES;
 constexpr int kRows = SKRR_ROWS, kStep = least_rows(kRows);
@@ -22,6 +23,8 @@ typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligne
 typedef float Quad __attribute__((vector_size(16)));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
+
+inline VecI multiply_pairs(VecI x, VecI b);  // of each lane: both int16 of x times both of b, added
 
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
