@@ -63,18 +63,23 @@ describe('skrr bench', () => {
     check(report)
   })
 
-  it('measures the parts of a sub-block inside it: they make up its time', async () => {
+  it('divides a sub-block into parts: their operations, and their weights, add up to its own', async () => {
     const { rows } = await skrrJson<Report>(SMALL)
-    const ms = (what: string): number => rows.find((row) => row.what === what && row.tokens === 20)!.ms
-    const attention = ms('norm') + ms('q|k|v') + ms('softmax(q k^T + bias) v') + ms('o + stream')
-    const feedForward = ms('norm') + ms('act(wi_0) x wi_1') + ms('wo + stream')
-    for (const [parts, whole] of [
-      [attention, ms('attention')],
-      [feedForward, ms('feed-forward')],
-    ] as const) {
-      expect(parts / whole).toBeGreaterThan(0.2) // medians of other runs, on a machine that may be busy
-      expect(parts / whole).toBeLessThan(5)
+    const counts = (what: string): { flops: number; bytes: number } => {
+      const row = rows.find((row) => row.what === what && row.tokens === 20)!
+      const seconds = row.ms / 1e3
+      return {
+        flops: Math.round(row.flopsPerSecond * seconds),
+        bytes: Math.round(row.bytesPerSecond * seconds),
+      }
     }
+    const [qkv, softmax, o] = ['q|k|v', 'softmax(q k^T + bias) v', 'o + stream'].map(counts)
+    expect(counts('attention')).toEqual({
+      flops: qkv!.flops + softmax!.flops + o!.flops,
+      bytes: qkv!.bytes + o!.bytes,
+    })
+    const [wi, wo] = ['act(wi_0) x wi_1', 'wo + stream'].map(counts)
+    expect(counts('feed-forward')).toEqual({ flops: wi!.flops + wo!.flops, bytes: wi!.bytes + wo!.bytes })
   })
 
   it('prints a table and the strip of the plan', async () => {
