@@ -1,7 +1,11 @@
 // The whole engine on the CPU backend: what every backend must do (encoder_suite.h), and what is the CPU's own.
+#include <unistd.h>
+
 #include <algorithm>
+#include <fstream>
 
 #include "cpu/cpu_backend.h"
+#include "engine/mapped_file.h"
 #include "test/engine/encoder_suite.h"
 
 using namespace skrr;
@@ -142,6 +146,31 @@ void packed_weights_are_used_in_place() {
   }
 }
 
+// Of this process, bytes of files that are mapped and in memory.
+int64_t resident_file_bytes() {
+  int64_t size = 0, resident = 0, shared = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident >> shared;
+  return shared * sysconf(_SC_PAGESIZE);
+}
+
+// A checkpoint's pages are ours while its matrices are packed, and only those at hand.
+void a_checkpoint_leaves_memory_as_it_is_packed() {
+  const int64_t rows = 32768, columns = 512, header = 33333;
+  const std::string path = "test_encoder." + std::to_string(getpid()) + ".bin";
+  const std::vector<char> row(size_t(columns) * sizeof(uint16_t), 1);
+  std::ofstream out(path, std::ios::binary);
+  out.write(std::vector<char>(header).data(), header);
+  for (int64_t r = 0; r < rows; r++) out.write(row.data(), std::streamsize(row.size()));
+  out.close();
+  const MappedFile file(path);
+  std::remove(path.c_str());
+  cpu::Context context(2);
+  const int64_t before = resident_file_bytes();
+  const Tensor tensor{"w", file.data() + header, DType::kBF16, rows, columns, 1, true};
+  const cpu::PackedMatrix w(context, context.kernels.int8, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
+  CHECK_AT_MOST(double(resident_file_bytes() - before), 4 << 20);
+}
+
 }  // namespace
 
 int main() {
@@ -156,6 +185,7 @@ int main() {
   }
   for (Precision precision : {Precision::kInt8, Precision::kInt4}) the_largest_sums_fit(precision);
   packed_weights_are_used_in_place();
+  a_checkpoint_leaves_memory_as_it_is_packed();
   a_slot_has_a_precision_of_its_own();
   return finish("encoder");
 }
