@@ -136,7 +136,8 @@ inline void expand_columns(const uint8_t* packed_b, int column, uint8_t* out) {
     for (int tile = 0; tile < 2; tile++) {
       VecUB bytes;
       std::memcpy(&bytes, packed_b + g * packed::kColumns + tile * packed::kTileColumns + column, sizeof(bytes));
-      const VecU group = __builtin_convertvector(bytes, VecU);
+      // In two steps: in one, g++ 12 takes byte by byte.
+      const VecU group = __builtin_convertvector(__builtin_convertvector(bytes, VecH), VecU);
       multiplier[tile] = ((group & 15) + 1) * 0x00010001;
       zero[tile] = ((group & 15) + 1) * (group >> 4) * 0x01010101;
     }
