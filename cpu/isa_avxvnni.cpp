@@ -1,6 +1,7 @@
 // AVX-VNNI, the instruction of AVX-512 VNNI on 8 lanes, for processors without AVX-512 (Intel Core from the twelfth generation
 // on): int8 and int4 by 6 x 2 sums. All other formats are AVX2's.
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include <algorithm>
@@ -39,6 +40,11 @@ inline VecI multiply_add(VecI sum, VecI x, VecI b) {
 const Kernels& avxvnni_kernels() {
   static const Kernels table = with_int8(avx2_kernels, "avxvnni", tile_kernel<Int8>(avx2_kernels.int8.pack_b));
   return table;
+}
+
+bool avxvnni_runs_here() {  // __builtin_cpu_supports knows no such name in clang 14
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
 }
 
 }  // namespace skrr::cpu

@@ -31,7 +31,7 @@ std::vector<Candidate> best_first() {
           {avx512bf16_kernels, bf16, __builtin_cpu_is("amd") != 0},
           {vnni_kernels, vnni},
           {avx512_table, avx512},
-          {avxvnni_kernels, avx2 && __builtin_cpu_supports("avxvnni")},
+          {avxvnni_kernels, avx2 && avxvnni_runs_here()},
           {avx2_table, avx2},
           {portable_table, true}};
 #elif defined(__aarch64__)

@@ -110,6 +110,7 @@ const Kernels& avxvnni_kernels();
 const Kernels& vnni_kernels();
 const Kernels& avx512bf16_kernels();
 const Kernels& amx_kernels();
+bool avxvnni_runs_here();
 bool amx_runs_here();  // also asks the system for the right to use tile registers
 #elif defined(__aarch64__)
 const Kernels& dotprod_kernels();
