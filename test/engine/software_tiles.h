@@ -74,8 +74,8 @@ inline float from_bf16(uint16_t bits) {
   return x;
 }
 
-// c [m][n] += sum over k of a [m][k] b [k][n], where an element of a and one of b are `per_lane` numbers of type T, and `multiply`
-// makes one number of the products that meet in each of them.
+// c [m][n] += sum over k of a [m][k] b [k][n], where an element of a and one of b are 4 bytes: `per_lane` numbers (bf16's bits as
+// uint16_t). Each of the lane's numbers has a sum of its own over k, as in TDPBF16PS.
 template <class T, class Sum>
 void multiply_add(int c, int a, int b) {
   constexpr int per_lane = 4 / sizeof(T);
