@@ -26,12 +26,15 @@ std::vector<PanelSource> arrange(const TileKernel& kernel, const std::vector<con
   return panels;
 }
 
-// Rows that were packed, panel by panel: the pages of a whole T5-XXL feed-forward, 252 MB, would stand at the peak of memory.
-// With a page that is touched Linux maps its neighbours, up to a folio of 2 MB; those that were dropped before are dropped again.
+// Rows that were packed: the pages of a whole T5-XXL feed-forward, 252 MB, would stand at the peak of memory. With a page that is
+// touched Linux maps its neighbours, up to a folio of 2 MB, those that were dropped before too; and each drop interrupts all
+// processors that run this process. So it is the panel which completes a folio that drops it, and once more the one before.
 void drop_rows(const Tensor& tensor, size_t first, size_t rows) {
   constexpr size_t kFolio = 2 << 20;
   const size_t row_bytes = size_t(tensor.columns) * element_size(tensor.dtype);
-  const size_t begin = first * row_bytes, end = begin + rows * row_bytes, from = begin > kFolio ? begin - kFolio : 0;
+  const size_t begin = first * row_bytes, end = begin + rows * row_bytes;
+  if (begin / kFolio == end / kFolio && end < tensor.bytes()) return;
+  const size_t from = begin - std::min(begin, 2 * kFolio);
   MappedFile::drop(tensor.data + from, end - from);
 }
 
