@@ -14,6 +14,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/numeric.h"
+
 namespace software_tiles {
 
 constexpr int kTiles = 8, kMostRows = 16, kMostBytes = 64;
@@ -67,13 +69,6 @@ inline void store(int tile, void* to, int64_t stride) {
 
 inline void zero(int tile) { std::memset(tiles.bytes[tile], 0, size_t(rows(tile)) * kMostBytes); }
 
-inline float from_bf16(uint16_t bits) {
-  const uint32_t high = uint32_t(bits) << 16;
-  float x;
-  std::memcpy(&x, &high, sizeof(x));
-  return x;
-}
-
 // c [m][n] += sum over k of a [m][k] b [k][n], where an element of a and one of b are 4 bytes: `per_lane` numbers (bf16's bits as
 // uint16_t). Each of the lane's numbers has a sum of its own over k, as in TDPBF16PS.
 template <class T, class Sum>
@@ -89,7 +84,7 @@ void multiply_add(int c, int a, int b) {
       std::memcpy(y, tiles.bytes[b][k], sizeof(y));
       for (int i = 0; i < per_lane; i++) {
         for (int n = 0; n < columns; n++) {
-          if constexpr (sizeof(T) == 2) sums[i][n] += from_bf16(x[i]) * from_bf16(y[n][i]);
+          if constexpr (sizeof(T) == 2) sums[i][n] += skrr::from_bf16(x[i]) * skrr::from_bf16(y[n][i]);
           else sums[i][n] += Sum(x[i]) * Sum(y[n][i]);
         }
       }

@@ -146,7 +146,7 @@ void packed_weights_are_used_in_place() {
   }
 }
 
-// Of this process, bytes of files that are mapped and in memory.
+// Of this process, bytes of files that are mapped and in memory. 0 where the system is not Linux.
 int64_t resident_file_bytes() {
   int64_t size = 0, resident = 0, shared = 0;
   std::ifstream("/proc/self/statm") >> size >> resident >> shared;
