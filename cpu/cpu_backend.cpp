@@ -1,6 +1,5 @@
 #include "cpu/cpu_backend.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "cpu/stream.h"
@@ -112,7 +111,7 @@ void CpuBackend::finish(const States& states, const Compensation* compensation, 
   wide_.reserve(size_t(s.tokens() * width) * sizeof(float));
   float* y = wide_.as<float>();
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) {
-    rms_norm(s.row(t), final_norm_.data(), y + t * width);
+    context_.kernels.rms_norm(s.row(t), final_norm_.data(), int(width), double(geometry_.epsilon), y + t * width);
     if (!compensation) write(t, y + t * width);
   });
   if (!compensation) return;
@@ -154,7 +153,7 @@ void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s
 // rows_ = norm(h), packed
 void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
   rows_.pack(context_, weights.in.kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
-    rms_norm(s.row(r), weights.norm.data(), out);
+    context_.kernels.rms_norm(s.row(r), weights.norm.data(), geometry_.width, double(geometry_.epsilon), out);
   });
 }
 
@@ -169,15 +168,6 @@ void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, c
       for (int c = 0; c < valid; c++) h[c] += scale * tile[r * columns + c];
     }
   });
-}
-
-// T5LayerNorm: x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to the result: a
-// factor that is off in its last bit would be off for a whole row.
-void CpuBackend::rms_norm(const float* x, const float* weight, float* out) const {
-  const int width = geometry_.width;
-  const double mean_square = context_.kernels.sum_of_squares(x, width) / double(width);
-  const double factor = 1.0 / std::sqrt(mean_square + double(geometry_.epsilon));
-  for (int i = 0; i < width; i++) out[i] = float(double(x[i]) * factor * double(weight[i]));
 }
 
 // --- memory ---

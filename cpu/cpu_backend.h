@@ -74,7 +74,6 @@ class CpuBackend final : public Backend {
   void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
   void compensate(const Compensation& compensation, int64_t tokens, float* y);
-  void rms_norm(const float* x, const float* weight, float* out) const;
 
   const Geometry geometry_;
   Context context_;

@@ -17,9 +17,11 @@ constexpr int kBytes = 4;        // of K in a lane
 constexpr int kBlockDepth = 64;  // bytes of K in a block
 constexpr int kTileColumns = 16, kColumns = 2 * kTileColumns, kVectors = kColumns / kLanes;
 constexpr int kLine = kTileColumns * kBytes, kTileBytes = kBlockDepth / kBytes * kLine, kBlockBytes = 2 * kTileBytes;
-constexpr int kSliceBlocks = 12;  // 24 KB of a panel leave half of an L1 cache to A
+constexpr int kSliceBlocks = 8;  // 16 KB of a panel: half an L1 cache or less; 4096 of K are slices of one length
 
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
+
+#include "cpu/transpose.inl"
 
 inline VecI load(const void* from) {
   VecI v;
@@ -36,22 +38,29 @@ inline VecI broadcast(const char* four) {
 // The nearest integer, ties to even, in the low 22 bits: those of 1.5 * 2^23 are worth 1 and up.
 inline int32_t nearest(float x) { return int32_t(bits_of(x + 12582912.0f)); }
 
+template <int count>
+inline void round_bytes(const float* x, void* out) {
+  int8_t bytes[count];  // not `out` itself, which might be x for all a compiler knows
+  for (int i = 0; i < count; i++) bytes[i] = int8_t(nearest(x[i]));
+  std::memcpy(out, bytes, sizeof(bytes));
+}
+
 // Where the columns [v * kLanes, ...) of a block's first line are.
 constexpr int vector_at(int v) { return v * kLanes / kTileColumns * kTileBytes + v * kLanes % kTileColumns * kBytes; }
 
 template <class Format>
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
-  constexpr int kRowBytes = Format::kParts * kBlockDepth;
-  char* out = static_cast<char*>(packed);
-  for (int k0 = 0; k0 < k; k0 += Format::kDepth, out += kRows * kRowBytes) {
-    const size_t deep = size_t(std::min(Format::kDepth, k - k0));
-    for (int r = 0; r < kRows; r++) {
-      float row[Format::kDepth] = {};
-      char rounded[kRowBytes];
-      if (r < valid) std::memcpy(row, x + r * stride + k0, deep * sizeof(float));
-      Format::round(row, rounded);
-      for (int i = 0; i < kRowBytes; i += kBytes) std::memcpy(out + i * kRows + r * kBytes, rounded + i, kBytes);
+  constexpr int kDepth = Format::kDepth, kWords = Format::kParts * kBlockDepth / kBytes;
+  float rows[kRows * kWords] = {};  // a block of them, rounded; floats are what transpose() moves
+  float* out = static_cast<float*>(packed);
+  for (int k0 = 0; k0 < k; k0 += kDepth, out += kRows * kWords) {
+    for (int r = 0; r < valid; r++) {
+      const float* from = x + r * stride + k0;
+      float padded[kDepth] = {};
+      if (k - k0 < kDepth) from = static_cast<const float*>(std::memcpy(padded, from, size_t(k - k0) * sizeof(float)));
+      Format::round(from, rows + r * kWords);
     }
+    transpose<kRows>(rows, kRows, kWords, kWords, out);
   }
 }
 

@@ -34,9 +34,7 @@ struct Int8 {
   static VecI part(VecI b, int) { return b; }
   static VecI dot(VecI sum, VecI x, VecI b) { return (VecI)vdotq_s32((int32x4_t)sum, (int8x16_t)x, (int8x16_t)b); }
 
-  static void round(const float* x, char* out) {
-    for (int i = 0; i < kDepth; i++) out[i] = char(nearest(x[i]));
-  }
+  static void round(const float* x, void* out) { round_bytes<kDepth>(x, out); }
 };
 }  // namespace
 

@@ -69,7 +69,9 @@ struct Kernels {
   TileKernel int8;  // activations of 8 bits too where the hardware multiplies that, of 11 elsewhere
   TileKernel int4;  // int8's products of weights in int4
 
-  double (*sum_of_squares)(const float* x, int n);
+  // T5LayerNorm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to
+  // the result: a factor that is off in its last bit would be off for a whole row.
+  void (*rms_norm)(const float* x, const float* weight, int n, double epsilon, float* out);
   // Scales x in place to at most `most`. Packing rounds to the nearest integer, ties to even; the sum already does.
   Integers (*fit_integers)(float* x, int n, float most);
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times

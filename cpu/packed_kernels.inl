@@ -15,7 +15,7 @@ struct Int16 {
   static VecI part(VecI b, int p) { return (VecI)((p == 0 ? (VecPairs)b << 8 : (VecPairs)b) >> 8); }
   static VecI dot(VecI sum, VecI x, VecI b) { return sum + multiply_pairs(x, b); }
 
-  static void round(const float* x, char* out) {
+  static void round(const float* x, void* out) {
     int16_t pairs[kDepth];
     for (int i = 0; i < kDepth; i++) pairs[i % 2 * (kDepth / 2) + i / 2] = int16_t(nearest(x[i]));
     std::memcpy(out, pairs, sizeof(pairs));

@@ -11,7 +11,6 @@ constexpr int kColumns = kVectors * kLanes;
 constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
-typedef double VecD __attribute__((vector_size(8 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int8_t VecB __attribute__((vector_size(SKRR_LANES)));
@@ -20,7 +19,6 @@ typedef int16_t VecPairs __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint16_t VecUPairs __attribute__((vector_size(4 * SKRR_LANES)));
 typedef uint8_t VecBytes __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
-typedef float Quad __attribute__((vector_size(16)));
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 
@@ -29,6 +27,8 @@ inline VecI multiply_pairs(VecI x, VecI b);  // of each lane: both int16 of x ti
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
+
+#include "cpu/transpose.inl"
 
 // --- tile products ---
 
@@ -84,33 +84,6 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
   Ahead ahead(next, next_bytes, (rows + kRows - 1) / kRows * ((k + kRun - 1) / kRun));
   for (; rows > 0; rows -= kRows, a += k * kRows, c += kRows * kColumns) {
     multiply_rows<kRows>(rows, a, b, k, accumulate, c, ahead);
-  }
-}
-
-// out[c * out_stride + r] = x[r * stride + c] for 4 x 4 floats
-inline void transpose_4x4(const float* x, int64_t stride, float* out, int64_t out_stride) {
-  Quad rows[4], columns[4];
-  for (int r = 0; r < 4; r++) std::memcpy(&rows[r], x + r * stride, sizeof(Quad));
-  const Quad low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
-  const Quad low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
-  const Quad high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
-  const Quad high23 = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
-  columns[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-  columns[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-  columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-  columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
-  for (int c = 0; c < 4; c++) std::memcpy(out + c * out_stride, &columns[c], sizeof(Quad));
-}
-
-// out [columns][width] = the transpose of x [rows, columns], rows `stride` apart; where rows < width, zeros follow.
-template <int width>
-inline void transpose(const float* x, int rows, int columns, int64_t stride, float* out) {
-  const int whole = rows / 4 * 4, even = columns / 4 * 4;
-  for (int c = 0; c < even; c += 4) {
-    for (int r = 0; r < whole; r += 4) transpose_4x4(x + r * stride + c, stride, out + c * width + r, width);
-  }
-  for (int c = 0; c < columns; c++) {
-    for (int r = c < even ? whole : 0; r < width; r++) out[c * width + r] = r < rows ? x[r * stride + c] : 0.0f;
   }
 }
 
@@ -186,28 +159,45 @@ inline void store_part(float* p, Vec v, int count) {
   else std::memcpy(p, &v, size_t(count) * sizeof(float));
 }
 
-double sum_of_squares(const float* x, int n) {
-  VecD sum{};
-  for_each_vector(n, x, 0, [&](int, int, Vec v) {
-    const VecD wide = __builtin_convertvector(v, VecD);
-    sum += wide * wide;
-  });
-  double total = 0;
-  for (int i = 0; i < kLanes; i++) total += sum[i];
+inline double sum_of_squares(const float* x, int n) {
+  constexpr int kSums = 2 * kLanes;
+  double sums[kSums] = {}, total = 0;
+  int i = 0;
+  for (; i + kSums <= n; i += kSums) {
+    for (int j = 0; j < kSums; j++) sums[j] += double(x[i + j]) * double(x[i + j]);
+  }
+  for (; i < n; i++) total += double(x[i]) * double(x[i]);
+  for (double sum : sums) total += sum;
   return total;
+}
+
+void rms_norm(const float* x, const float* weight, int n, double epsilon, float* __restrict out) {
+  const double factor = 1.0 / __builtin_sqrt(sum_of_squares(x, n) / n + epsilon);
+  for (int i = 0; i < n; i++) out[i] = float(double(x[i]) * factor * double(weight[i]));
 }
 
 // To the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
 inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
-Integers fit_integers(float* x, int n, float most) {
-  Vec top{};
-  for_each_vector(n, x, 0, [&](int, int, Vec v) {
-    const Vec size = v < Vec{} ? -v : v;
-    top = size > top ? size : top;
-  });
+inline float largest_size(const float* x, int n) {
+  Vec top[4] = {};  // a comparison takes several cycles: four at a time
+  int i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    for (int j = 0; j < 4; j++) {
+      const Vec v = load(x + i + j * kLanes), size = v < Vec{} ? -v : v;
+      top[j] = size > top[j] ? size : top[j];
+    }
+  }
   float largest = 0;
-  for (int i = 0; i < kLanes; i++) largest = top[i] > largest ? top[i] : largest;
+  for (const Vec& part : top) {
+    for (int lane = 0; lane < kLanes; lane++) largest = part[lane] > largest ? part[lane] : largest;
+  }
+  for (; i < n; i++) largest = __builtin_fabsf(x[i]) > largest ? __builtin_fabsf(x[i]) : largest;
+  return largest;
+}
+
+Integers fit_integers(float* x, int n, float most) {
+  const float largest = largest_size(x, n);
   const Vec factor = splat(largest > 0 ? most / largest : 0.0f);
   VecI sum{};
   for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
@@ -219,50 +209,45 @@ Integers fit_integers(float* x, int n, float most) {
   return {largest / most, total};
 }
 
-// `radix` numbers `stride` apart become their sums and differences, in registers; `stride` such groups side by side.
+// Of all x [n / (radix * stride)][radix][stride]: radix numbers become their sums and differences, in registers.
 template <int radix>
-inline void butterflies(float* x, int stride) {
-  int i = 0;
-  for (; i + kLanes <= stride; i += kLanes) {
-    Vec v[radix];
+inline void butterflies(float* x, int n, int stride) {
+  for (float* end = x + n; x < end; x += radix * stride) {
+    int i = 0;
+    for (; i + kLanes <= stride; i += kLanes) {
+      Vec v[radix];
 #pragma GCC unroll 8
-    for (int j = 0; j < radix; j++) v[j] = load(x + i + j * stride);
+      for (int j = 0; j < radix; j++) v[j] = load(x + i + j * stride);
 #pragma GCC unroll 3
-    for (int half = 1; half < radix; half *= 2) {
+      for (int half = 1; half < radix; half *= 2) {
 #pragma GCC unroll 8
-      for (int j = 0; j < radix; j++) {
-        if (j & half) continue;
-        const Vec a = v[j], b = v[j + half];
-        v[j] = a + b;
-        v[j + half] = a - b;
+        for (int j = 0; j < radix; j++) {
+          if (j & half) continue;
+          const Vec a = v[j], b = v[j + half];
+          v[j] = a + b;
+          v[j + half] = a - b;
+        }
       }
-    }
 #pragma GCC unroll 8
-    for (int j = 0; j < radix; j++) store(x + i + j * stride, v[j]);
-  }
-  for (; i < stride; i++) {  // fewer lanes than a vector's: small models only
-    for (int half = 1; half < radix; half *= 2) {
-      for (int j = 0; j < radix; j++) {
-        if (j & half) continue;
-        const float a = x[i + j * stride], b = x[i + (j + half) * stride];
-        x[i + j * stride] = a + b;
-        x[i + (j + half) * stride] = a - b;
+      for (int j = 0; j < radix; j++) store(x + i + j * stride, v[j]);
+    }
+    for (; i < stride; i++) {  // fewer lanes than a vector's: small models only
+      for (int half = 1; half < radix; half *= 2) {
+        for (int j = 0; j < radix; j++) {
+          if (j & half) continue;
+          const float a = x[i + j * stride], b = x[i + (j + half) * stride];
+          x[i + j * stride] = a + b;
+          x[i + (j + half) * stride] = a - b;
+        }
       }
     }
   }
 }
 
 void rotate(float* x, int n, int block, int lanes) {
-  for (int first = 0; first < n; first += block * lanes) {
-    for (int done = 1; done < block;) {  // radix 8 needs a third of radix 2's passes through memory
-      const int radix = block / done >= 8 ? 8 : 2, stride = done * lanes;
-      for (int low = first; low < first + block * lanes; low += radix * stride) {
-        if (radix == 8) butterflies<8>(x + low, stride);
-        else butterflies<2>(x + low, stride);
-      }
-      done *= radix;
-    }
-  }
+  int done = 1;
+  for (; block / done >= 8; done *= 8) butterflies<8>(x, n, done * lanes);  // a third of radix 2's passes through memory
+  for (; done < block; done *= 2) butterflies<2>(x, n, done * lanes);
 }
 
 void rescale(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,
@@ -330,7 +315,7 @@ constexpr Kernels make_kernels(const char* isa) {
            multiply<uint16_t>},
           dot::tile_kernel<dot::Int16>(pack_int8),
           int4_kernel(),
-          sum_of_squares,
+          rms_norm,
           fit_integers,
           rotate,
           rescale,

@@ -8,7 +8,5 @@ struct Int8 {
   static VecI part(VecI b, int) { return b ^ int32_t(0x80808080); }
   static VecI dot(VecI sum, VecI x, VecI b) { return multiply_add(sum, b, x); }
 
-  static void round(const float* x, char* out) {
-    for (int i = 0; i < kDepth; i++) out[i] = char(nearest(x[i]));
-  }
+  static void round(const float* x, void* out) { round_bytes<kDepth>(x, out); }
 };

@@ -257,12 +257,18 @@ void activations(const Kernels& kernels) {
   CHECK(std::abs(extremes[0]) < 1e-6 && std::abs(extremes[1]) < 1e-6 && extremes[2] == 0 && extremes[3] == 100);
 }
 
-void sum_of_squares(const Kernels& kernels) {
+void rms_norm(const Kernels& kernels) {
   for (int n : {1, 17, 4096}) {
-    const std::vector<float> x = random_floats(size_t(n), 9);
+    const std::vector<float> x = random_floats(size_t(n), 9, 30), weight = random_floats(size_t(n), 10);
     double sum = 0;
     for (float v : x) sum += double(v) * double(v);
-    CHECK_AT_MOST(std::abs(kernels.sum_of_squares(x.data(), n) - sum) / sum, 1e-14);
+    const double factor = 1 / std::sqrt(sum / n + 1e-6);
+    std::vector<float> y(x.size());
+    kernels.rms_norm(x.data(), weight.data(), n, 1e-6, y.data());
+    for (size_t i = 0; i < y.size(); i++) {  // rounded once: half a unit in the last place, and what double has lost
+      const double exact = double(x[i]) * factor * double(weight[i]);
+      CHECK_AT_MOST(std::abs(double(y[i]) - exact), std::abs(exact) * (std::ldexp(1, -24) + 1e-14));
+    }
   }
 }
 
@@ -285,6 +291,6 @@ int main() {
   packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
   activations(kernels);
-  sum_of_squares(kernels);
+  rms_norm(kernels);
   return finish("kernels");
 }
