@@ -161,12 +161,8 @@ void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const 
 void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = w.kernel().columns;
   multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
-    const float* tile = tiles[0];
     const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
-    for (int r = 0; r < rows; r++) {
-      float* h = s.row(first_row + r) + panel * columns;
-      for (int c = 0; c < valid; c++) h[c] += scale * tile[r * columns + c];
-    }
+    context_.kernels.add_rows(tiles[0], columns, rows, valid, scale, s.row(first_row) + panel * columns, geometry_.width);
   });
 }
 

@@ -80,6 +80,8 @@ struct Kernels {
   // c [rows][columns], int32 = (c - row_offsets[row]) * row_scales[row] * column_scales[column], as float32.
   void (*rescale)(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,
                   const float* column_scales);
+  // out [rows][columns], rows `out_stride` apart, += scale * x [rows][columns], rows `x_stride` apart.
+  void (*add_rows)(const float* x, int x_stride, int rows, int columns, float scale, float* out, int64_t out_stride);
   // Of each column of x [rows][f32.columns] + bias[column - row]: x becomes exp(x - the most of its column), and scales
   // [columns] 1 / the sum of its column. -infinity gives 0; a column has at least one finite number. bias null: zeros.
   void (*softmax)(float* x, int rows, const float* bias, float* scales);

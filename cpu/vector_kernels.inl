@@ -8,7 +8,7 @@ constexpr int kLanes = SKRR_LANES;
 constexpr int kRows = SKRR_ROWS, kStep = least_rows(kRows);
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
-constexpr int kSlice = 24 * 1024 / int(sizeof(float)) / kColumns;  // a panel's slice leaves half of an L1 cache to A
+constexpr int kSlice = 16 * 1024 / int(sizeof(float)) / kColumns;  // of K: 16 KB of a panel, half an L1 cache or less
 
 typedef float Vec __attribute__((vector_size(4 * SKRR_LANES)));
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
@@ -261,6 +261,14 @@ void rescale(float* c, int rows, int columns, const float* row_scales, const int
   }
 }
 
+void add_rows(const float* x, int x_stride, int rows, int columns, float scale, float* out, int64_t out_stride) {
+  for (int r = 0; r < rows; r++, x += x_stride, out += out_stride) {
+    int i = 0;
+    for (; i + kLanes <= columns; i += kLanes) store(out + i, load(out + i) + splat(scale) * load(x + i));
+    for (; i < columns; i++) out[i] += scale * x[i];
+  }
+}
+
 void softmax(float* x, int rows, const float* bias, float* scales) {
   const Vec lowest = splat(-__builtin_inff());
   Vec top[kVectors], sum[kVectors];
@@ -319,6 +327,7 @@ constexpr Kernels make_kernels(const char* isa) {
           fit_integers,
           rotate,
           rescale,
+          add_rows,
           softmax,
           activate<gelu>,
           activate<rectify>};

@@ -174,6 +174,23 @@ void rescaling(const Kernels& kernels) {
   CHECK_AT_MOST(relative_error(c, expected), 1e-6);
 }
 
+// Whole vectors and a rest of columns; what lies between the rows stays as it was.
+void adding_rows(const Kernels& kernels) {
+  constexpr int kRows = 3, kXStride = 32, kStride = 40;
+  for (int columns : {1, 16, 31}) {
+    const std::vector<float> x = random_floats(kRows * kXStride, 11), before = random_floats(kRows * kStride, 12);
+    std::vector<float> out = before;
+    kernels.add_rows(x.data(), kXStride, kRows, columns, 0.75f, out.data(), kStride);
+    for (int r = 0; r < kRows; r++) {
+      for (int i = 0; i < kStride; i++) {
+        const size_t at = size_t(r * kStride + i);
+        const double added = i < columns ? 0.75 * double(x[size_t(r * kXStride + i)]) : 0;
+        CHECK_AT_MOST(std::abs(double(out[at]) - (double(before[at]) + added)), i < columns ? 1e-6 : 0);
+      }
+    }
+  }
+}
+
 // Twice gives back block times the numbers; once, an outlier's size is shared out.
 void rotating(const Kernels& kernels) {
   for (const auto& [n, block, lanes] : {std::array{4096, 64, 16}, std::array{96, 2, 16}, std::array{24, 1, 8}, std::array{128, 32, 4}}) {
@@ -285,6 +302,7 @@ int main() {
   int4_panels_are_as_drawn(kernels.int4);
   int4_keeps_what_it_can_hold(kernels.int4);
   rescaling(kernels);
+  adding_rows(kernels);
   rotating(kernels);
   fitting_integers(kernels);
   packing_a_transposed_matrix(kernels.f32);
