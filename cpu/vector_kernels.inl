@@ -159,6 +159,7 @@ inline void store_part(float* p, Vec v, int count) {
   else std::memcpy(p, &v, size_t(count) * sizeof(float));
 }
 
+// Plain loops: g++ 12 converts to double better in these than between vector types.
 inline double sum_of_squares(const float* x, int n) {
   constexpr int kSums = 2 * kLanes;
   double sums[kSums] = {}, total = 0;
