@@ -38,6 +38,7 @@ inline VecI broadcast(const char* four) {
 // The nearest integer, ties to even, in the low 22 bits: those of 1.5 * 2^23 are worth 1 and up.
 inline int32_t nearest(float x) { return int32_t(bits_of(x + 12582912.0f)); }
 
+// `count` numbers of at most 127 to int8.
 template <int count>
 inline void round_bytes(const float* x, void* out) {
   int8_t bytes[count];  // not `out` itself, which might be x for all a compiler knows

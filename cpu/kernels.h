@@ -70,7 +70,7 @@ struct Kernels {
   TileKernel int4;  // int8's products of weights in int4
 
   // T5LayerNorm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to
-  // the result: a factor that is off in its last bit would be off for a whole row.
+  // the result: a factor that is off in its last bit would be off for a whole row. `out` overlaps neither x nor weight.
   void (*rms_norm)(const float* x, const float* weight, int n, double epsilon, float* out);
   // Scales x in place to at most `most`. Packing rounds to the nearest integer, ties to even; the sum already does.
   Integers (*fit_integers)(float* x, int n, float most);

@@ -1,4 +1,5 @@
-// Transposes through registers, for vector_kernels.inl and dot_kernels.inl. Numbers are moved, never computed with: any 4 bytes will do.
+// Transposes through registers, for vector_kernels.inl and dot_kernels.inl. Numbers are moved, never computed with: any 4 bytes
+// will do.
 
 typedef float Quad __attribute__((vector_size(16)));
 

@@ -180,7 +180,7 @@ void rms_norm(const float* x, const float* weight, int n, double epsilon, float*
 // To the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
 inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
-inline float largest_size(const float* x, int n) {
+inline float largest_magnitude(const float* x, int n) {
   Vec top[4] = {};  // a comparison takes several cycles: four at a time
   int i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
@@ -198,7 +198,7 @@ inline float largest_size(const float* x, int n) {
 }
 
 Integers fit_integers(float* x, int n, float most) {
-  const float largest = largest_size(x, n);
+  const float largest = largest_magnitude(x, n);
   const Vec factor = splat(largest > 0 ? most / largest : 0.0f);
   VecI sum{};
   for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
