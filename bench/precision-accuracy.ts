@@ -4,18 +4,19 @@
  *
  *     node scripts/run-ts.mjs bench/precision-accuracy.ts --model FOLDER --inputs FILE [--projection FILE]
  *
- * FILE holds inputs_embeds [prompts, tokens, width]; `projection` is the module that takes the embedding (src/select/projection.ts).
+ * FILE holds inputs_embeds [prompts, tokens, width]; `projection` is the module that takes the embedding (src/select/measure/projection.ts).
  * SKRR_CPU_ISA tells kernels that multiply integers (amx, avx512vnni: activations quantised too) from those that do not.
  */
 import { parseArgs } from 'node:util'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
-import { TextEncoder, type EncoderInput } from '../src/encoder.js'
-import { isAttention } from '../src/geometry.js'
-import { native, type NativeProjectionLayer } from '../src/native.js'
+import { Encoder } from '../src/encoder.js'
+import type { EncoderInput } from '../src/options.js'
+import { isAttention } from '../src/model/geometry.js'
+import { native, type NativeProjectionLayer } from '../src/native/addon.js'
 import { Plan } from '../src/plan/plan.js'
-import type { Precision } from '../src/precision.js'
-import { readProjection } from '../src/select/projection.js'
-import { reduceProjection } from '../src/select/reduce.js'
+import type { Precision } from '../src/model/precision.js'
+import { readProjection } from '../src/select/measure/projection.js'
+import { reduceProjection } from '../src/select/measure/reduce.js'
 
 const { values } = parseArgs({
   options: { model: { type: 'string' }, inputs: { type: 'string' }, projection: { type: 'string' } },
@@ -29,7 +30,7 @@ if (data === undefined) throw new Error(`${file}: no floating-point tensor input
 const input: EncoderInput = { inputsEmbeds: { data, shape: tensor!.shape } }
 const [clips = 0, tokens = 0] = tensor!.shape
 
-const exact = await TextEncoder.load(model, { precision: 'f32' })
+const exact = await Encoder.load(model, { precision: 'f32' })
 const { geometry } = exact
 const last = 2 * geometry.blocks - 1
 const projection = values.projection && (await readProjection(values.projection, geometry.width))
@@ -46,7 +47,7 @@ const CHOICES: Record<string, Choose> = {
   'int4, feed-forward int8': (s) => (isAttention(s) ? 'int4' : 'int8'),
 }
 
-/** y = W x for every row x of `rows`; W keeps lengths as the whole projection does (src/select/reduce.ts). */
+/** y = W x for every row x of `rows`; W keeps lengths as the whole projection does (src/select/measure/reduce.ts). */
 function project(rows: ArrayLike<number>, { weight, columns }: NativeProjectionLayer): Float64Array {
   const outputs = weight.length / columns
   const out = new Float64Array((rows.length / columns) * outputs)
@@ -87,7 +88,7 @@ console.log('| weights | MB | embedding | projected features | worst clip |\n|--
 for (const [name, choose] of Object.entries(CHOICES)) {
   const { table } = Plan.dense(geometry.blocks)
   const plan = new Plan(table, { precisions: table.map((_, s) => choose(s)) })
-  const encoder = await TextEncoder.load(model, { plan })
+  const encoder = await Encoder.load(model, { plan })
   const { embeddings } = await encoder.encode(input)
   const after = relative(features(embeddings), projected)
   const cells = [

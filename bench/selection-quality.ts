@@ -11,17 +11,17 @@
  */
 import { parseArgs } from 'node:util'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../src/encoder.js'
+import { Encoder } from '../src/encoder.js'
 import { readPlan } from '../src/plan/file.js'
 import { Plan } from '../src/plan/plan.js'
 import { writeReport } from '../src/report/report.js'
-import { chunksOf, packNull, packCalibration } from '../src/select/calibration.js'
-import { compensate } from '../src/select/compensate.js'
+import { chunksOf, packNull, packCalibration } from '../src/select/measure/calibration.js'
+import { compensate } from '../src/select/methods/compensate.js'
 import { selectPlan, type Discrepancy, type Selection, type SelectOptions } from '../src/select/index.js'
-import { Evaluator } from '../src/select/measure.js'
-import { readProjection } from '../src/select/projection.js'
-import { reduceProjection } from '../src/select/reduce.js'
-import { weightBytes, type Target } from '../src/select/target.js'
+import { Evaluator } from '../src/select/measure/evaluator.js'
+import { readProjection } from '../src/select/measure/projection.js'
+import { reduceProjection } from '../src/select/measure/reduce.js'
+import { weightBytes, type Target } from '../src/select/measure/target.js'
 
 const { values } = parseArgs({
   options: {
@@ -71,12 +71,12 @@ const calibration = await embeds(calibrationFile, 'inputs_embeds', Number(values
 const nullCondition = await embeds(calibrationFile, 'null_embeds')
 const validation = await embeds(validationFile, 'inputs_embeds')
 
-const searched = await TextEncoder.load(model, { precision: 'bf16' })
-const exact = await TextEncoder.load(model, { precision: 'f32' })
+const searched = await Encoder.load(model, { precision: 'bf16' })
+const exact = await Encoder.load(model, { precision: 'f32' })
 const { geometry } = exact
 const projection = values.projection && (await readProjection(values.projection, geometry.width))
 const packing = { geometry, maxTokens: 512 }
-const evaluate = async (encoder: TextEncoder, prompts: typeof calibration): Promise<Evaluator> =>
+const evaluate = async (encoder: Encoder, prompts: typeof calibration): Promise<Evaluator> =>
   Evaluator.create({
     engine: encoder.engine,
     geometry,

@@ -2,7 +2,7 @@
 // Arguments: model folder, plan (- for the model's own), precision, file of prompts, numbers of tokens joined by commas.
 // It ends when its stdin does, so that its pages can be looked at while it holds them.
 import { readFileSync } from 'node:fs'
-import { TextEncoder } from 'skrr'
+import { Encoder } from 'skrr'
 
 const [model, plan, precision, prompts, tokens] = process.argv.slice(2)
 
@@ -18,7 +18,7 @@ const bare = proc('status', 'VmRSS')
 const readBefore = proc('io', 'read_bytes')
 let fileLoading = 0
 const loadStarted = performance.now()
-const encoder = await TextEncoder.load(model, {
+const encoder = await Encoder.load(model, {
   plan: plan === '-' ? undefined : plan,
   precision,
   onProgress: () => (fileLoading = Math.max(fileLoading, proc('status', 'RssFile'))),

@@ -15,20 +15,20 @@ import { cpus, tmpdir, totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { T5_XXL } from '../src/checkpoint/geometries.js'
-import { writeSynthetic } from '../src/checkpoint/synthetic.js'
+import { T5_XXL } from '../src/families/shapes.js'
+import { writeSynthetic } from '../src/export/synthetic.js'
 import { ByteBar, formatBytes, formatPercent } from '../src/cli/terminal.js'
 import {
   denseParameters,
   exportPacked,
   openCheckpoint,
   resolvePreset,
-  TextEncoder,
+  Encoder,
   type MemoryUse,
   type Precision,
 } from '../src/index.js'
-import { PRECISIONS } from '../src/precision.js'
-import { weightBytes } from '../src/select/target.js'
+import { PRECISIONS } from '../src/model/precision.js'
+import { weightBytes } from '../src/select/measure/target.js'
 
 const PLANS = ['dense', 'pixart-sigma-41.9']
 const TOKENS = [77, 300]
@@ -93,7 +93,7 @@ async function end(child: ChildProcess): Promise<void> {
 
 const promise = (model: string, plan: string | undefined): Promise<MemoryUse> => {
   const longest = Math.max(...TOKENS)
-  return TextEncoder.estimate(model, { plan, precision, tokens: longest, longest })
+  return Encoder.estimate(model, { plan, precision, tokens: longest, longest })
 }
 
 async function measure(model: string, plan: string): Promise<Outcome> {

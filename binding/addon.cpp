@@ -1,4 +1,4 @@
-// What the .node file exports. src/native.ts is the only JavaScript that sees it.
+// What the .node file exports. src/native/addon.ts is the only JavaScript that sees it.
 #include <napi.h>
 
 #include "binding/bench.h"

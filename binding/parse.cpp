@@ -158,7 +158,7 @@ Napi::Object js_estimate(Napi::Env env, const Estimate& bytes) {
   return object;
 }
 
-// A packed batch (src/batch.ts); its arrays stay alive and in place until the promise settles.
+// A packed batch (src/prompts/batch.ts); its arrays stay alive and in place until the promise settles.
 Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
   const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();
   const size_t sequences = batch.Get("starts").As<Napi::TypedArray>().ElementLength() - 1;

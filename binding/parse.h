@@ -1,4 +1,4 @@
-// JavaScript objects to engine structures. src/native.ts has checked the values; these check the types, so that a
+// JavaScript objects to engine structures. src/native/addon.ts has checked the values; these check the types, so that a
 // mistake on our side is a TypeError and never a wild read.
 #pragma once
 

@@ -29,7 +29,7 @@ struct CudaExports {
 // Where the library is expected: skrr_cuda.so beside this module, or what SKRR_CUDA_LIBRARY names.
 std::string cuda_library_path();
 
-// The library, loaded. Loading one that is damaged can end the process (src/cuda-probe.ts asks another one first).
+// The library, loaded. Loading one that is damaged can end the process (src/native/probe.ts asks another one first).
 class CudaLibrary {
  public:
   explicit CudaLibrary(const std::string& path);  // throws ERR_DEVICE: none, a damaged one, one of another build

@@ -1,4 +1,4 @@
-// The shape of a T5-family encoder. Mirrors src/geometry.ts, where every field is checked against the checkpoint.
+// The shape of a T5-family encoder. Mirrors src/model/geometry.ts, where every field is checked against the checkpoint.
 #pragma once
 
 namespace skrr {

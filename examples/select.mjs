@@ -1,10 +1,10 @@
 // Chooses which sub-blocks of a text encoder to skip and re-use: node select.mjs MODEL PROMPTS.txt SPARSITY [PROJECTION]
 import { readFile } from 'node:fs/promises'
-import { selectPlan, strip, TextEncoder, writePlan } from 'skrr'
+import { selectPlan, strip, Encoder, writePlan } from 'skrr'
 
 const [model, file, sparsity, projection] = process.argv.slice(2)
 const prompts = (await readFile(file, 'utf8')).trim().split('\n')
-const encoder = await TextEncoder.load(model)
+const encoder = await Encoder.load(model)
 
 const { plan, D, work } = await selectPlan(encoder, prompts, {
   target: { sparsity: Number(sparsity) },

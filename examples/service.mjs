@@ -4,10 +4,10 @@
 import { createServer } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { text } from 'node:stream/consumers'
-import { InputError, TextEncoder } from 'skrr'
+import { InputError, Encoder } from 'skrr'
 
 const [model, plan] = process.argv.slice(2)
-const encoder = await TextEncoder.load(model, { plan })
+const encoder = await Encoder.load(model, { plan })
 const delay = monitorEventLoopDelay({ resolution: 1 })
 
 const server = createServer(async (request, response) => {

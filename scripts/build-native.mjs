@@ -1,4 +1,4 @@
-// Builds the addon and puts it where src/native.ts looks: prebuilds/<platform>-<arch>/skrr.node.
+// Builds the addon and puts it where src/native/addon.ts looks: prebuilds/<platform>-<arch>/skrr.node.
 // With CMake through cmake-js; without CMake through node-gyp, which ships with npm.
 // What the tools say is shown when they fail, or with --verbose. Other arguments are handed to cmake-js:
 // `npm run build:native -- --CDSKRR_SANITIZE=address,undefined`.

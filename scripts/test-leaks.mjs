@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { writeSynthetic } from '../dist/checkpoint/synthetic.js'
-import { Plan, TextEncoder } from '../dist/index.js'
+import { writeSynthetic } from '../dist/export/synthetic.js'
+import { Plan, Encoder } from '../dist/index.js'
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc')
@@ -55,7 +55,7 @@ async function flat(name, times, work) {
   process.exitCode = 1
 }
 
-const encoder = await TextEncoder.load(model)
+const encoder = await Encoder.load(model)
 await flat('encode', 1000, (i) => encoder.encode(input(i)))
 await flat('encode, aborted', 200, async (i) => {
   const controller = new AbortController()
@@ -71,19 +71,19 @@ await flat('switch of plans, with release', 200, async (i) => {
   await encoder.encode(input(i))
 })
 await flat('load and dispose', 100, async (i) => {
-  const other = await TextEncoder.load(model, { plan: Plan.skip(4, [i % 8]) })
+  const other = await Encoder.load(model, { plan: Plan.skip(4, [i % 8]) })
   await other.encode(input(i))
   await other.dispose()
 })
 await flat('load, left to the garbage collector', 40, async (i) => {
-  await (await TextEncoder.load(model)).encode(input(i))
+  await (await Encoder.load(model)).encode(input(i))
   collect()
   await setTimeout(1)
 })
 await flat('load, aborted', 100, async () => {
   const controller = new AbortController()
   const onProgress = () => controller.abort()
-  await TextEncoder.load(model, { signal: controller.signal, onProgress }).catch(() => undefined)
+  await Encoder.load(model, { signal: controller.signal, onProgress }).catch(() => undefined)
 })
 
 await encoder.dispose()

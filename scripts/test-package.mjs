@@ -9,9 +9,9 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { T5_V11_DEMO } from '../dist/checkpoint/geometries.js'
-import { writeSynthetic } from '../dist/checkpoint/synthetic.js'
-import { TextEncoder } from '../dist/index.js'
+import { T5_V11_DEMO } from '../dist/families/shapes.js'
+import { writeSynthetic } from '../dist/export/synthetic.js'
+import { Encoder } from '../dist/index.js'
 
 const REQUESTS = 50
 /** `--late MS`: a machine that others use too needs more than the 20 ms a service is held to. */
@@ -84,7 +84,7 @@ async function burst() {
 }
 
 async function checkAnswers(answers) {
-  const encoder = await TextEncoder.load(model)
+  const encoder = await Encoder.load(model)
   for (const [i, prompt] of prompts.entries()) {
     const { embeddings, shape } = await encoder.encode(prompt)
     assert.equal(answers[i].shape, shape.slice(1).join())

@@ -1,83 +1,36 @@
 import { setMaxListeners } from 'node:events'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
-import { packEmbeds, packMatrix, packTokens, type Masked, type Matrix, type PackedBatch } from './batch.js'
+import { packEmbeds, packMatrix, packTokens, type PackedBatch } from './prompts/batch.js'
 import { InputError, SkrrError, TokenizerError } from './errors.js'
-import type { Geometry } from './geometry.js'
-import { estimateMemory, type EstimateOptions, type MemoryUse } from './memory.js'
-import { checkPlanFits, layerTable, slotsOf } from './native-spec.js'
-import { checkInput, checkOptions, checkPath, checkPlan } from './options.js'
-import { checkPrecisions, openEngine, pickDevice } from './device.js'
+import type { Geometry } from './model/geometry.js'
+import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
+import { checkPlanFits, layerTable, slotsOf } from './native/spec.js'
+import {
+  checkInput,
+  checkOptions,
+  checkPath,
+  checkPlan,
+  type EncodeOptions,
+  type EncoderInput,
+  type LoadOptions,
+  type LoadProgress,
+  type SetPlanOptions,
+} from './options.js'
+import { checkPrecisions, openEngine, pickDevice } from './native/device.js'
 import {
   runJob,
   type Device,
   type NativeCompensation,
   type NativeEncoder,
   type OutputType,
-} from './native.js'
-import { preparePrompt, resolvePipeline, type PipelineName } from './pipelines.js'
+} from './native/addon.js'
+import { preparePrompt, resolvePipeline } from './pipelines/index.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
-import type { Precision } from './precision.js'
-import { microBatches } from './micro-batches.js'
-import { TokenizerThread } from './tokenizer/thread.js'
-
-export interface LoadOptions {
-  /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
-  plan?: Plan | string | undefined
-  /**
-   * Default `auto`: CUDA where it computes what the CPU does on a small model, tried in a process of its own, and where bf16 is
-   * what is wanted; else the CPU. `device` and `deviceReason` of the encoder say which and why. `cuda` or `cuda:N` is that
-   * device or an error.
-   */
-  device?: 'auto' | Device | undefined
-  /**
-   * Weight format in memory: f32, bf16, int8 or int4, whatever the checkpoint's is; a plan may name others for single sub-blocks.
-   * Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has.
-   */
-  precision?: Precision | undefined
-  /** Threads of the CPU backend. Default: all this process may use. */
-  threads?: number | undefined
-  /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
-  tokenizer?: string | undefined
-  /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
-  textEncoder?: string | undefined
-  signal?: AbortSignal | undefined
-  onProgress?: ((progress: LoadProgress) => void) | undefined
-}
-
-export interface SetPlanOptions extends Pick<LoadOptions, 'signal' | 'onProgress'> {
-  /** Free the weights the new plan does not use, once the calls made before have ended. Default: keep them. */
-  release?: boolean | undefined
-}
-
-/** Bytes of the checkpoint read so far, of those the plan needs. */
-export interface LoadProgress {
-  readonly doneBytes: number
-  readonly totalBytes: number
-}
-
-/** Prompts; or ids; or rows that stand in for the embedded tokens (prompt weighting, other modalities). */
-export type EncoderInput =
-  | string
-  | readonly string[]
-  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
-  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
-
-export interface EncodeOptions {
-  /** Mask and length as this pipeline of diffusers has them. Default: `none`. Prompts only. */
-  pipeline?: PipelineName | undefined
-  /** Truncate prompts to this many tokens instead of the pipeline's number. */
-  maxTokens?: number | undefined
-  /** Element type of the result; bf16 and f16 come as their bits in a Uint16Array. Default: f32. */
-  output?: OutputType | undefined
-  /**
-   * Rows of masked tokens, where inputIds or inputsEmbeds come with a mask: `compute` gives what Hugging Face returns
-   * there, `zero` leaves them out of the computation. Default: compute.
-   */
-  masked?: Masked | undefined
-  signal?: AbortSignal | undefined
-}
+import type { Precision } from './model/precision.js'
+import { microBatches } from './native/micro-batches.js'
+import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
 export interface Encoded {
   /** [batch, tokens, width], row-major. */
@@ -101,10 +54,10 @@ const bytesOf = ({ compensation }: Running): number => compensation?.bytes ?? 0
 /**
  * A T5-family text encoder under a plan.
  *
- * The path of a prompt: tokens (tokenizer/) -> packed rows (batch.ts) -> rows of the embedding table -> the layer table's
+ * The path of a prompt: tokens (tokenizer/) -> packed rows (prompts/batch.ts) -> rows of the embedding table -> the layer table's
  * sub-blocks in order -> final norm (engine/encoder.cpp) -> embeddings.
  */
-export class TextEncoder {
+export class Encoder {
   #running: Running
   readonly #disposing = new AbortController()
   #disposed: Promise<number> | undefined
@@ -134,7 +87,7 @@ export class TextEncoder {
    * Opens a checkpoint (Hugging Face or diffusers folder, or a single .safetensors) and loads what the plan uses.
    * @throws CheckpointError, PlanError, TokenizerError; the signal's reason when aborted. Nothing stays loaded then.
    */
-  static async load(path: string, given: LoadOptions = {}): Promise<TextEncoder> {
+  static async load(path: string, given: LoadOptions = {}): Promise<Encoder> {
     const options = checkOptions('load', given)
     const { signal, onProgress } = options
     signal?.throwIfAborted()
@@ -147,7 +100,7 @@ export class TextEncoder {
       await engine.dispose()
       throw error
     })
-    const encoder = new TextEncoder(checkpoint, engine, tokenizer, device, deviceReason, precision, plan)
+    const encoder = new Encoder(checkpoint, engine, tokenizer, device, deviceReason, precision, plan)
     try {
       encoder.#running = await encoder.#load(plan, signal, onProgress)
     } catch (error) {

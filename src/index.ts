@@ -1,17 +1,16 @@
 /** skrr: T5-family text encoders in minimal memory, under plans that skip and re-use layers. */
+export { Encoder, type Encoded } from './encoder.js'
 export {
-  TextEncoder,
-  type Encoded,
   type EncodeOptions,
   type EncoderInput,
   type LoadOptions,
   type LoadProgress,
   type SetPlanOptions,
-} from './encoder.js'
-export { type Masked, type Matrix } from './batch.js'
-export { type EstimateOptions, type MemoryUse } from './memory.js'
-export { type OutputType } from './native.js'
-export { type Precision } from './precision.js'
+} from './options.js'
+export { type Masked, type Matrix } from './prompts/batch.js'
+export { type EstimateOptions, type MemoryUse } from './native/estimate.js'
+export { type OutputType } from './native/addon.js'
+export { type Precision } from './model/precision.js'
 export { Plan, type PlanOptions } from './plan/plan.js'
 export { type Compensation } from './plan/compensation.js'
 export { readPlan, writePlan } from './plan/file.js'
@@ -29,13 +28,14 @@ export {
   type Trace,
   type Work,
 } from './select/index.js'
-export { measureSimilarity, type Similarity } from './select/similarity.js'
-export { writeReport, type ReportContext } from './report/report.js'
-export { denseParameters, subBlockParameters, type Geometry } from './geometry.js'
-export { pipelines, type Pipeline, type PipelineName } from './pipelines.js'
+export { measureSimilarity, type Similarity } from './select/measure/similarity.js'
+export { writeReport } from './report/report.js'
+export { type ReportContext } from './report/context.js'
+export { denseParameters, subBlockParameters, type Geometry } from './model/geometry.js'
+export { pipelines, type Pipeline, type PipelineName } from './pipelines/index.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'
-export { exportPacked, type PackedExportOptions } from './packed-export.js'
-export { exportCheckpoint, type ExportOptions } from './checkpoint/export.js'
+export { exportPacked, type PackedExportOptions } from './export/packed.js'
+export { exportCheckpoint, type ExportOptions } from './export/checkpoint.js'
 export { type Checkpoint, type TensorRef } from './checkpoint/types.js'
 export {
   CheckpointError,

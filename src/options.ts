@@ -1,15 +1,71 @@
 import { types } from 'node:util'
 import { z } from 'zod'
-import { MAX_CALL_TOKENS } from './batch.js'
-import { DEVICE_NAMES, isDevice } from './device.js'
-import type { EncodeOptions, EncoderInput, LoadOptions } from './encoder.js'
+import { MAX_CALL_TOKENS, type Masked, type Matrix } from './prompts/batch.js'
+import { DEVICE_NAMES, isDevice } from './native/device.js'
 import { InputError } from './errors.js'
-import type { EstimateOptions } from './memory.js'
-import type { Device } from './native.js'
-import { pipelines, type PipelineName } from './pipelines.js'
+import type { EstimateOptions } from './native/estimate.js'
+import type { Device, OutputType } from './native/addon.js'
+import { pipelines, type PipelineName } from './pipelines/index.js'
 import { Plan } from './plan/plan.js'
-import { PRECISIONS } from './precision.js'
-import { fieldName, show, valueAt } from './show.js'
+import { PRECISIONS, type Precision } from './model/precision.js'
+import { fieldName, show, valueAt } from './io/show.js'
+
+export interface LoadOptions {
+  /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
+  plan?: Plan | string | undefined
+  /**
+   * Default `auto`: CUDA where it computes what the CPU does on a small model, tried in a process of its own, and where bf16 is
+   * what is wanted; else the CPU. `device` and `deviceReason` of the encoder say which and why. `cuda` or `cuda:N` is that
+   * device or an error.
+   */
+  device?: 'auto' | Device | undefined
+  /**
+   * Weight format in memory: f32, bf16, int8 or int4, whatever the checkpoint's is; a plan may name others for single sub-blocks.
+   * Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has.
+   */
+  precision?: Precision | undefined
+  /** Threads of the CPU backend. Default: all this process may use. */
+  threads?: number | undefined
+  /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
+  tokenizer?: string | undefined
+  /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
+  textEncoder?: string | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface SetPlanOptions extends Pick<LoadOptions, 'signal' | 'onProgress'> {
+  /** Free the weights the new plan does not use, once the calls made before have ended. Default: keep them. */
+  release?: boolean | undefined
+}
+
+/** Bytes of the checkpoint read so far, of those the plan needs. */
+export interface LoadProgress {
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+/** Prompts; or ids; or rows that stand in for the embedded tokens (prompt weighting, other modalities). */
+export type EncoderInput =
+  | string
+  | readonly string[]
+  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
+  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
+
+export interface EncodeOptions {
+  /** Mask and length as this pipeline of diffusers has them. Default: `none`. Prompts only. */
+  pipeline?: PipelineName | undefined
+  /** Truncate prompts to this many tokens instead of the pipeline's number. */
+  maxTokens?: number | undefined
+  /** Element type of the result; bf16 and f16 come as their bits in a Uint16Array. Default: f32. */
+  output?: OutputType | undefined
+  /**
+   * Rows of masked tokens, where inputIds or inputsEmbeds come with a mask: `compute` gives what Hugging Face returns
+   * there, `zero` leaves them out of the computation. Default: compute.
+   */
+  masked?: Masked | undefined
+  signal?: AbortSignal | undefined
+}
 
 /**
  * What callers without types can get wrong, checked once, where it comes in. Objects are strict: a misspelt `pipeline` or
@@ -99,7 +155,7 @@ const prompts = z.array(text)
 const byIds = z.strictObject({ inputIds: matrix(ints), attentionMask: ints.optional() })
 const byEmbeds = z.strictObject({ inputsEmbeds: matrix(floats), attentionMask: ints.optional() })
 
-/** The form of an input; what its numbers mean is checked where they are packed (batch.ts). @throws InputError */
+/** The form of an input; what its numbers mean is checked where they are packed (prompts/batch.ts). @throws InputError */
 export function checkInput(input: unknown): EncoderInput {
   if (typeof input === 'string') return input
   if (Array.isArray(input)) return check(prompts, input, 'prompts', ['prompts'])

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readTensors, type Tensor } from '../src/checkpoint/tensor-file.js'
-import type { EncoderInput } from '../src/encoder.js'
+import type { EncoderInput } from '../src/options.js'
 
 /** Reference outputs of the real Hugging Face code; see golden/README.md. */
 export const golden = (...path: string[]): string => join(import.meta.dirname, 'golden', ...path)

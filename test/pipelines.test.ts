@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { InputError } from '../src/errors.js'
-import { pipelines, preparePrompt, resolvePipeline } from '../src/pipelines.js'
+import { pipelines, preparePrompt, resolvePipeline } from '../src/pipelines/index.js'
 
 describe('pipelines', () => {
   it('cut prompts to the length their diffusers pipeline asks for', () => {

@@ -7,8 +7,8 @@
 import { existsSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { floatToF16, fromFloat32 } from '../../src/checkpoint/half.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../../src/geometry.js'
+import { floatToF16, fromFloat32 } from '../../src/io/half.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../../src/model/geometry.js'
 import { SLICE, weight } from './slice.js'
 
 export type GgufPrecision = 'bf16' | 'q8_0' | 'q4_0'

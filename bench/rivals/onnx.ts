@@ -6,7 +6,7 @@
  * The bias is a constant [1, heads, tokens, tokens], the shapes are fixed, and there is no mask: nothing is left to compute
  * but the encoder.
  */
-import { fixedTensors, subBlockTensors, type Geometry } from '../../src/geometry.js'
+import { fixedTensors, subBlockTensors, type Geometry } from '../../src/model/geometry.js'
 import { sizeName, type Size } from './slice.js'
 
 /** f32: MatMul. int8: DynamicQuantizeLinear + MatMulInteger. int4: MatMulNBits. */

@@ -1,7 +1,7 @@
 /** Who runs, in which precision, and how its process is started. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Precision } from '../../src/precision.js'
+import type { Precision } from '../../src/model/precision.js'
 import { ggufModel, type GgufPrecision } from './gguf.js'
 import { onnxModel } from './onnx-files.js'
 import type { OnnxPrecision } from './onnx.js'

@@ -5,12 +5,12 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { T5_XXL } from '../../src/checkpoint/geometries.js'
-import { toFloat32 } from '../../src/checkpoint/half.js'
-import { writeSynthetic } from '../../src/checkpoint/synthetic.js'
+import { T5_XXL } from '../../src/families/shapes.js'
+import { toFloat32 } from '../../src/io/half.js'
+import { writeSynthetic } from '../../src/export/synthetic.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import type { WeightDType } from '../../src/checkpoint/types.js'
-import type { Geometry } from '../../src/geometry.js'
+import type { Geometry } from '../../src/model/geometry.js'
 
 export const SLICE: Geometry = { ...T5_XXL, blocks: 2, vocab: 1024 }
 

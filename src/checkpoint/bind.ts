@@ -1,8 +1,14 @@
 import { CheckpointError } from '../errors.js'
-import { fixedTensors, subBlockCount, subBlockTensors, type Geometry, type TensorSpec } from '../geometry.js'
-import { isWeightDType, WEIGHT_DTYPES } from './dtype.js'
-import { readExactly, withFile } from './files.js'
-import { isCompanion, scaleNames } from './names.js'
+import {
+  fixedTensors,
+  subBlockCount,
+  subBlockTensors,
+  type Geometry,
+  type TensorSpec,
+} from '../model/geometry.js'
+import { isWeightDType, WEIGHT_DTYPES } from '../model/dtype.js'
+import { readExactly, withFile } from '../io/files.js'
+import { isCompanion, scaleNames } from '../families/names.js'
 import {
   checkPackedMetadata,
   PACKED_ALIGNMENT,

@@ -2,8 +2,8 @@ import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import { identifyBytes } from './identify.js'
-import { isFolder, namesIn, readExactly, readJson, withFile } from './files.js'
-import { check } from './schema.js'
+import { isFolder, namesIn, readExactly, readJson, withFile } from '../io/files.js'
+import { check } from '../io/check.js'
 
 /** Which files of a folder are the weights, the tokenizer, the text encoders. Names only; nothing big is read. */
 

@@ -1,7 +1,7 @@
 import { CheckpointError } from '../errors.js'
-import { isAttention, subBlockTensors, type Geometry, type TensorSpec } from '../geometry.js'
-import { fingerprint } from '../plan/fingerprint.js'
-import { PRECISIONS, type Precision } from '../precision.js'
+import { isAttention, subBlockTensors, type Geometry, type TensorSpec } from '../model/geometry.js'
+import { fingerprint } from '../model/fingerprint.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /**
  * Weights as the CPU's kernels multiply them (cpu/packed_layout.h), stored so that a file is mapped and used in place. A packed

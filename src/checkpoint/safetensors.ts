@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import { DTYPES, isDType, itemBytes, type DType } from './dtype.js'
-import { readExactly, withFile } from './files.js'
+import { DTYPES, isDType, itemBytes, type DType } from '../model/dtype.js'
+import { readExactly, withFile } from '../io/files.js'
 import { identifyBytes } from './identify.js'
-import { firstDuplicateKey } from './json-keys.js'
-import { check, show } from './schema.js'
+import { firstDuplicateKey } from '../io/json-keys.js'
+import { check, show } from '../io/check.js'
 
 /**
  * Headers of safetensors files (https://github.com/huggingface/safetensors): eight bytes of length, that much JSON, data.

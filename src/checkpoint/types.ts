@@ -1,5 +1,5 @@
-import type { Geometry } from '../geometry.js'
-import type { Precision } from '../precision.js'
+import type { Geometry } from '../model/geometry.js'
+import type { Precision } from '../model/precision.js'
 import type { PackedSubBlock } from './packed.js'
 
 /** Weight formats the engine reads, by their safetensors names. */
@@ -27,7 +27,7 @@ export interface Checkpoint {
   /** The path the user gave. */
   readonly path: string
   readonly geometry: Geometry
-  /** By canonical name (geometry.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
+  /** By canonical name (model/geometry.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
   readonly tensors: ReadonlyMap<string, TensorRef>
   /** Sub-blocks whose matrices are packed; their norms are in `tensors`. Empty but for `export --precision int8` and int4. */
   readonly packed: ReadonlyMap<number, PackedSubBlock>

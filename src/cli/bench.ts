@@ -1,15 +1,22 @@
 import { cpus, freemem } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import pc from 'picocolors'
-import { T5_V11_DEMO, T5_XXL } from '../checkpoint/geometries.js'
-import { probeCuda } from '../cuda-probe.js'
-import { pickDevice } from '../device.js'
+import { T5_V11_DEMO, T5_XXL } from '../families/shapes.js'
+import { probeCuda } from '../native/probe.js'
+import { pickDevice } from '../native/device.js'
 import { InputError } from '../errors.js'
-import { fixedParameters, subBlockCount, type Geometry } from '../geometry.js'
-import { callNative, native, runJob, type Device, type NativeBench, type NativeBenchRow } from '../native.js'
-import type { NativeOptions } from '../native.js'
-import type { Precision } from '../precision.js'
-import { layerTable } from '../native-spec.js'
+import { fixedParameters, subBlockCount, type Geometry } from '../model/geometry.js'
+import {
+  callNative,
+  native,
+  runJob,
+  type Device,
+  type NativeBench,
+  type NativeBenchRow,
+} from '../native/addon.js'
+import type { NativeOptions } from '../native/addon.js'
+import type { Precision } from '../model/precision.js'
+import { layerTable } from '../native/spec.js'
 import { loadPlan } from '../plan/file.js'
 import { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'

@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { DEVICE_NAMES, isDevice } from '../device.js'
+import { DEVICE_NAMES, isDevice } from '../native/device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
-import type { Device } from '../native.js'
+import type { Device } from '../native/addon.js'
 import { listPresets } from '../plan/presets.js'
-import { PRECISIONS } from '../precision.js'
+import { PRECISIONS } from '../model/precision.js'
 
 /** What every action is handed beside its options. */
 export interface Run {

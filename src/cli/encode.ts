@@ -1,10 +1,10 @@
 import { Option, type Command } from 'commander'
-import { checkWritable } from '../checkpoint/atomic.js'
-import { writeSafetensors } from '../checkpoint/write.js'
-import { TextEncoder, type Encoded } from '../encoder.js'
-import type { Device } from '../native.js'
-import { pipelines, type PipelineName } from '../pipelines.js'
-import type { Precision } from '../precision.js'
+import { checkWritable } from '../io/atomic.js'
+import { writeSafetensors } from '../export/write.js'
+import { Encoder, type Encoded } from '../encoder.js'
+import type { Device } from '../native/addon.js'
+import { pipelines, type PipelineName } from '../pipelines/index.js'
+import type { Precision } from '../model/precision.js'
 import {
   action,
   deviceName,
@@ -73,7 +73,7 @@ async function encode(options: Options, { signal }: Run): Promise<void> {
   const input = await readInput(options, signal)
   const started = performance.now()
   const bar = new ByteBar('loading')
-  const encoder = await TextEncoder.load(options.model, {
+  const encoder = await Encoder.load(options.model, {
     plan: options.plan,
     device: options.device,
     precision: options.precision,
@@ -114,7 +114,7 @@ async function write(
 
 function report(
   options: Options,
-  encoder: TextEncoder,
+  encoder: Encoder,
   { shape, truncated }: Encoded,
   ms: { load: number; encode: number },
 ): void {

@@ -1,9 +1,9 @@
 import { Option, type Command } from 'commander'
-import { exportCheckpoint } from '../checkpoint/export.js'
+import { exportCheckpoint } from '../export/checkpoint.js'
 import { openCheckpoint } from '../checkpoint/open.js'
 import { resolvePlan } from '../encoder.js'
-import { exportPacked } from '../packed-export.js'
-import { PRECISIONS, type Precision } from '../precision.js'
+import { exportPacked } from '../export/packed.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 import { action, modelCommand, printJson, type Run } from './command.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { ioReason } from '../checkpoint/files.js'
+import { ioReason } from '../io/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
-import type { EncoderInput } from '../encoder.js'
+import type { EncoderInput } from '../options.js'
 import { InputError } from '../errors.js'
 
 /** The four ways to say what is encoded; exactly one is used. */

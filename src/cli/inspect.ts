@@ -4,14 +4,20 @@ import { openCheckpoint } from '../checkpoint/open.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
-import { denseParameters, fixedTensors, isAttention, subBlockTensors, type TensorSpec } from '../geometry.js'
-import { estimateMemory, resolvePrecision, type MemoryUse } from '../memory.js'
-import { asStored } from '../native-spec.js'
+import {
+  denseParameters,
+  fixedTensors,
+  isAttention,
+  subBlockTensors,
+  type TensorSpec,
+} from '../model/geometry.js'
+import { estimateMemory, resolvePrecision, type MemoryUse } from '../native/estimate.js'
+import { asStored } from '../native/spec.js'
 import { compensationParameters } from '../plan/compensation.js'
-import { fingerprint } from '../plan/fingerprint.js'
+import { fingerprint } from '../model/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
-import type { Precision } from '../precision.js'
+import type { Precision } from '../model/precision.js'
 import { action, modelCommand, precisionOption, printJson } from './command.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
 

@@ -1,9 +1,9 @@
-import type { TextEncoder } from '../encoder.js'
+import type { Encoder } from '../encoder.js'
 import { writeReport } from '../report/report.js'
 import { selectPlan, type CalibrationInput, type Selection, type SelectOptions } from '../select/index.js'
-import { METHODS, type Method } from '../select/methods.js'
-import { measureSimilarity, type Similarity } from '../select/similarity.js'
-import { weightBytes } from '../select/target.js'
+import { METHODS, type Method } from '../select/methods/index.js'
+import { measureSimilarity, type Similarity } from '../select/measure/similarity.js'
+import { weightBytes } from '../select/measure/target.js'
 
 /** `--report`: the page of a search, and with `--compare` of the other methods beside it. */
 export interface ReportPage {
@@ -14,7 +14,7 @@ export interface ReportPage {
 }
 
 export function reportPage(
-  encoder: TextEncoder,
+  encoder: Encoder,
   calibration: CalibrationInput,
   search: SelectOptions,
   { report, model, out, method }: { report?: string; model: string; out: string; method: Method },

@@ -1,17 +1,17 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { writeFileAtomically } from '../checkpoint/atomic.js'
-import { TextEncoder } from '../encoder.js'
+import { writeFileAtomically } from '../io/atomic.js'
+import { Encoder } from '../encoder.js'
 import { InputError } from '../errors.js'
-import type { Precision } from '../precision.js'
+import type { Precision } from '../model/precision.js'
 import { writePlan } from '../plan/file.js'
 import { strip } from '../plan/strip.js'
-import type { CalibrationInput } from '../select/calibration.js'
+import type { CalibrationInput } from '../select/measure/calibration.js'
 import { selectPlan, type Selection } from '../select/index.js'
-import type { Metric } from '../select/measure.js'
-import { METHODS, type Method } from '../select/methods.js'
-import { nullNormIsOff } from '../select/null-norm.js'
-import type { ReuseOrder } from '../select/reuse.js'
-import { weightBytes, type Target } from '../select/target.js'
+import type { Metric } from '../select/measure/evaluator.js'
+import { METHODS, type Method } from '../select/methods/index.js'
+import { nullNormIsOff } from '../select/measure/null-norm.js'
+import type { ReuseOrder } from '../select/methods/reuse.js'
+import { weightBytes, type Target } from '../select/measure/target.js'
 import { action, precisionOption, printJson, wholeNumber, type Run } from './command.js'
 import { readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
 import { reportPage } from './select-report.js'
@@ -119,7 +119,7 @@ async function select(options: Options, { signal }: Run): Promise<void> {
   const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
   const bar = new SelectBar()
   const { textEncoder, tokenizer, precision, threads } = options
-  const encoder = await TextEncoder.load(options.model, {
+  const encoder = await Encoder.load(options.model, {
     textEncoder,
     tokenizer,
     precision,
@@ -211,7 +211,7 @@ async function readNull(file: string): Promise<CalibrationInput> {
 const writeJson = (file: string, value: unknown): Promise<void> =>
   writeFileAtomically(file, (handle) => handle.writeFile(`${JSON.stringify(value)}\n`))
 
-function report(options: Options, encoder: TextEncoder, selection: Selection, seconds: number): void {
+function report(options: Options, encoder: Encoder, selection: Selection, seconds: number): void {
   const { plan, D, relative, nullNorm, work } = selection
   const { geometry, precision } = encoder
   const sparsity = plan.sparsity(geometry)

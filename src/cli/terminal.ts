@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress'
 import pc from 'picocolors'
-import { formatBytes, formatCount, formatPercent } from '../format.js'
+import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 
 export { formatBytes, formatCount, formatPercent }
 

@@ -2,14 +2,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { T5_V11_DEMO } from '../checkpoint/geometries.js'
+import { T5_V11_DEMO } from '../families/shapes.js'
 import { openCheckpoint } from '../checkpoint/open.js'
-import { writeSynthetic } from '../checkpoint/synthetic.js'
+import { writeSynthetic } from '../export/synthetic.js'
 import { action, type Run } from '../cli/command.js'
 import { ByteBar } from '../cli/terminal.js'
-import { resolvePlan, TextEncoder, type LoadOptions } from '../encoder.js'
-import { resolvePrecision } from '../memory.js'
-import { native } from '../native.js'
+import { resolvePlan, Encoder } from '../encoder.js'
+import type { LoadOptions } from '../options.js'
+import { resolvePrecision } from '../native/estimate.js'
+import { native } from '../native/addon.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { Plan } from '../plan/plan.js'
 import { measure } from './measure.js'
@@ -61,7 +62,7 @@ async function demo(options: Options, { signal }: Run): Promise<void> {
 /** What a process does once (addon, tokenizer, compiled JavaScript) must not count for the plan that comes first. */
 async function warmUp(model: string, blocks: number, options: LoadOptions): Promise<void> {
   const nothing = Plan.skip(blocks, [...Array(2 * blocks).keys()])
-  const encoder = await TextEncoder.load(model, { ...options, plan: nothing })
+  const encoder = await Encoder.load(model, { ...options, plan: nothing })
   await encoder.dispose()
 }
 

@@ -1,5 +1,5 @@
-import { TextEncoder, type Encoded } from '../encoder.js'
-import type { MemoryUse } from '../memory.js'
+import { Encoder, type Encoded } from '../encoder.js'
+import type { MemoryUse } from '../native/estimate.js'
 import type { Plan } from '../plan/plan.js'
 import { ByteBar } from '../cli/terminal.js'
 
@@ -31,7 +31,7 @@ export async function measure(
   const bar = new ByteBar(`loading ${options.label}`)
   let loadedBytes = 0
   const started = performance.now()
-  const encoder = await TextEncoder.load(model, {
+  const encoder = await Encoder.load(model, {
     plan,
     tokenizer,
     signal,

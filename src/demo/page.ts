@@ -1,7 +1,7 @@
 import pc from 'picocolors'
 import { fields, formatBytes, formatCount, formatPercent, table } from '../cli/terminal.js'
 import type { Encoded } from '../encoder.js'
-import { denseParameters, type Geometry } from '../geometry.js'
+import { denseParameters, type Geometry } from '../model/geometry.js'
 import { strip } from '../plan/strip.js'
 import { relativeDifference, type Measurement } from './measure.js'
 

@@ -1,5 +1,5 @@
-import { isAttention, subBlockCount, type Geometry } from '../geometry.js'
-import { fingerprint } from '../plan/fingerprint.js'
+import { isAttention, subBlockCount, type Geometry } from '../model/geometry.js'
+import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from '../plan/plan.js'
 
 /** Half the strength of the residual that is missing: a neighbour at full strength is often worse than none. */

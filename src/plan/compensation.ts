@@ -1,6 +1,6 @@
-import { fromFloat32, toFloat32 } from '../checkpoint/half.js'
+import { fromFloat32, toFloat32 } from '../io/half.js'
 import { PlanError } from '../errors.js'
-import { show } from '../show.js'
+import { show } from '../io/show.js'
 
 /**
  * A low-rank linear map of the encoder's output that makes up for some of what a plan changes, after the final norm:

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
-import { writeFileAtomically } from '../checkpoint/atomic.js'
-import { ioReason } from '../checkpoint/files.js'
+import { writeFileAtomically } from '../io/atomic.js'
+import { ioReason } from '../io/files.js'
 import { PlanError } from '../errors.js'
-import type { Geometry } from '../geometry.js'
+import type { Geometry } from '../model/geometry.js'
 import { Plan } from './plan.js'
 import { isPreset, listPresets, resolvePreset } from './presets.js'
 

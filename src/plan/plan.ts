@@ -1,4 +1,4 @@
-import { firstDuplicateKey } from '../checkpoint/json-keys.js'
+import { firstDuplicateKey } from '../io/json-keys.js'
 import { PlanError } from '../errors.js'
 import {
   denseParameters,
@@ -7,8 +7,8 @@ import {
   subBlockCount,
   subBlockParameters,
   type Geometry,
-} from '../geometry.js'
-import { PRECISIONS, type Precision } from '../precision.js'
+} from '../model/geometry.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 import {
   checkedCompensation,
   compensationParameters,
@@ -18,8 +18,8 @@ import {
   writeCompensation,
   type Compensation,
 } from './compensation.js'
-import { fingerprint } from './fingerprint.js'
-import { show } from '../show.js'
+import { fingerprint } from '../model/fingerprint.js'
+import { show } from '../io/show.js'
 import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from './schema.js'
 
 /** What a plan may carry beside its table. */

@@ -1,6 +1,6 @@
 import { PlanError } from '../errors.js'
-import type { Geometry } from '../geometry.js'
-import { fingerprint } from './fingerprint.js'
+import type { Geometry } from '../model/geometry.js'
+import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from './plan.js'
 
 /**

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { PlanError } from '../errors.js'
-import { PRECISIONS, type Precision } from '../precision.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 import type { CompensationFile } from './compensation.js'
-import { fieldName, isPlain, show, valueAt } from '../show.js'
+import { fieldName, isPlain, show, valueAt } from '../io/show.js'
 
 /** What JSON can hold; a plan's provenance is any object of it. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }

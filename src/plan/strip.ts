@@ -1,6 +1,6 @@
 import pc from 'picocolors'
-import { isAttention } from '../geometry.js'
-import { PRECISIONS } from '../precision.js'
+import { isAttention } from '../model/geometry.js'
+import { PRECISIONS } from '../model/precision.js'
 import type { Plan } from './plan.js'
 
 export interface StripOptions {

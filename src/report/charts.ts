@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot'
 import domino from '@mixmark-io/domino'
-import { formatBytes } from '../format.js'
-import { MOST_NULL_NORM } from '../select/null-norm.js'
+import { formatBytes } from '../io/format.js'
+import { MOST_NULL_NORM } from '../select/measure/null-norm.js'
 import type { CoursePoint } from './course.js'
 import { Html } from './html.js'
 

@@ -1,8 +1,8 @@
-import type { Geometry } from '../geometry.js'
-import type { Precision } from '../precision.js'
+import type { Geometry } from '../model/geometry.js'
+import type { Precision } from '../model/precision.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
-import { weightBytes } from '../select/target.js'
+import { weightBytes } from '../select/measure/target.js'
 import type { Trace } from '../select/trace.js'
 
 /** A plan on the way to the one that was chosen. */

@@ -1,11 +1,11 @@
-import { formatBytes, formatCount, formatPercent } from '../format.js'
+import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
-import { MOST_NULL_NORM, nullNormIsOff } from '../select/null-norm.js'
-import { weightBytes } from '../select/target.js'
+import { MOST_NULL_NORM, nullNormIsOff } from '../select/measure/null-norm.js'
+import { weightBytes } from '../select/measure/target.js'
 import { Html, html, type Content } from './html.js'
 import { methodName } from './method.js'
-import type { ReportContext } from './report.js'
+import type { ReportContext } from './context.js'
 import {
   courseSection,
   bytesSection,

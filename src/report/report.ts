@@ -1,21 +1,7 @@
-import { writeFileAtomically } from '../checkpoint/atomic.js'
+import { writeFileAtomically } from '../io/atomic.js'
 import { InputError } from '../errors.js'
-import type { Geometry } from '../geometry.js'
-import type { Precision } from '../precision.js'
 import type { Selection } from '../select/index.js'
-import type { Similarity } from '../select/similarity.js'
-
-/** What a report says beside the selections. */
-export interface ReportContext {
-  readonly geometry: Geometry
-  /** That bytes are counted in. */
-  readonly precision: Precision
-  /** Paths as the user gave them: for the headline and the command that uses the plan. */
-  readonly model: string
-  readonly plan: string
-  /** Heat maps; left out where absent (measureSimilarity gives them). */
-  readonly similarity?: Similarity | undefined
-}
+import type { ReportContext } from './context.js'
 
 /**
  * Writes one HTML file that needs nothing else to be seen: no network, no script. The first selection is what it is about; others

@@ -1,14 +1,14 @@
-import { formatBytes, formatCount, formatPercent } from '../format.js'
+import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
-import { MOST_NULL_NORM } from '../select/null-norm.js'
-import type { Similarity } from '../select/similarity.js'
-import { weightBytes } from '../select/target.js'
+import { MOST_NULL_NORM } from '../select/measure/null-norm.js'
+import type { Similarity } from '../select/measure/similarity.js'
+import { weightBytes } from '../select/measure/target.js'
 import { bytesChart, courseChart, gradient, heatMap, nullChart, type MethodPoints } from './charts.js'
 import { courseOf, isComparable, otherBeams } from './course.js'
 import { Html, html } from './html.js'
 import { methodName } from './method.js'
-import type { ReportContext } from './report.js'
+import type { ReportContext } from './context.js'
 
 const COLOURS = 6
 

@@ -1,14 +1,21 @@
-import { TextEncoder } from '../encoder.js'
-import { subBlockCount } from '../geometry.js'
-import { checkPlanFits, slotsOf } from '../native-spec.js'
-import { native, runJob, type NativeProjectionLayer } from '../native.js'
-import { fingerprint } from '../plan/fingerprint.js'
+import { Encoder } from '../encoder.js'
+import { subBlockCount } from '../model/geometry.js'
+import { checkPlanFits, slotsOf } from '../native/spec.js'
+import { native, runJob, type NativeProjectionLayer } from '../native/addon.js'
+import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from '../plan/plan.js'
-import { chunksOf, packCalibration, packNull, type CalibrationInput, type Chunk } from './calibration.js'
-import { checkCompensable, compensate, provenanceOf } from './compensate.js'
-import { calibrationIdentity, modelIdentity } from './identity.js'
-import { Journal } from './journal.js'
-import { Evaluator, type Discrepancy, type Metric, type Work } from './measure.js'
+import {
+  chunksOf,
+  packCalibration,
+  packNull,
+  type CalibrationInput,
+  type Chunk,
+} from './measure/calibration.js'
+import { checkCompensable, compensate, provenanceOf } from './methods/compensate.js'
+import { calibrationIdentity } from './measure/identity.js'
+import { modelIdentity } from '../checkpoint/identity.js'
+import { Journal } from './measure/journal.js'
+import { Evaluator, type Discrepancy, type Metric, type Work } from './measure/evaluator.js'
 import {
   beamMethod,
   lacoMethod,
@@ -17,11 +24,11 @@ import {
   type Method,
   type MethodOptions,
   type MethodProgress,
-} from './methods.js'
-import { skrrMethod } from './skrr.js'
-import { readProjection } from './projection.js'
+} from './methods/index.js'
+import { skrrMethod } from './methods/skrr.js'
+import { readProjection } from './measure/projection.js'
 import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
-import { fixedBytes, targetReached, weightBytes } from './target.js'
+import { fixedBytes, targetReached, weightBytes } from './measure/target.js'
 import type { Trace } from './trace.js'
 
 export interface Selection {
@@ -38,15 +45,15 @@ export interface Selection {
 }
 
 export type { SelectOptions, SelectProgress } from './settings.js'
-export type { CalibrationInput } from './calibration.js'
-export type { Target } from './target.js'
-export type { Method } from './methods.js'
+export type { CalibrationInput } from './measure/calibration.js'
+export type { Target } from './measure/target.js'
+export type { Method } from './methods/index.js'
 export type { Trace } from './trace.js'
-export type { Discrepancy, Work } from './measure.js'
+export type { Discrepancy, Work } from './measure/evaluator.js'
 
 /** What a search works on. */
 interface Subject {
-  readonly encoder: TextEncoder
+  readonly encoder: Encoder
   readonly chunks: readonly Chunk[]
   readonly projection: readonly NativeProjectionLayer[] | undefined
   readonly journal: Journal | undefined
@@ -59,7 +66,7 @@ interface Subject {
  * @throws InputError; PlanError for a checkpoint without all weights; OutputError for a journal; the signal's reason
  */
 export async function selectPlan(
-  encoder: TextEncoder,
+  encoder: Encoder,
   calibration: CalibrationInput,
   options: SelectOptions & {
     /** Puts the result where it stays, before the journal is deleted: what fails here is repeated by `resume`. */
@@ -94,7 +101,7 @@ export async function selectPlan(
 }
 
 async function chunksFor(
-  encoder: TextEncoder,
+  encoder: Encoder,
   calibration: CalibrationInput,
   options: SelectOptions,
 ): Promise<Chunk[]> {
@@ -256,7 +263,7 @@ const sum = (a: Work, b: Work): Work => ({
 /** Steps done of those it will take, the average sub-block's weight assumed of those to come. */
 function fractionOf(
   { phase, step, plan }: MethodProgress,
-  { geometry, precision }: TextEncoder,
+  { geometry, precision }: Encoder,
   { target }: SelectOptions,
 ): number | undefined {
   if (phase === 'refine') return undefined

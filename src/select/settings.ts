@@ -1,12 +1,12 @@
 import { InputError } from '../errors.js'
-import type { CalibrationInput } from './calibration.js'
-import type { Metric, Work, Discrepancy } from './measure.js'
-import { METHODS, type Method, type MethodProgress } from './methods.js'
-import type { NativeProjectionLayer } from '../native.js'
+import type { CalibrationInput } from './measure/calibration.js'
+import type { Metric, Work, Discrepancy } from './measure/evaluator.js'
+import { METHODS, type Method, type MethodProgress } from './methods/index.js'
+import type { NativeProjectionLayer } from '../native/addon.js'
 import { MAX_RANK } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
-import type { ReuseOrder } from './reuse.js'
-import type { Target } from './target.js'
+import type { ReuseOrder } from './methods/reuse.js'
+import type { Target } from './measure/target.js'
 
 export interface SelectOptions {
   readonly target: Target

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { configFromGeometry, geometryFromConfig } from '../../src/checkpoint/config.js'
+import { configFromGeometry, geometryFromConfig } from '../../src/families/config.js'
 import { CheckpointError } from '../../src/errors.js'
-import type { Geometry } from '../../src/geometry.js'
+import type { Geometry } from '../../src/model/geometry.js'
 import { GOLDEN } from './helpers.js'
 
 const golden = async (name: string): Promise<Record<string, unknown>> =>

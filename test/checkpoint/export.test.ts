@@ -1,14 +1,14 @@
 import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { exportCheckpoint } from '../../src/checkpoint/export.js'
-import { floatToF8, toFloat32 } from '../../src/checkpoint/half.js'
+import { exportCheckpoint } from '../../src/export/checkpoint.js'
+import { floatToF8, toFloat32 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import type { Checkpoint, TensorRef } from '../../src/checkpoint/types.js'
-import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
+import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError, OutputError, PlanError } from '../../src/errors.js'
-import { subBlockCount, subBlockTensors } from '../../src/geometry.js'
+import { subBlockCount, subBlockTensors } from '../../src/model/geometry.js'
 import { DATA, GOLDEN, rejection, temporaryFolder } from './helpers.js'
 
 const V11 = join(GOLDEN, 't5-tiny-v11')

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, onTestFinished } from 'vitest'
-import { writeSynthetic } from '../../src/checkpoint/synthetic.js'
-import type { Geometry } from '../../src/geometry.js'
+import { writeSynthetic } from '../../src/export/synthetic.js'
+import type { Geometry } from '../../src/model/geometry.js'
 import { tiny } from '../plan/models.js'
 
 export const GOLDEN = join(import.meta.dirname, '../golden')

@@ -1,13 +1,13 @@
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { DType } from '../../src/checkpoint/dtype.js'
-import { floatToF8 } from '../../src/checkpoint/half.js'
+import type { DType } from '../../src/model/dtype.js'
+import { floatToF8 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
-import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
+import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError } from '../../src/errors.js'
-import { fixedTensors, subBlockCount, subBlockTensors } from '../../src/geometry.js'
+import { fixedTensors, subBlockCount, subBlockTensors } from '../../src/model/geometry.js'
 import { DATA, fileWith, GOLDEN, rejection, temporaryFolder } from './helpers.js'
 
 const V10 = join(GOLDEN, 't5-tiny-v10')

@@ -1,11 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { T5_V11_DEMO, T5_XXL } from '../../src/checkpoint/geometries.js'
-import { toFloat32 } from '../../src/checkpoint/half.js'
+import { T5_V11_DEMO, T5_XXL } from '../../src/families/shapes.js'
+import { toFloat32 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
-import { writeSynthetic, type SyntheticOptions } from '../../src/checkpoint/synthetic.js'
-import { denseParameters, type Geometry } from '../../src/geometry.js'
+import { writeSynthetic, type SyntheticOptions } from '../../src/export/synthetic.js'
+import { denseParameters, type Geometry } from '../../src/model/geometry.js'
 import { DATA, rejection, temporaryFolder } from './helpers.js'
 
 const SMALL: Geometry = { ...T5_V11_DEMO, blocks: 2, width: 128, heads: 2, ff: 256, vocab: 1000 }

@@ -2,8 +2,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
-import { Plan, TextEncoder, type EncoderInput } from '../../src/index.js'
+import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
+import { Plan, Encoder, type EncoderInput } from '../../src/index.js'
 import { keptFolder, promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -103,7 +103,7 @@ describe('--inputs-embeds', () => {
       const file = await inputFile(join(folder, 'embeds.safetensors'), input)
       await skrrJson(['encode', '--model', golden('t5-tiny-v11'), '--inputs-embeds', file, '--out', out])
       const { hidden, mask, shape } = await readOutput(out)
-      await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+      await using encoder = await Encoder.load(golden('t5-tiny-v11'))
       expect(hidden).toEqual((await encoder.encode(input)).embeddings)
       expect(shape).toEqual([2, 3, 64])
       expect(mask).toEqual([...(attentionMask ?? [1, 1, 1, 1, 1, 1])])
@@ -132,7 +132,7 @@ describe('prompts', () => {
 
   /** The embeddings of the library, for comparison. */
   async function embed(prompts: string[], pipeline?: 'flux' | 'chroma'): Promise<Float32Array> {
-    await using encoder = await TextEncoder.load(model)
+    await using encoder = await Encoder.load(model)
     return (await encoder.encode(prompts, { pipeline })).embeddings as Float32Array
   }
 
@@ -253,7 +253,7 @@ describe('--plan', () => {
     const { sparsity, memory } = await skrrJson<Report>([
       ...['encode', '--model', golden('t5-tiny-v11'), '--plan', file!, '--input-ids', ids!, '--out', out!],
     ])
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'), { plan })
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'), { plan })
     expect(sparsity).toBe(plan.sparsity(encoder.geometry))
     expect(memory.weights).toBe(encoder.memory.weights)
     expect((await readOutput(out!)).hidden).toEqual((await encoder.encode(input)).embeddings)
@@ -262,7 +262,7 @@ describe('--plan', () => {
   it('or a published preset, on a model of T5-XXL’s depth', async () => {
     const folder = await temporaryFolder()
     const model = await promptModel(join(folder, 'model'), { blocks: 24 })
-    await using encoder = await TextEncoder.load(model)
+    await using encoder = await Encoder.load(model)
     for (const plan of ['pixart-sigma-41.9', 'flux:5', 'dense']) {
       const out = join(folder, `${plan}.safetensors`)
       await skrrJson(['encode', '--model', model, '--plan', plan, '--prompt', 'the cat', '--out', out])

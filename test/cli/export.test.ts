@@ -1,7 +1,7 @@
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { Plan, TextEncoder, openCheckpoint, type EncoderInput } from '../../src/index.js'
+import { Plan, Encoder, openCheckpoint, type EncoderInput } from '../../src/index.js'
 import { promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 import { skrr, skrrJson } from './run.js'
@@ -20,7 +20,7 @@ async function setUp(): Promise<{ planFile: string; out: string }> {
 }
 
 async function embed(model: string, as?: Plan): Promise<Float32Array | Uint16Array> {
-  await using encoder = await TextEncoder.load(model, { plan: as })
+  await using encoder = await Encoder.load(model, { plan: as })
   return (await encoder.encode(input)).embeddings
 }
 
@@ -75,7 +75,7 @@ describe('skrr export', () => {
     expect(stdout).toMatch(/^written +.*out, [\d.]+ [kM]B of weights$/m)
     expect(stdout).toMatch(/^sparsity +[\d.]+ %$/m)
     expect(await readdir(out)).toContain('tokenizer.json')
-    await using encoder = await TextEncoder.load(out)
+    await using encoder = await Encoder.load(out)
     expect(encoder.plan.provenance).toMatchObject({ preset: 'pixart-sigma-41.9' })
     await expect(encoder.encode('a cat')).resolves.toMatchObject({ truncated: [false] })
   })

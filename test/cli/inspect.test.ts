@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { denseParameters, openCheckpoint, Plan, TextEncoder, type Geometry } from '../../src/index.js'
+import { denseParameters, openCheckpoint, Plan, Encoder, type Geometry } from '../../src/index.js'
 import { promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 import { skrr, skrrJson } from './run.js'
@@ -39,7 +39,7 @@ describe('skrr inspect --json', () => {
     const { attention, feedForward, embedding, other, total } = summary.bytes
     expect(attention + feedForward + embedding + other).toBe(total)
     expect(total).toBe(4 * denseParameters(geometry))
-    expect(summary.memory).toMatchObject({ precision: 'f32', ...(await TextEncoder.estimate(V11)) })
+    expect(summary.memory).toMatchObject({ precision: 'f32', ...(await Encoder.estimate(V11)) })
   })
 
   it('under a plan counts what the plan loads', async () => {
@@ -61,7 +61,7 @@ describe('skrr inspect --json', () => {
     const [f32, int8] = await Promise.all(
       ['f32', 'int8'].map((p) => skrrJson<Summary>(['inspect', '--model', V11, '--precision', p])),
     )
-    expect(int8!.memory).toMatchObject(await TextEncoder.estimate(V11, { precision: 'int8' }))
+    expect(int8!.memory).toMatchObject(await Encoder.estimate(V11, { precision: 'int8' }))
     expect(int8!.memory.precision).toBe('int8')
     expect(int8!.memory.weights).toBeLessThan(0.4 * f32!.memory.weights)
     expect(int8!.bytes).toEqual(f32!.bytes)

@@ -1,5 +1,5 @@
 // Two libraries that are no skrr_cuda.so, to be found beside the addon: one that crashes when it is loaded (CRASHES), and one
-// of another build. src/cuda-probe.ts must survive the first and tell them apart.
+// of another build. src/native/probe.ts must survive the first and tell them apart.
 #include <csignal>
 
 #if defined(CRASHES)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { T5_V11_DEMO } from '../../src/checkpoint/geometries.js'
+import { T5_V11_DEMO } from '../../src/families/shapes.js'
 import { illustrativePlan } from '../../src/demo/plan.js'
 
 describe('the plan of the demonstration', () => {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { exportCheckpoint, exportPacked, openCheckpoint, Plan, TextEncoder } from '../../src/index.js'
+import { exportCheckpoint, exportPacked, openCheckpoint, Plan, Encoder } from '../../src/index.js'
 import type { Compensation } from '../../src/plan/compensation.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases, goldenInput } from '../golden.js'
@@ -45,7 +45,7 @@ for (const [device, tolerance] of [
   describeOn(device, 'a compensation', () => {
     it.each([1, 8, 37])('of rank %d is what float64 and a double sum give', async (rank) => {
       const plan = withMap(Plan.dense(blocks), compensation(rank))
-      await using encoder = await TextEncoder.load(model, { plan, device })
+      await using encoder = await Encoder.load(model, { plan, device })
       for (const { input: one, expected } of await goldenCases('t5-tiny-v11')) {
         const { embeddings } = await encoder.encode(one)
         expect(relativeError(embeddings, compensated(expected, plan.compensation!))).toBeLessThan(tolerance)
@@ -55,7 +55,7 @@ for (const [device, tolerance] of [
     it('is added to what the same plan gives without, whatever ran before or after', async () => {
       const bare = Plan.skip(blocks, [4, 5], { 5: 7 })
       const [one, two] = [withMap(bare, compensation(3)), withMap(bare, compensation(3, 2))]
-      await using encoder = await TextEncoder.load(model, { plan: bare, device })
+      await using encoder = await Encoder.load(model, { plan: bare, device })
       const plain = await encoder.encode(input)
       const held = encoder.memory.weights
       for (const plan of [one, two]) {
@@ -64,7 +64,7 @@ for (const [device, tolerance] of [
         const expected = compensated(plain.embeddings, plan.compensation!)
         expect(relativeError(embeddings, expected)).toBeLessThan(1e-6)
         expect(encoder.memory.weights).toBe(
-          (await TextEncoder.estimate(model, { plan, device, precision: encoder.precision })).weights,
+          (await Encoder.estimate(model, { plan, device, precision: encoder.precision })).weights,
         )
       }
       const before = encoder.encode(input) // of the plan it was made under
@@ -77,7 +77,7 @@ for (const [device, tolerance] of [
     })
 
     it('is freed with the encoder', async () => {
-      const encoder = await TextEncoder.load(model, {
+      const encoder = await Encoder.load(model, {
         plan: withMap(Plan.dense(blocks), compensation(2)),
         device,
       })
@@ -93,7 +93,7 @@ describe('a compensated plan', () => {
   const plan = withMap(Plan.skip(blocks, [2, 3], { 3: 1 }), compensation(4))
 
   it('of another width is refused, and the encoder keeps its own', async () => {
-    await using encoder = await TextEncoder.load(model)
+    await using encoder = await Encoder.load(model)
     const narrow = { rank: 1, down: new Float32Array(width - 1), up: new Float32Array(width - 1) }
     await expect(encoder.setPlan(withMap(Plan.dense(blocks), narrow))).rejects.toThrow(
       `compensation: found rows of ${width - 1}, expected ${width}`,
@@ -111,18 +111,18 @@ describe('a compensated plan', () => {
     await exportCheckpoint(checkpoint, plan.table, plan.scales, plain, options)
     await exportCheckpoint(checkpoint, plan.table, plan.scales, ordinary, { ...options, materialize: true })
     await exportPacked(checkpoint, plan, packed, { precision: 'int8' })
-    await using direct = await TextEncoder.load(model, { plan })
-    await using int8 = await TextEncoder.load(model, { plan, precision: 'int8' })
+    await using direct = await Encoder.load(model, { plan })
+    await using int8 = await Encoder.load(model, { plan, precision: 'int8' })
     for (const [out, same, tolerance] of [
       [plain, direct, 0],
       [ordinary, direct, 0],
       [packed, int8, TOLERANCE.int8], // its token embedding is bf16
     ] as const) {
-      await using exported = await TextEncoder.load(out)
+      await using exported = await Encoder.load(out)
       expect(exported.plan.compensation).toEqual(plan.compensation)
       const [a, b] = [await exported.encode(input), await same.encode(input)]
       expect(relativeError(a.embeddings, b.embeddings)).toBeLessThanOrEqual(tolerance)
-      expect((await TextEncoder.estimate(out)).weights).toBe(exported.memory.weights)
+      expect((await Encoder.estimate(out)).weights).toBe(exported.memory.weights)
     }
     expect(Plan.parse(await readFile(join(ordinary, 'skrr-plan.json'), 'utf8')).table).toEqual(
       Plan.dense(blocks).table,

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { T5_V11_DEMO } from '../../src/checkpoint/geometries.js'
-import { Plan, TextEncoder } from '../../src/index.js'
-import { native, runJob } from '../../src/native.js'
+import { T5_V11_DEMO } from '../../src/families/shapes.js'
+import { Plan, Encoder } from '../../src/index.js'
+import { native, runJob } from '../../src/native/addon.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -20,8 +20,8 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
   it('follows a plan and its scales as the CPU does, switched without loading', async () => {
     const model = golden('t5-tiny-v11', 'bf16')
     const { input } = (await goldenCases('t5-tiny-v11'))[0]!
-    await using cuda = await TextEncoder.load(model, { device: 'cuda' })
-    await using cpu = await TextEncoder.load(model, { device: 'cpu' })
+    await using cuda = await Encoder.load(model, { device: 'cuda' })
+    await using cpu = await Encoder.load(model, { device: 'cpu' })
     const held = cuda.memory.weights
     for (const table of [
       [0, 1, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11],
@@ -36,12 +36,12 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
   })
 
   it('is what auto picks, once it has computed what the CPU does', async () => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
+    await using encoder = await Encoder.load(golden('t5-tiny-v11', 'bf16'))
     expect(encoder.device).toBe('cuda')
     expect(encoder.deviceReason).toMatch(/auto picked cuda: emulated computes what the CPU does/)
-    const promised = await TextEncoder.estimate(golden('t5-tiny-v11', 'bf16'))
+    const promised = await Encoder.estimate(golden('t5-tiny-v11', 'bf16'))
     expect(promised.weights).toBe(encoder.memory.weights)
-    await using asked = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
+    await using asked = await Encoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
     expect(asked.deviceReason).toBeUndefined()
   })
 
@@ -52,7 +52,7 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
       [{ precision: 'f32' }, /auto picked the CPU: f32 weights run there alone/],
       [{ plan: new Plan(Plan.dense(6).table, { precisions }) }, /auto picked the CPU: a plan's int8 weights/],
     ] as const) {
-      await using encoder = await TextEncoder.load(model, options)
+      await using encoder = await Encoder.load(model, options)
       expect(encoder.device).toBe('cpu')
       expect(encoder.deviceReason).toMatch(why)
     }
@@ -61,8 +61,8 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
   it('takes what was estimated, in bf16 whatever the checkpoint holds', async () => {
     const model = golden('t5-tiny-v11')
     const { input } = (await goldenCases('t5-tiny-v11')).find(({ name }) => name === 'len7')!
-    const promised = await TextEncoder.estimate(model, { device: 'cuda', tokens: 21, longest: 7 })
-    await using encoder = await TextEncoder.load(model, { device: 'cuda' })
+    const promised = await Encoder.estimate(model, { device: 'cuda', tokens: 21, longest: 7 })
+    await using encoder = await Encoder.load(model, { device: 'cuda' })
     await encoder.encode(input)
     const { weights, workspace } = encoder.memory
     expect(weights).toBe(promised.weights)
@@ -105,7 +105,7 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
 
   it('has no estimate for a device that is not there, or a precision it has not', async () => {
     const estimate = (options: object): Promise<unknown> =>
-      TextEncoder.estimate(golden('t5-tiny-v11'), { device: 'cuda', ...options })
+      Encoder.estimate(golden('t5-tiny-v11'), { device: 'cuda', ...options })
     await expect(estimate({ device: 'cuda:9' })).rejects.toMatchObject({ code: 'ERR_DEVICE' })
     await expect(estimate({ precision: 'int8' })).rejects.toThrow('expected bf16 on device cuda')
   })
@@ -114,12 +114,12 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     const plan = new Plan(Plan.dense(6).table, {
       precisions: Plan.dense(6).table.map((s) => (s === 3 ? 'int8' : null)),
     })
-    const load = TextEncoder.load(golden('t5-tiny-v11'), { device: 'cuda', plan })
+    const load = Encoder.load(golden('t5-tiny-v11'), { device: 'cuda', plan })
     await expect(load).rejects.toThrow('precisions[3]: found "int8", expected bf16 or null on device cuda')
   })
 
   it('has the devices there are', async () => {
-    const load = TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda:9' })
+    const load = Encoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda:9' })
     await expect(load).rejects.toMatchObject({
       code: 'ERR_DEVICE',
       message: expect.stringContaining('cuda:9') as string,
@@ -133,7 +133,7 @@ describe('a CUDA library that cannot be used', () => {
   const load = async (library: string): Promise<unknown> => {
     vi.stubEnv('SKRR_CUDA_LIBRARY', library)
     onTestFinished(() => void vi.unstubAllEnvs())
-    return await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' }).catch((e: unknown) => e)
+    return await Encoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' }).catch((e: unknown) => e)
   }
 
   it('that is missing is an error that says why and what to do, never another device', async () => {
@@ -151,7 +151,7 @@ describe('a CUDA library that cannot be used', () => {
         message: expect.stringMatching(/skrr_cuda_crashing.so: .* crashed \(SIG.*reinstall.*'cpu'/) as string,
       })
     }
-    const estimate = TextEncoder.estimate(golden('t5-tiny-v11'), { device: 'cuda' })
+    const estimate = Encoder.estimate(golden('t5-tiny-v11'), { device: 'cuda' })
     await expect(estimate).rejects.toMatchObject({ code: 'ERR_DEVICE' })
   })
 
@@ -166,7 +166,7 @@ describe('a CUDA library that cannot be used', () => {
   ])('is nothing for auto: %s', async (library, why) => {
     vi.stubEnv('SKRR_CUDA_LIBRARY', join(build, library))
     onTestFinished(() => void vi.unstubAllEnvs())
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'))
+    await using encoder = await Encoder.load(golden('t5-tiny-v11', 'bf16'))
     expect(encoder.device).toBe('cpu')
     expect(encoder.deviceReason).toMatch(why)
   })
@@ -194,8 +194,8 @@ describe('a CUDA library that cannot be used', () => {
     await rm(library)
     await copyFile(cudaLibrary, library)
     const encoder = await load(library)
-    expect(encoder).toBeInstanceOf(TextEncoder)
-    await (encoder as TextEncoder).dispose()
+    expect(encoder).toBeInstanceOf(Encoder)
+    await (encoder as Encoder).dispose()
   })
 })
 
@@ -204,7 +204,7 @@ describe.skipIf(!existsSync(installed))('the CUDA library beside the addon', () 
 
   it('runs, or says what is missing: a driver, a newer one, or a device', async () => {
     try {
-      await using encoder = await TextEncoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
+      await using encoder = await Encoder.load(golden('t5-tiny-v11', 'bf16'), { device: 'cuda' })
       expect(encoder.device).toBe('cuda')
     } catch (error) {
       expect(error).toMatchObject({ code: 'ERR_DEVICE' })

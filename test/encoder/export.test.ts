@@ -11,7 +11,7 @@ import {
   openCheckpoint,
   Plan,
   PlanError,
-  TextEncoder,
+  Encoder,
   type EncoderInput,
 } from '../../src/index.js'
 
@@ -28,7 +28,7 @@ const cases = Object.entries(plans).map(([name, { plan }]) => ({
 const V11 = golden('t5-tiny-v11')
 
 async function embed(path: string, what: EncoderInput, plan?: Plan): Promise<Float32Array | Uint16Array> {
-  await using encoder = await TextEncoder.load(path, { plan })
+  await using encoder = await Encoder.load(path, { plan })
   return (await encoder.encode(what)).embeddings
 }
 
@@ -47,7 +47,7 @@ describe('a checkpoint exported under a plan', () => {
     '$name: brings its plan along and gives the same embeddings, bit for bit',
     async ({ plan }) => {
       const out = await exported(V11, plan, false)
-      await using encoder = await TextEncoder.load(out)
+      await using encoder = await Encoder.load(out)
       expect(encoder.plan.equals(plan)).toBe(true)
       expect((await encoder.encode(input)).embeddings).toEqual(await embed(V11, input, plan))
     },
@@ -65,14 +65,14 @@ describe('a checkpoint exported under a plan', () => {
   it('cannot run what was left out', async () => {
     const out = await exported(V11, Plan.skip(6, [4, 7]), false)
     for (const plan of ['dense', Plan.skip(6, [4])]) {
-      const error = await rejection(TextEncoder.load(out, { plan }))
+      const error = await rejection(Encoder.load(out, { plan }))
       expect(error).toBeInstanceOf(PlanError)
       expect(error.message).toBe(
         `${out}: sub-block ${plan === 'dense' ? 4 : 7}: found no weights: the checkpoint was exported under a plan without it, ` +
           'expected every source of the plan. Use the full checkpoint, or the plan in its skrr-plan.json',
       )
     }
-    await using encoder = await TextEncoder.load(out)
+    await using encoder = await Encoder.load(out)
     expect(await rejection(encoder.setPlan('dense'))).toBeInstanceOf(PlanError)
   })
 
@@ -94,7 +94,7 @@ describe('a materialised export', () => {
     '$name: as an ordinary dense model gives the plan’s embeddings, bit for bit',
     async ({ plan }) => {
       const out = await exported(V11, plan, true)
-      await using encoder = await TextEncoder.load(out)
+      await using encoder = await Encoder.load(out)
       expect(encoder.plan.equals(Plan.dense(6))).toBe(true)
       expect((await encoder.encode(input)).embeddings).toEqual(await embed(V11, input, plan))
     },

@@ -1,11 +1,11 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { floatToF8, f8ToFloat } from '../../src/checkpoint/half.js'
+import { floatToF8, f8ToFloat } from '../../src/io/half.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
-import { writeSafetensors, type TensorSource } from '../../src/checkpoint/write.js'
-import { TextEncoder } from '../../src/index.js'
-import { PRECISIONS } from '../../src/precision.js'
+import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
+import { Encoder } from '../../src/index.js'
+import { PRECISIONS } from '../../src/model/precision.js'
 import { keptFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 
@@ -66,13 +66,13 @@ describe.each(Object.keys(FILES))('%s', (name) => {
   })
 
   it('is held in bf16 unless one says otherwise', async () => {
-    await using encoder = await TextEncoder.load(file())
+    await using encoder = await Encoder.load(file())
     expect(encoder.precision).toBe('bf16')
   })
 
   it.each(PRECISIONS)('gives in %s what its numbers in float32 give', async (precision) => {
-    await using fp8 = await TextEncoder.load(file(), { precision })
-    await using f32 = await TextEncoder.load(file('-f32'), { precision })
+    await using fp8 = await Encoder.load(file(), { precision })
+    await using f32 = await Encoder.load(file('-f32'), { precision })
     expect(fp8.memory.weights).toBe(f32.memory.weights)
     expect((await fp8.encode(input)).embeddings).toEqual((await f32.encode(input)).embeddings)
   })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { TextEncoder } from '../../src/index.js'
+import { Encoder } from '../../src/index.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, relativeErrorButEdges, TOLERANCE } from '../tolerance.js'
 import { describeOn } from './devices.js'
@@ -9,8 +9,8 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
   const cases = await goldenCases(model)
 
   describeOn('cpu', `${model} in f32`, () => {
-    let encoder: TextEncoder
-    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model))))
+    let encoder: Encoder
+    beforeAll(async () => void (encoder = await Encoder.load(golden(model))))
     afterAll(() => encoder.dispose())
 
     it('keeps a float32 checkpoint in float32', () => expect(encoder.precision).toBe('f32'))
@@ -23,8 +23,8 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
 
   for (const device of ['cpu', 'cuda'] as const) {
     describeOn(device, `${model} in bf16`, () => {
-      let encoder: TextEncoder
-      beforeAll(async () => void (encoder = await TextEncoder.load(golden(model, 'bf16'), { device })))
+      let encoder: Encoder
+      beforeAll(async () => void (encoder = await Encoder.load(golden(model, 'bf16'), { device })))
       afterAll(() => encoder.dispose())
 
       it('keeps a bf16 checkpoint in bf16, and says where it runs', () => {
@@ -48,13 +48,13 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
   }
 
   describe.each(['int8', 'int4'] as const)(`${model} in %s`, (precision) => {
-    let encoder: TextEncoder
-    beforeAll(async () => void (encoder = await TextEncoder.load(golden(model), { precision })))
+    let encoder: Encoder
+    beforeAll(async () => void (encoder = await Encoder.load(golden(model), { precision })))
     afterAll(() => encoder.dispose())
 
     it('holds what it estimated', async () => {
       expect(encoder.precision).toBe(precision)
-      const { weights } = await TextEncoder.estimate(golden(model), { precision })
+      const { weights } = await Encoder.estimate(golden(model), { precision })
       expect(encoder.memory.weights).toBe(weights)
     })
     it.each(cases)('stays near float64 on $name', async ({ input, expected }) => {
@@ -72,7 +72,7 @@ describe('a checkpoint under its other names and layouts', async () => {
     ['bf16/model-full-t5-leftovers.safetensors'],
     ['bf16-sharded'],
   ])('gives the same embeddings: %s', async (path) => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v10', path), { precision: 'f32' })
+    await using encoder = await Encoder.load(golden('t5-tiny-v10', path), { precision: 'f32' })
     const { embeddings } = await encoder.encode(input)
     expect(relativeError(embeddings, expectedBf16!)).toBeLessThan(TOLERANCE.f32)
   })

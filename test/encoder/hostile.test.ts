@@ -8,13 +8,13 @@ import {
   Plan,
   PlanError,
   SkrrError,
-  TextEncoder,
+  Encoder,
   TokenizerError,
   type ErrorCode,
   type Matrix,
 } from '../../src/index.js'
-import { native, runJob } from '../../src/native.js'
-import { nativeSpec } from '../../src/native-spec.js'
+import { native, runJob } from '../../src/native/addon.js'
+import { nativeSpec } from '../../src/native/spec.js'
 import { DATA, keptFolder, promptModel, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 
@@ -61,15 +61,15 @@ describe('weights that are not numbers', () => {
   ])('%s: the error names the file and the tensor', async (_, name, value) => {
     const model = await copyOf('t5-tiny-v11')
     const file = await poke(model, name, 17, value)
-    const load = TextEncoder.load(model)
+    const load = Encoder.load(model)
     await expectError(load, 'ERR_CHECKPOINT', file, name, 'found a weight that is NaN or infinite')
-    expect(await rejection(TextEncoder.load(model))).toBeInstanceOf(CheckpointError)
+    expect(await rejection(Encoder.load(model))).toBeInstanceOf(CheckpointError)
   })
 
   it('do no harm where the plan does not use them, and none to what is loaded', async () => {
     const model = await copyOf('t5-tiny-v11')
     await poke(model, Q, 17, NaN)
-    await using encoder = await TextEncoder.load(model, { plan: Plan.skip(6, [6]) })
+    await using encoder = await Encoder.load(model, { plan: Plan.skip(6, [6]) })
     const before = await encoder.encode(GOOD)
     const { weights } = encoder.memory
     await expectError(encoder.setPlan('dense'), 'ERR_CHECKPOINT', Q)
@@ -81,7 +81,7 @@ describe('weights that are not numbers', () => {
   it('in a row of the embedding are met when the row is used', async () => {
     const model = await copyOf('t5-tiny-v11')
     const file = await poke(model, 'shared.weight', 64 * 9 + 3, NaN)
-    await using encoder = await TextEncoder.load(model)
+    await using encoder = await Encoder.load(model)
     await expectError(
       encoder.encode(ids(5, 9, 1)),
       'ERR_CHECKPOINT',
@@ -96,7 +96,7 @@ describe('weights that are not numbers', () => {
     const model = await copyOf('t5-tiny-v11')
     await poke(model, 'encoder.final_layer_norm.weight', 0, 3e38)
     await poke(model, 'shared.weight', 64 * 5, 1e30)
-    await using encoder = await TextEncoder.load(model)
+    await using encoder = await Encoder.load(model)
     await expectError(encoder.encode(GOOD), 'ERR_ENGINE', 'NaN or infinite')
   })
 })
@@ -110,7 +110,7 @@ describe('a file that shrinks', () => {
   it('before it is opened is refused by its header', async () => {
     const model = await copyOf('t5-tiny-v11')
     await shrink(model, 'shared.weight')
-    await expectError(TextEncoder.load(model), 'ERR_CHECKPOINT', 'model.safetensors')
+    await expectError(Encoder.load(model), 'ERR_CHECKPOINT', 'model.safetensors')
   })
 
   it('between the check of its header and its mapping is an error', async () => {
@@ -126,7 +126,7 @@ describe('a file that shrinks', () => {
 
   it('while it is open is an error where its end is used, not the end of the process', async () => {
     const model = await copyOf('t5-tiny-v11')
-    await using encoder = await TextEncoder.load(model, { plan: Plan.skip(6, [11]) })
+    await using encoder = await Encoder.load(model, { plan: Plan.skip(6, [11]) })
     await truncate(join(model, 'model.safetensors'), 20_000)
     await expectError(encoder.setPlan('dense'), 'ERR_CHECKPOINT', 'model.safetensors', 'found a file that is')
     await expectError(
@@ -142,7 +142,7 @@ describe('a file that shrinks', () => {
 
 describe('a tokenizer', () => {
   it('that is not there is asked for when prompts come', async () => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'))
     await expectError(
       encoder.encode('a cat'),
       'ERR_TOKENIZER',
@@ -152,7 +152,7 @@ describe('a tokenizer', () => {
   })
 
   it('of a larger vocabulary than the embedding has rows is refused when prompts come; ids are none of its business', async () => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'), {
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'), {
       tokenizer: join(DATA, 'tokenizers/t5'),
     })
     const refused = ['ERR_TOKENIZER', 'tokenizer.json', 'found 32100 ids', 'expected at most 256'] as const
@@ -164,10 +164,10 @@ describe('a tokenizer', () => {
 })
 
 describe('prompts', () => {
-  let encoder: TextEncoder
+  let encoder: Encoder
   const folder = keptFolder()
   beforeAll(async () => {
-    encoder = await TextEncoder.load(await promptModel(join(folder(), 'model')))
+    encoder = await Encoder.load(await promptModel(join(folder(), 'model')))
   })
   afterAll(() => encoder.dispose())
 
@@ -227,8 +227,8 @@ describe('prompts', () => {
 })
 
 describe('ids and embeddings', () => {
-  let encoder: TextEncoder
-  beforeAll(async () => void (encoder = await TextEncoder.load(golden('t5-tiny-v11'))))
+  let encoder: Encoder
+  beforeAll(async () => void (encoder = await Encoder.load(golden('t5-tiny-v11'))))
   afterAll(() => encoder.dispose())
 
   it.each<[string, unknown, string]>([
@@ -315,23 +315,19 @@ describe('options of a load', () => {
     ['a misspelt option', { precison: 'f32' }, 'options: found unknown "precison", expected only plan'],
     ['progress that cannot be called', { onProgress: true }, 'onProgress: found true, expected a function'],
   ])('%s are an error', async (_, options, message) => {
-    await expectError(TextEncoder.load(golden('t5-tiny-v11'), options as object), 'ERR_INPUT', message)
-    await expectError(TextEncoder.estimate(golden('t5-tiny-v11'), options as object), 'ERR_INPUT', message)
+    await expectError(Encoder.load(golden('t5-tiny-v11'), options as object), 'ERR_INPUT', message)
+    await expectError(Encoder.estimate(golden('t5-tiny-v11'), options as object), 'ERR_INPUT', message)
   })
 
   it('a path that is none is an error', async () => {
-    await expectError(
-      TextEncoder.load(5 as unknown as string),
-      'ERR_INPUT',
-      'path: found 5, expected a string',
-    )
-    await expectError(TextEncoder.load(''), 'ERR_CHECKPOINT', 'there is no such file')
-    await expectError(TextEncoder.load('a\0b'), 'ERR_CHECKPOINT')
+    await expectError(Encoder.load(5 as unknown as string), 'ERR_INPUT', 'path: found 5, expected a string')
+    await expectError(Encoder.load(''), 'ERR_CHECKPOINT', 'there is no such file')
+    await expectError(Encoder.load('a\0b'), 'ERR_CHECKPOINT')
   })
 
   it('an estimate for no tokens, or for all there are, is an error', async () => {
     for (const tokens of [0, 2 ** 40, NaN]) {
-      await expectError(TextEncoder.estimate(golden('t5-tiny-v11'), { tokens }), 'ERR_INPUT', 'tokens: found')
+      await expectError(Encoder.estimate(golden('t5-tiny-v11'), { tokens }), 'ERR_INPUT', 'tokens: found')
     }
   })
 })
@@ -340,7 +336,7 @@ describe('a precision a device does not have', () => {
   it.each(['f32', 'int8', 'int4'] as const)(
     '%s on cuda is refused before the device is looked for',
     async (precision) => {
-      const load = TextEncoder.load(golden('t5-tiny-v11'), { device: 'cuda', precision })
+      const load = Encoder.load(golden('t5-tiny-v11'), { device: 'cuda', precision })
       await expectError(
         load,
         'ERR_INPUT',
@@ -358,8 +354,8 @@ describe('a plan', () => {
     ['published for T5-XXL', 'pixart-sigma-41.9', 'found a model of 6 blocks'],
     ['that is not there', 'no-such-plan.json', 'neither a file nor a preset'],
   ])('%s is refused by load and by setPlan', async (_, plan, message) => {
-    await expectError(TextEncoder.load(golden('t5-tiny-v11'), { plan }), 'ERR_PLAN', message)
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+    await expectError(Encoder.load(golden('t5-tiny-v11'), { plan }), 'ERR_PLAN', message)
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'))
     await expectError(encoder.setPlan(plan), 'ERR_PLAN', message)
     await expect(encoder.encode(GOOD)).resolves.toMatchObject({ shape: [1, 3, 64] })
   })

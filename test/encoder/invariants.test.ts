@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { TextEncoder } from '../../src/index.js'
+import { Encoder } from '../../src/index.js'
 import { golden } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
 
-let encoder: TextEncoder
-beforeAll(async () => void (encoder = await TextEncoder.load(golden('t5-tiny-v11'))))
+let encoder: Encoder
+beforeAll(async () => void (encoder = await Encoder.load(golden('t5-tiny-v11'))))
 afterAll(() => encoder.dispose())
 
 const VOCAB = 256
@@ -13,7 +13,7 @@ const WIDTH = 64
 const prompt = fc.array(fc.integer({ min: 0, max: VOCAB - 1 }), { minLength: 1, maxLength: 40 })
 
 /** A right-padded batch of prompts with its mask, as tokenizers make it. */
-function padded(prompts: readonly number[][]): Parameters<TextEncoder['encode']>[0] {
+function padded(prompts: readonly number[][]): Parameters<Encoder['encode']>[0] {
   const tokens = Math.max(...prompts.map((ids) => ids.length))
   const shape = [prompts.length, tokens]
   const pad = (ids: number[], value: number): number[] => [
@@ -73,7 +73,7 @@ describe('a prompt is embedded the same', () => {
   it('in every result type, up to its rounding', async () => {
     const input = padded([[5, 9, 200, 1]])
     const f32 = (await encoder.encode(input)).embeddings
-    const { toFloat32 } = await import('../../src/checkpoint/half.js')
+    const { toFloat32 } = await import('../../src/io/half.js')
     for (const [output, dtype, step] of [
       ['bf16', 'BF16', 2 ** -9],
       ['f16', 'F16', 2 ** -11],
@@ -86,8 +86,8 @@ describe('a prompt is embedded the same', () => {
   })
 
   it('whatever the number of threads, bit for bit', async () => {
-    await using single = await TextEncoder.load(golden('t5-tiny-v11'), { threads: 1 })
-    await using many = await TextEncoder.load(golden('t5-tiny-v11'), { threads: 5 })
+    await using single = await Encoder.load(golden('t5-tiny-v11'), { threads: 1 })
+    await using many = await Encoder.load(golden('t5-tiny-v11'), { threads: 5 })
     const input = padded([
       [5, 9, 200, 1],
       [8, 1],

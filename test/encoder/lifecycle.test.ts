@@ -6,16 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Plan, TextEncoder } from '../../src/index.js'
+import { Plan, Encoder } from '../../src/index.js'
 import { busyShare } from '../event-loop.js'
 import { golden } from '../golden.js'
 
 const dist = pathToFileURL(join(import.meta.dirname, '../../dist/index.js')).href
 const run = promisify(execFile)
 
-const open: TextEncoder[] = []
-async function load(): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+const open: Encoder[] = []
+async function load(): Promise<Encoder> {
+  const encoder = await Encoder.load(golden('t5-tiny-v11'))
   open.push(encoder)
   return encoder
 }
@@ -24,10 +24,10 @@ afterEach(async () => {
 })
 
 /** Work for some hundred milliseconds: `tokens` ids in one row, whose attention is quadratic. */
-const long = (tokens = 2000): Parameters<TextEncoder['encode']>[0] => ({
+const long = (tokens = 2000): Parameters<Encoder['encode']>[0] => ({
   inputIds: { data: new Int32Array(tokens).fill(7), shape: [1, tokens] },
 })
-const short: Parameters<TextEncoder['encode']>[0] = {
+const short: Parameters<Encoder['encode']>[0] = {
   inputIds: { data: Int32Array.from([5, 6, 1]), shape: [1, 3] },
 }
 
@@ -67,7 +67,7 @@ describe('an abort signal', () => {
   it('that is aborted already rejects at once', async () => {
     const encoder = await load()
     await expect(encoder.encode(short, { signal: AbortSignal.abort() })).rejects.toThrow('aborted')
-    await expect(TextEncoder.load(golden('t5-tiny-v11'), { signal: AbortSignal.abort() })).rejects.toThrow(
+    await expect(Encoder.load(golden('t5-tiny-v11'), { signal: AbortSignal.abort() })).rejects.toThrow(
       'aborted',
     )
   })
@@ -116,8 +116,8 @@ describe('dispose', () => {
 
 describe('the end of a thread or process', () => {
   const script = (rest: string): string => `
-    import { TextEncoder } from ${JSON.stringify(dist)}
-    const encoder = await TextEncoder.load(${JSON.stringify(golden('t5-tiny-v11'))})
+    import { Encoder } from ${JSON.stringify(dist)}
+    const encoder = await Encoder.load(${JSON.stringify(golden('t5-tiny-v11'))})
     const inputIds = { data: new Int32Array(2000).fill(7), shape: [1, 2000] }
     ${rest}`
 

@@ -8,12 +8,12 @@ import {
   exportPacked,
   openCheckpoint,
   Plan,
-  TextEncoder,
+  Encoder,
   type PackedExportOptions,
   type Precision,
 } from '../../src/index.js'
-import { native } from '../../src/native.js'
-import { PRECISIONS } from '../../src/precision.js'
+import { native } from '../../src/native/addon.js'
+import { PRECISIONS } from '../../src/model/precision.js'
 import { rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 
@@ -39,8 +39,8 @@ async function exported(
   return { out, bytes, file: join(out, 'model.safetensors') }
 }
 
-async function load(path: string, options = {}): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(path, options)
+async function load(path: string, options = {}): Promise<Encoder> {
+  const encoder = await Encoder.load(path, options)
   onTestFinished(async () => {
     await encoder.dispose()
   })
@@ -55,7 +55,7 @@ describe.each(MODELS)('%s', (model) => {
     const mapped = await load(out)
     expect(mapped.precision).toBe(precision)
     expect(mapped.memory.weights).toBe(direct.memory.weights)
-    expect((await TextEncoder.estimate(out)).weights).toBe(mapped.memory.weights)
+    expect((await Encoder.estimate(out)).weights).toBe(mapped.memory.weights)
     for (const each of inputs.get(model)!) {
       const [a, b] = await Promise.all([mapped.encode(each), direct.encode(each)])
       expect(a.embeddings).toEqual(b.embeddings)
@@ -158,7 +158,7 @@ describe('an exported file that cannot be used as asked', () => {
       'qkv.int8_scales: found no such tensor',
     ],
   ])('%s is refused', async (_, from, to, message) => {
-    const error = await rejection(TextEncoder.load(await changed(from, to)))
+    const error = await rejection(Encoder.load(await changed(from, to)))
     expect(error).toBeInstanceOf(CheckpointError)
     expect(error.message).toContain(message)
   })
@@ -167,7 +167,7 @@ describe('an exported file that cannot be used as asked', () => {
     const { out, file } = await exported(V11, { precision: 'int8' })
     const encoder = await load(out)
     await truncate(file, 10_000)
-    expect((await rejection(TextEncoder.load(out))).message).toContain('truncated')
+    expect((await rejection(Encoder.load(out))).message).toContain('truncated')
     expect(await rejection(encoder.encode(input))).toMatchObject({ code: 'ERR_CHECKPOINT' })
   })
 
@@ -177,12 +177,12 @@ describe('an exported file that cannot be used as asked', () => {
     const bytes = await readFile(file)
     bytes.writeFloatLE(NaN, [...tensors.values()].find(({ name }) => name.endsWith('wo.int8_scales'))!.offset)
     await writeFile(file, bytes)
-    expect((await rejection(TextEncoder.load(out))).message).toContain('a scale that is NaN or infinite')
+    expect((await rejection(Encoder.load(out))).message).toContain('a scale that is NaN or infinite')
   })
 
   it('another precision, or another device, is refused with what it has', async () => {
     const { out } = await exported(V11, { precision: 'int8' })
-    const message = async (options: object) => (await rejection(TextEncoder.load(out, options))).message
+    const message = async (options: object) => (await rejection(Encoder.load(out, options))).message
     expect(await message({ precision: 'bf16' })).toContain('precision: found "bf16", expected int8')
     expect(await message({ device: 'cuda' })).toContain('device: found "cuda", expected cpu')
     const precisions = Plan.dense(6).table.map((s) => (s === 3 ? ('f32' satisfies Precision) : null))

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { exportCheckpoint } from '../../src/checkpoint/export.js'
+import { exportCheckpoint } from '../../src/export/checkpoint.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { openCheckpoint, Plan, TextEncoder, type Precision } from '../../src/index.js'
-import { PRECISIONS } from '../../src/precision.js'
+import { openCheckpoint, Plan, Encoder, type Precision } from '../../src/index.js'
+import { PRECISIONS } from '../../src/model/precision.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenInput } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -24,8 +24,8 @@ for (const [device, tolerance] of [
   ['cuda', TOLERANCE.bf16Weights],
 ] as const) {
   describeOn(device, 'plans that skip and re-use', () => {
-    let encoder: TextEncoder
-    beforeAll(async () => void (encoder = await TextEncoder.load(golden('t5-tiny-v11'), { device })))
+    let encoder: Encoder
+    beforeAll(async () => void (encoder = await Encoder.load(golden('t5-tiny-v11'), { device })))
     afterAll(() => encoder.dispose())
 
     it.each(Object.entries(plans))('%s agrees with float64', async (name, { plan }) => {
@@ -40,9 +40,9 @@ for (const [device, tolerance] of [
     it.each(Object.entries(plans))(
       '%s loads only what it uses, and computes the same',
       async (_, { plan }) => {
-        await using pruned = await TextEncoder.load(golden('t5-tiny-v11'), { plan: toPlan(plan), device })
-        const dense = await TextEncoder.estimate(golden('t5-tiny-v11'), { device })
-        const promised = await TextEncoder.estimate(golden('t5-tiny-v11'), { plan: toPlan(plan), device })
+        await using pruned = await Encoder.load(golden('t5-tiny-v11'), { plan: toPlan(plan), device })
+        const dense = await Encoder.estimate(golden('t5-tiny-v11'), { device })
+        const promised = await Encoder.estimate(golden('t5-tiny-v11'), { plan: toPlan(plan), device })
         expect(pruned.memory.weights).toBe(promised.weights)
         if (new Set(plan.filter((source) => source >= 0)).size < plan.length) {
           expect(pruned.memory.weights).toBeLessThan(dense.weights)
@@ -56,7 +56,7 @@ for (const [device, tolerance] of [
     )
 
     it('the identity plan is the dense model, bit for bit', async () => {
-      await using dense = await TextEncoder.load(golden('t5-tiny-v11'), { device })
+      await using dense = await Encoder.load(golden('t5-tiny-v11'), { device })
       await encoder.setPlan(new Plan([...Array(12).keys()]))
       const a = await encoder.encode(inputs[0]!.input)
       const b = await dense.encode(inputs[0]!.input)
@@ -82,7 +82,7 @@ for (const [device, tolerance] of [
 describe('switching plans', () => {
   it('loads what is missing, keeps the rest, and releases on request', async () => {
     const skip = (...s: number[]): Plan => Plan.skip(6, s)
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'), { plan: skip(0, 1, 2, 3) })
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'), { plan: skip(0, 1, 2, 3) })
     const small = encoder.memory.weights
     const progress: number[] = []
     await encoder.setPlan('dense', { onProgress: ({ totalBytes }) => progress.push(totalBytes) })
@@ -97,7 +97,7 @@ describe('switching plans', () => {
   })
 
   it('does not touch calls made before', async () => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'))
     const { input } = inputs[0]!
     const alone = await encoder.encode(input)
     const before = encoder.encode(input)
@@ -108,7 +108,7 @@ describe('switching plans', () => {
   })
 
   it('keeps the plan it had when the new one cannot be used', async () => {
-    await using encoder = await TextEncoder.load(golden('t5-tiny-v11'))
+    await using encoder = await Encoder.load(golden('t5-tiny-v11'))
     await expect(encoder.setPlan(Plan.dense(5))).rejects.toThrow(/10 entries.*expected 12/)
     expect(encoder.plan.equals(Plan.dense(6))).toBe(true)
   })
@@ -123,8 +123,8 @@ describe('a plan with precisions', () => {
   it.each(PRECISIONS)(
     '%s for all is what an encoder of that precision computes, bit for bit',
     async (precision) => {
-      await using named = await TextEncoder.load(model, { plan: inAll(precision) })
-      await using own = await TextEncoder.load(model, { precision })
+      await using named = await Encoder.load(model, { plan: inAll(precision) })
+      await using own = await Encoder.load(model, { precision })
       expect(named.memory.weights).toBe(own.memory.weights)
       expect((await named.encode(input)).embeddings).toEqual((await own.encode(input)).embeddings)
     },
@@ -133,18 +133,18 @@ describe('a plan with precisions', () => {
   it('holds each sub-block in its own, wherever it runs, and is estimated so', async () => {
     const precisions = dense.map((s) => (s! % 2 === 1 ? 'int8' : null))
     const plan = new Plan([0, 1, 0, 1, 4, 5, 6, 7, 8, 9, 10, 11], { precisions })
-    await using mixed = await TextEncoder.load(model, { plan, precision: 'f32' })
-    const { weights } = await TextEncoder.estimate(model, { plan, precision: 'f32' })
+    await using mixed = await Encoder.load(model, { plan, precision: 'f32' })
+    const { weights } = await Encoder.estimate(model, { plan, precision: 'f32' })
     expect(mixed.memory.weights).toBe(weights)
-    const own = await TextEncoder.estimate(model, { plan: new Plan(plan.table), precision: 'f32' })
-    const int8 = await TextEncoder.estimate(model, { plan: new Plan(plan.table), precision: 'int8' })
+    const own = await Encoder.estimate(model, { plan: new Plan(plan.table), precision: 'f32' })
+    const int8 = await Encoder.estimate(model, { plan: new Plan(plan.table), precision: 'int8' })
     expect(weights).toBeLessThan(own.weights)
     expect(weights).toBeGreaterThan(int8.weights)
   })
 
   it('is switched to and from as any other; release leaves one copy of a sub-block', async () => {
-    await using encoder = await TextEncoder.load(model, { precision: 'f32' })
-    const small = (await TextEncoder.estimate(model, { precision: 'int8' })).weights
+    await using encoder = await Encoder.load(model, { precision: 'f32' })
+    const small = (await Encoder.estimate(model, { precision: 'int8' })).weights
     const exact = await encoder.encode(input)
     const before = encoder.encode(input) // keeps its weights, whatever is loaded meanwhile
     await encoder.setPlan(inAll('int8'))
@@ -167,8 +167,8 @@ describe('a plan with precisions', () => {
     await exportCheckpoint(await openCheckpoint(model), plan.table, plan.scales, out, {
       planJson: plan.stringify(),
     })
-    await using direct = await TextEncoder.load(model, { plan })
-    await using exported = await TextEncoder.load(out)
+    await using direct = await Encoder.load(model, { plan })
+    await using exported = await Encoder.load(out)
     expect(exported.plan.equals(plan)).toBe(true)
     expect((await exported.encode(input)).embeddings).toEqual((await direct.encode(input)).embeddings)
   })

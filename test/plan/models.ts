@@ -1,5 +1,5 @@
-import { T5_XXL } from '../../src/checkpoint/geometries.js'
-import type { Geometry } from '../../src/geometry.js'
+import { T5_XXL } from '../../src/families/shapes.js'
+import type { Geometry } from '../../src/model/geometry.js'
 
 /** T5-XXL, for which the paper's orders were published. */
 export const t5xxl: Geometry = T5_XXL

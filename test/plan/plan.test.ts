@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PlanError } from '../../src/errors.js'
-import { denseParameters } from '../../src/geometry.js'
-import { fingerprint } from '../../src/plan/fingerprint.js'
+import { denseParameters } from '../../src/model/geometry.js'
+import { fingerprint } from '../../src/model/fingerprint.js'
 import { Plan } from '../../src/plan/plan.js'
-import { PRECISIONS } from '../../src/precision.js'
+import { PRECISIONS } from '../../src/model/precision.js'
 import { t5xxl, tiny } from './models.js'
 
 const runs = Number(process.env['SKRR_FUZZ'] ?? 2000)

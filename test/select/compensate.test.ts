@@ -2,24 +2,24 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
+import { Encoder } from '../../src/encoder.js'
 import {
   selectPlan,
   type SelectOptions,
   type SelectProgress,
   type Selection,
 } from '../../src/select/index.js'
-import { packMatrix } from '../../src/batch.js'
+import { packMatrix } from '../../src/prompts/batch.js'
 import { Plan } from '../../src/plan/plan.js'
-import { chunksOf } from '../../src/select/calibration.js'
-import { compensate } from '../../src/select/compensate.js'
+import { chunksOf } from '../../src/select/measure/calibration.js'
+import { compensate } from '../../src/select/methods/compensate.js'
 import { writeReport } from '../../src/report/report.js'
 import { rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { relativeError } from '../tolerance.js'
 import { goldenChunks, goldenEvaluator, MODEL, SKRR } from './harness.js'
 
-async function load(): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 1 })
+async function load(): Promise<Encoder> {
+  const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 1 })
   onTestFinished(() => encoder.dispose().then(() => undefined))
   return encoder
 }
@@ -42,7 +42,7 @@ describe('selectPlan with a compensation', () => {
   let found: Selection
   const seen: SelectProgress[] = []
   beforeAll(async () => {
-    const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 1 })
+    const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 1 })
     bare = await selectPlan(encoder, await prompts(), { ...options, compensate: 0 })
     found = await selectPlan(encoder, await prompts(), { ...options, onProgress: (one) => seen.push(one) })
     await encoder.dispose()
@@ -112,7 +112,7 @@ describe('selectPlan with a compensation', () => {
   })
 
   it('is the same on any number of threads', async () => {
-    const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 3 })
+    const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 3 })
     onTestFinished(() => encoder.dispose().then(() => undefined))
     const { plan } = await selectPlan(encoder, await prompts(), options)
     expect(plan.stringify()).toBe(found.plan.stringify())

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readProjection } from '../../src/select/projection.js'
-import { chooseReuse } from '../../src/select/reuse.js'
-import { searchSkips } from '../../src/select/skip.js'
+import { readProjection } from '../../src/select/measure/projection.js'
+import { chooseReuse } from '../../src/select/methods/reuse.js'
+import { searchSkips } from '../../src/select/methods/skip.js'
 import { GOLDEN } from '../checkpoint/helpers.js'
 import { goldenEvaluator, SKRR } from './harness.js'
 

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { exportPacked, openCheckpoint, Plan } from '../../src/index.js'
-import { modelIdentity } from '../../src/select/identity.js'
+import { modelIdentity } from '../../src/checkpoint/identity.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { MODEL } from './harness.js'
 

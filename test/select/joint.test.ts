@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/geometry.js'
+import { subBlockParameters } from '../../src/model/geometry.js'
 import { Plan } from '../../src/plan/plan.js'
-import { searchJoint, type Removal } from '../../src/select/joint.js'
-import { searchSkips } from '../../src/select/skip.js'
+import { searchJoint, type Removal } from '../../src/select/moves/joint.js'
+import { searchSkips } from '../../src/select/methods/skip.js'
 import { goldenEvaluator } from './harness.js'
 
 // skrr's second start: what to skip and what to re-use in its place, chosen together (docs/selection.md).

@@ -6,15 +6,15 @@ import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
+import { Encoder } from '../../src/encoder.js'
 import { selectPlan, type SelectOptions, type Selection } from '../../src/select/index.js'
 import { GOLDEN, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { MODEL, SKRR } from './harness.js'
 
 const options: SelectOptions = { target: { skipCount: 5 }, chunkTokens: 12, method: 'paper' }
 
-async function load(path = MODEL): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(path, { precision: 'f32', threads: 1 })
+async function load(path = MODEL): Promise<Encoder> {
+  const encoder = await Encoder.load(path, { precision: 'f32', threads: 1 })
   onTestFinished(() => encoder.dispose().then(() => undefined))
   return encoder
 }
@@ -24,11 +24,11 @@ async function calibration() {
   return { inputIds: { data: ids.data as Int32Array, shape: ids.shape } }
 }
 
-const search = async (encoder: TextEncoder, more: Partial<SelectOptions> = {}): Promise<Selection> =>
+const search = async (encoder: Encoder, more: Partial<SelectOptions> = {}): Promise<Selection> =>
   selectPlan(encoder, await calibration(), { ...options, ...more })
 
 /** The journal of a search that was stopped in its fourth step. */
-async function stoppedJournal(encoder: TextEncoder): Promise<string> {
+async function stoppedJournal(encoder: Encoder): Promise<string> {
   const journal = join(await temporaryFolder(), 'plan.json.journal')
   const controller = new AbortController()
   const stopped = search(encoder, {

@@ -1,11 +1,11 @@
 /** The search that journal.test.ts kills: as slow as it must be to be killed in the middle. */
 import { join } from 'node:path'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
+import { Encoder } from '../../src/encoder.js'
 import { selectPlan } from '../../src/select/index.js'
 
 const golden = join(import.meta.dirname, '../golden')
-const encoder = await TextEncoder.load(join(golden, 't5-tiny-v11'), { precision: 'f32', threads: 1 })
+const encoder = await Encoder.load(join(golden, 't5-tiny-v11'), { precision: 'f32', threads: 1 })
 const ids = (await readTensors(join(golden, 't5-tiny-v11-skrr/inputs.safetensors'))).get(
   'calibration.input_ids',
 )!

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Plan, selectPlan, TextEncoder } from '../../src/index.js'
+import { Plan, selectPlan, Encoder } from '../../src/index.js'
 import { golden } from '../golden.js'
 
 const ids = Int32Array.from({ length: 4 * 12 }, (_, i) => 2 + ((i * 37) % 250))
 const calibration = { inputIds: { data: ids, shape: [4, 12] } }
 
 describe('LaCo', () => {
-  let encoder: TextEncoder
-  beforeAll(async () => void (encoder = await TextEncoder.load(golden('t5-tiny-v11'))))
+  let encoder: Encoder
+  beforeAll(async () => void (encoder = await Encoder.load(golden('t5-tiny-v11'))))
   afterAll(() => encoder.dispose())
 
   it('removes whole blocks, never the last of a pair, until the target', async () => {

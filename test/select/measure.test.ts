@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
+import { Encoder } from '../../src/encoder.js'
 import { Plan } from '../../src/plan/plan.js'
-import { Evaluator } from '../../src/select/measure.js'
-import { searchSkips } from '../../src/select/skip.js'
+import { Evaluator } from '../../src/select/measure/evaluator.js'
+import { searchSkips } from '../../src/select/methods/skip.js'
 import { goldenChunks, goldenEvaluator, loadEngine, MODEL, SKRR } from './harness.js'
 
 const golden = JSON.parse(readFileSync(join(SKRR, 'expected.json'), 'utf8')) as {
@@ -40,7 +40,7 @@ describe('D', () => {
     const plan = Plan.skip(6, [3, 8])
     const ids = (await readTensors(join(SKRR, 'inputs.safetensors'))).get('calibration.input_ids')!
     const input = { inputIds: { data: ids.data as Int32Array, shape: ids.shape } }
-    const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 1 })
+    const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 1 })
     onTestFinished(() => encoder.dispose().then(() => undefined))
     const dense = (await encoder.encode(input)).embeddings
     await encoder.setPlan(plan)

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { writeSafetensors } from '../../src/checkpoint/write.js'
-import type { NativeProjectionLayer } from '../../src/native.js'
-import { readProjection } from '../../src/select/projection.js'
+import { writeSafetensors } from '../../src/export/write.js'
+import type { NativeProjectionLayer } from '../../src/native/addon.js'
+import { readProjection } from '../../src/select/measure/projection.js'
 import { GOLDEN, temporaryFolder } from '../checkpoint/helpers.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
 

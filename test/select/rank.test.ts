@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Plan } from '../../src/plan/plan.js'
-import type { Candidate, Evaluator } from '../../src/select/measure.js'
-import { NEAR_TIE, rank } from '../../src/select/rank.js'
+import type { Candidate, Evaluator } from '../../src/select/measure/evaluator.js'
+import { NEAR_TIE, rank } from '../../src/select/measure/rank.js'
 
 /** An evaluator of made-up errors: errors[plan][chunk]. Counts what it is asked to measure. */
 function made(errors: readonly (readonly number[])[]) {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/geometry.js'
+import { subBlockParameters } from '../../src/model/geometry.js'
 import { Plan } from '../../src/plan/plan.js'
-import type { Evaluator } from '../../src/select/measure.js'
-import { refine, type RefineStep } from '../../src/select/refine.js'
-import type { Fits } from '../../src/select/swap.js'
+import type { Evaluator } from '../../src/select/measure/evaluator.js'
+import { refine, type RefineStep } from '../../src/select/moves/refine.js'
+import type { Fits } from '../../src/select/moves/swap.js'
 import { goldenEvaluator } from './harness.js'
 
 /** A target of the weights of `plan`. */

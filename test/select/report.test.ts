@@ -3,17 +3,18 @@ import { join } from 'node:path'
 import domino from '@mixmark-io/domino'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
-import { native } from '../../src/native.js'
+import { Encoder } from '../../src/encoder.js'
+import { native } from '../../src/native/addon.js'
 import { html } from '../../src/report/html.js'
-import { writeReport, type ReportContext } from '../../src/report/report.js'
+import { writeReport } from '../../src/report/report.js'
+import type { ReportContext } from '../../src/report/context.js'
 import { selectPlan, type Selection, type SelectOptions } from '../../src/select/index.js'
-import { measureSimilarity } from '../../src/select/similarity.js'
+import { measureSimilarity } from '../../src/select/measure/similarity.js'
 import { GOLDEN, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { MODEL, SKRR } from './harness.js'
 
-async function load(): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 1 })
+async function load(): Promise<Encoder> {
+  const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 1 })
   onTestFinished(() => encoder.dispose().then(() => undefined))
   return encoder
 }
@@ -23,7 +24,7 @@ async function calibration() {
   return { inputIds: { data: ids.data as Int32Array, shape: ids.shape } }
 }
 
-const search = async (encoder: TextEncoder, options: Partial<SelectOptions> = {}): Promise<Selection> =>
+const search = async (encoder: Encoder, options: Partial<SelectOptions> = {}): Promise<Selection> =>
   selectPlan(encoder, await calibration(), {
     target: { skipCount: 4 },
     projection: join(GOLDEN, 'projections/pixart.safetensors'),
@@ -41,7 +42,7 @@ interface Element {
 
 /** A report of these selections: its text, and as a browser reads it. */
 async function written(
-  encoder: TextEncoder,
+  encoder: Encoder,
   selections: readonly Selection[],
   context: Partial<ReportContext> = {},
 ): Promise<{ text: string; page: Element }> {

@@ -1,16 +1,16 @@
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { writeSynthetic } from '../../src/checkpoint/synthetic.js'
+import { writeSynthetic } from '../../src/export/synthetic.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { TextEncoder } from '../../src/encoder.js'
+import { Encoder } from '../../src/encoder.js'
 import { Plan } from '../../src/plan/plan.js'
 import { selectPlan, type SelectOptions, type SelectProgress } from '../../src/select/index.js'
 import { DATA, GOLDEN, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { tiny } from '../plan/models.js'
 import { MODEL, SKRR } from './harness.js'
 
-async function load(): Promise<TextEncoder> {
-  const encoder = await TextEncoder.load(MODEL, { precision: 'f32', threads: 1 })
+async function load(): Promise<Encoder> {
+  const encoder = await Encoder.load(MODEL, { precision: 'f32', threads: 1 })
   onTestFinished(() => encoder.dispose().then(() => undefined))
   return encoder
 }
@@ -88,7 +88,7 @@ describe('selectPlan', () => {
       { ...tiny, vocab: 32128 },
       { dtype: 'F32', seed: 1, tokenizerFrom: join(DATA, 'tokenizers/t5') },
     )
-    const encoder = await TextEncoder.load(folder)
+    const encoder = await Encoder.load(folder)
     onTestFinished(() => encoder.dispose().then(() => undefined))
     const seen: SelectProgress[] = []
     const prompts = ['a cat', 'a dog made of glass', 'rain']

@@ -1,0 +1,135 @@
+import { writeModel, refusePacked } from './checkpoint.js'
+import { CHUNK_BYTES } from '../io/files.js'
+import { foldedChunks } from './fold.js'
+import {
+  isPacked,
+  PACKED_ALIGNMENT,
+  packedMetadata,
+  packedTensors,
+  unpackedTensors,
+  type PackedPrecision,
+  type PackedRole,
+} from '../checkpoint/packed.js'
+import type { Checkpoint } from '../checkpoint/types.js'
+import { tensorBytes, type TensorSource } from './write.js'
+import { openEngine } from '../native/device.js'
+import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from '../model/geometry.js'
+import { runJob, type NativeEncoder } from '../native/addon.js'
+import { checkPlanFits, slotIn } from '../native/spec.js'
+import type { Plan } from '../plan/plan.js'
+import type { Precision } from '../model/precision.js'
+import { modelIdentity } from '../checkpoint/identity.js'
+
+export interface PackedExportOptions {
+  /** Of the sub-blocks the plan names none for. */
+  readonly precision: Precision
+  /** Threads that pack. Default: all this process may use. */
+  readonly threads?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Bytes of weights written so far, of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+/**
+ * Writes what a plan keeps of a checkpoint, each sub-block in the precision it will be held in, as a new folder `outDir` that
+ * loads back here: int8 and int4 as the kernels read them, to be mapped and used in place by any number of processes; bf16 and
+ * f32 as ordinary tensors. The token embedding is bf16 (f32 in f32), norms and biases are float32. One sub-block at a time is in
+ * memory. Returns the bytes of weights written.
+ * Throws OutputError (folder not empty, cannot be written), PlanError, CheckpointError (packed already, weights that are NaN).
+ */
+export async function exportPacked(
+  checkpoint: Checkpoint,
+  plan: Plan,
+  outDir: string,
+  { precision, threads, signal, onProgress }: PackedExportOptions,
+): Promise<number> {
+  refusePacked(checkpoint)
+  checkPlanFits(plan, checkpoint)
+  const { geometry } = checkpoint
+  const { engine } = await openEngine(checkpoint, { device: 'cpu', precision, threads, signal })
+  try {
+    const packer = new Packer(checkpoint, engine, signal)
+    const dtype = precision === 'f32' ? 'F32' : 'BF16'
+    const tensors = plan.sources().flatMap((source) => {
+      const own = plan.precisions[source] ?? precision
+      if (!isPacked(own))
+        return ordinary(checkpoint, subBlockTensors(geometry, source), own === 'f32' ? 'F32' : 'BF16')
+      return [
+        ...packer.tensors(source, own),
+        ...ordinary(checkpoint, unpackedTensors(geometry, source), dtype),
+      ]
+    })
+    tensors.push(...ordinary(checkpoint, fixedTensors(geometry), dtype))
+    const anyPacked = plan.sources().some((source) => isPacked(plan.precisions[source] ?? precision))
+    const original = await modelIdentity(checkpoint)
+    return await writeModel(outDir, checkpoint, tensors, {
+      dtype,
+      planJson: plan.stringify(),
+      metadata: { format: anyPacked ? 'skrr' : 'pt', ...packedMetadata(geometry, { precision, original }) },
+      align: PACKED_ALIGNMENT,
+      signal,
+      onProgress,
+    })
+  } finally {
+    await engine.dispose()
+  }
+}
+
+/** Tensors as files have them: matrices in `dtype`, norms and biases in float32. */
+const ordinary = (
+  { tensors }: Checkpoint,
+  specs: readonly TensorSpec[],
+  dtype: 'F32' | 'BF16',
+): TensorSource[] =>
+  specs.map(({ name, shape, role }) => {
+    const exact = role === 'norm' || role === 'final_norm' || role === 'bias'
+    const own = exact ? 'F32' : dtype
+    return { name, shape, dtype: own, data: foldedChunks(tensors.get(name)!, 1, own) }
+  })
+
+type Pieces = Readonly<Record<PackedRole, Uint8Array>>
+
+/** Packs sub-blocks on the engine's threads, one after the other as their tensors' turns come. */
+class Packer {
+  #held: { subBlock: number; pieces: Pieces } | undefined
+
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly engine: NativeEncoder,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
+
+  tensors(subBlock: number, precision: PackedPrecision): TensorSource[] {
+    return packedTensors(this.checkpoint.geometry, subBlock, precision).map((spec) => ({
+      ...spec,
+      data: this.#stream(subBlock, precision, spec.role),
+    }))
+  }
+
+  async *#stream(subBlock: number, precision: PackedPrecision, role: PackedRole): AsyncGenerator<Uint8Array> {
+    if (this.#held?.subBlock !== subBlock) {
+      this.#held = undefined // before the next is made: only one is there
+      this.#held = { subBlock, pieces: await this.#pack(subBlock, precision) }
+    }
+    const bytes = this.#held.pieces[role]
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES)
+  }
+
+  async #pack(subBlock: number, precision: PackedPrecision): Promise<Pieces> {
+    const { geometry } = this.checkpoint
+    const slot = slotIn(precision, subBlock, subBlockCount(geometry))
+    await runJob([this.signal], (cancel) => this.engine.load(Int32Array.of(slot), cancel))
+    const pieces = Object.fromEntries(
+      packedTensors(geometry, subBlock, precision).map((spec) => [
+        spec.role,
+        new Uint8Array(tensorBytes(spec)),
+      ]),
+    ) as Record<PackedRole, Uint8Array>
+    for (const which of ['in', 'out'] as const) {
+      const scales = new Float32Array(pieces[`${which}_scales`].buffer)
+      await runJob([this.signal], () => this.engine.copyPacked(slot, which, pieces[which], scales))
+    }
+    await this.engine.keepOnly(new Int32Array())
+    return pieces
+  }
+}

@@ -1,0 +1,325 @@
+import { createRequire } from 'node:module'
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
+import type { Geometry } from '../model/geometry.js'
+import type { Precision } from '../model/precision.js'
+
+/**
+ * The one file that touches the .node binary: finds it, types its surface, turns its errors into ours.
+ * The surface is binding/*.h; values are checked before they come here, the binding checks types and sizes again.
+ */
+
+/** Where one tensor lies; `file` is an index into NativeSpec.files. A vector [n] is one row of n columns. */
+export interface NativeTensor {
+  name: string
+  file: number
+  offset: number
+  dtype: string
+  rows: number
+  columns: number
+  scale: number
+}
+
+export interface NativeSpec {
+  geometry: Geometry
+  files: string[]
+  fixed: Record<string, NativeTensor>
+  /** By role; an empty object for a sub-block the checkpoint does not hold. */
+  subBlocks: Record<string, NativeTensor>[]
+}
+
+/** Where an encoder runs: `cuda` is `cuda:0`. */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}`
+
+export interface NativeOptions {
+  /** Default: cpu. */
+  device?: Device | undefined
+  /** Of slots that name none. */
+  precision: Precision
+  /** 0: all this process may use. */
+  threads: number
+}
+
+export type OutputType = 'f32' | 'bf16' | 'f16'
+
+/** Packed sequences, see engine/batch.h. One of ids and embeds. */
+export interface NativeBatch {
+  starts: Int32Array
+  positions: Int32Array
+  visible: Uint8Array
+  outputRows: Int32Array
+  ids?: Int32Array | undefined
+  embeds?: Float32Array | undefined
+}
+
+export interface NativeEncoder {
+  /** Slots: engine/layer_table.h, numbered by spec.ts. */
+  load(slots: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
+  keepOnly(slots: Int32Array): Promise<void>
+  /** What a loaded slot of int8 or int4 packed (src/checkpoint/packed.ts): bytes and scales, of exactly its sizes. */
+  copyPacked(slot: number, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
+  encode(
+    batch: NativeBatch,
+    slots: Int32Array,
+    scales: Float32Array,
+    compensation: NativeCompensation | undefined,
+    output: Float32Array | Uint16Array,
+    type: OutputType,
+    cancel: CancelToken,
+  ): Promise<void>
+  /** down, up [rank, width], row-major. */
+  loadCompensation(rank: number, down: Float32Array, up: Float32Array): Promise<NativeCompensation>
+  memory(): { weights: number; embedding: number; workspace: number }
+  dispose(): Promise<number>
+
+  // For the search of plans. States are immutable: advance() makes new ones. All handles should be disposed.
+  begin(batch: NativeBatch, cancel: CancelToken): Promise<NativeStates>
+  /** A copy of `states` after positions [from, to) of the table. */
+  advance(
+    states: NativeStates,
+    slots: Int32Array,
+    scales: Float32Array,
+    from: number,
+    to: number,
+    cancel: CancelToken,
+  ): Promise<NativeStates>
+  loadProjection(layers: NativeProjectionLayer[]): Promise<NativeProjection>
+  /** Final norm, then the compensation and the projection where there is one. */
+  features(
+    states: NativeStates,
+    compensation: NativeCompensation | undefined,
+    projection: NativeProjection | undefined,
+    cancel: CancelToken,
+  ): Promise<NativeFeatures>
+  /** Runs positions [from, end) on a copy and compares its features with the reference's. */
+  measure(
+    states: NativeStates,
+    slots: Int32Array,
+    scales: Float32Array,
+    from: number,
+    compensation: NativeCompensation | undefined,
+    projection: NativeProjection | undefined,
+    reference: NativeFeatures,
+    cancel: CancelToken,
+  ): Promise<NativeComparison>
+  /** Of the residual streams themselves, not normed. */
+  compareStates(a: NativeStates, b: NativeStates): Promise<NativeComparison>
+  compareFeatures(a: NativeFeatures, b: NativeFeatures): Promise<NativeComparison>
+
+  /** The least squares a compensation is fitted by, with no tokens yet: [width, width] sums in double on the host. */
+  newRegression(): Promise<NativeRegression>
+  /** Adds the tokens of a batch, each with this weight: what a plan gives, and what the dense encoder does. */
+  addTo(
+    regression: NativeRegression,
+    plan: NativeStates,
+    dense: NativeStates,
+    weight: number,
+    cancel: CancelToken,
+  ): Promise<void>
+  /** Fits a map (cpu/regression.h) into down and up [rank, width]; metric [features, width]. */
+  fit(
+    regression: NativeRegression,
+    ridge: number,
+    metric: Float32Array | undefined,
+    down: Float32Array,
+    up: Float32Array,
+    rank: number,
+    cancel: CancelToken,
+  ): Promise<void>
+}
+
+/** Something that lives on the device until it is disposed (or collected). */
+export interface NativeHandle {
+  readonly bytes: number
+  dispose(): void
+}
+export interface NativeStates extends NativeHandle {
+  readonly kind?: 'states'
+}
+export interface NativeFeatures extends NativeHandle {
+  readonly kind?: 'features'
+}
+export interface NativeProjection extends NativeHandle {
+  readonly kind?: 'projection'
+}
+export interface NativeCompensation extends NativeHandle {
+  readonly kind?: 'compensation'
+}
+export interface NativeRegression extends NativeHandle {
+  readonly kind?: 'regression'
+}
+
+/** y = W x + b, W [rows, columns] row-major; GELU(tanh) between two layers. */
+export interface NativeProjectionLayer {
+  weight: Float32Array
+  bias?: Float32Array | undefined
+  rows: number
+  columns: number
+}
+
+/**
+ * [sequences, 4], sums over a sequence's tokens in double: squared error over tokens and features, cosines of tokens,
+ * squares of a, squares of b.
+ */
+export type NativeComparison = Float64Array
+
+export interface NativeBenchRequest {
+  tables: { name: string; slots: Int32Array; scales: Float32Array }[]
+  tokens: Int32Array
+  repeats: number
+}
+
+/** What a device can do, and what was reached on it; see engine/bench.h. Rates are per second. */
+export interface NativeBench {
+  copy: number
+  multiply: number
+  product: string
+  rows: NativeBenchRow[]
+}
+
+export interface NativeBenchRow {
+  what: string
+  plan: string
+  tokens: number
+  seconds: number
+  lower: number
+  upper: number
+  bytes: number
+  flops: number
+}
+
+export type NativeProgress = (doneBytes: number, totalBytes: number) => void
+
+export interface CancelToken {
+  cancel(): void
+}
+
+interface Binding {
+  CancelToken: new () => CancelToken
+  open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
+  estimate(
+    geometry: Geometry,
+    slots: Int32Array,
+    options: NativeOptions,
+    rank: number,
+    tokens: number,
+    longest: number,
+  ): { weights: number; workspace: number }
+  estimateCuda(
+    geometry: Geometry,
+    subBlocks: Int32Array,
+    options: Pick<NativeOptions, 'device'>,
+    rank: number,
+    tokens: number,
+    longest: number,
+  ): Promise<{ weights: number; workspace: number }>
+  bench(
+    geometry: Geometry,
+    options: NativeOptions,
+    request: NativeBenchRequest,
+    cancel: CancelToken,
+    onProgress: NativeProgress,
+  ): Promise<NativeBench>
+  /** Where the CUDA library is expected. */
+  cudaLibraryPath(): string
+  /** isas: all instruction sets this processor runs kernels of; packedLayout: the version of cpu/packed_layout.h. */
+  describe(): { isa: string; isas: string[]; threads: number; packedLayout: number }
+}
+
+const prebuilds = fileURLToPath(new URL('../../prebuilds', import.meta.url))
+const here = `${process.platform}-${process.arch}`
+
+let binding: Binding | undefined
+
+/** The addon, loaded at first use. @throws SkrrError ERR_DEVICE that says what is missing and what to do */
+export function native(): Binding {
+  binding ??= loadBinding()
+  return binding
+}
+
+/** The addon's file, whether it is there or not. SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
+export function addonFile(): string {
+  const { SKRR_ADDON } = process.env
+  return SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+}
+
+function loadBinding(): Binding {
+  const file = addonFile()
+  if (!existsSync(file)) {
+    const others = existsSync(prebuilds) ? readdirSync(prebuilds).join(', ') : ''
+    throw new SkrrError('ERR_DEVICE', {
+      file,
+      found: others === '' ? 'no native addon' : `addons for ${others} only`,
+      expected: `the one for ${here}`,
+      hint: 'Run `npm run build` in a checkout of skrr (needs g++, and cmake or npm with node-gyp)',
+    })
+  }
+  try {
+    return createRequire(import.meta.url)(file) as Binding
+  } catch (cause) {
+    throw new SkrrError(
+      'ERR_DEVICE',
+      {
+        file,
+        message: `cannot be loaded: ${(cause as Error).message}`,
+        hint: 'It was built for another system or is damaged. Run `npm run build` in a checkout of skrr',
+      },
+      { cause },
+    )
+  }
+}
+
+/** Calls that can fail in the engine: its errors carry our codes. */
+export function callNative<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+/**
+ * Runs a job of the engine under abort signals. The promise rejects with the signal's reason at once when one aborts;
+ * the job itself stops at its next poll, and whatever it was writing to is never handed out.
+ */
+export async function runJob<T>(
+  signals: readonly (AbortSignal | undefined)[],
+  start: (cancel: CancelToken) => Promise<T>,
+): Promise<T> {
+  const active = signals.filter((signal) => signal !== undefined)
+  for (const signal of active) signal.throwIfAborted()
+  const cancel = new (native().CancelToken)()
+  const job = callNative(() => start(cancel))
+  let abort: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => {
+      cancel.cancel()
+      const signal = active.find((candidate) => candidate.aborted)
+      reject(signal?.reason as Error)
+    }
+  })
+  for (const signal of active) signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([job, aborted])
+  } catch (error) {
+    throw fromNative(error)
+  } finally {
+    for (const signal of active) signal.removeEventListener('abort', abort)
+    job.catch(() => undefined) // a job that lost the race has no other listener
+  }
+}
+
+/** The class of each code the engine uses; the rest are plain SkrrErrors. */
+const CLASSES = { ERR_CHECKPOINT: CheckpointError, ERR_PLAN: PlanError, ERR_INPUT: InputError }
+const PLAIN: readonly ErrorCode[] = ['ERR_DEVICE', 'ERR_ENGINE', 'ERR_DISPOSED']
+
+export function fromNative(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SkrrError) return error
+  const { code } = error as NodeJS.ErrnoException
+  const detail = { message: error.message }
+  if (code !== undefined && code in CLASSES) return new CLASSES[code as keyof typeof CLASSES](detail)
+  const plain = PLAIN.find((known) => known === code)
+  return plain === undefined ? error : new SkrrError(plain, detail)
+}

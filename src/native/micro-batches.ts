@@ -1,0 +1,26 @@
+import { splitBatch, type PackedBatch } from '../prompts/batch.js'
+import { MICRO_BATCH_TOKENS } from './estimate.js'
+import type { NativeBatch } from './addon.js'
+
+/**
+ * The batch in parts of whole sequences, each small enough for the engine's workspace. Parts are views where they can be;
+ * all write into the one result through outputRows.
+ */
+export function* microBatches(
+  batch: PackedBatch,
+  width: number,
+  maxTokens = MICRO_BATCH_TOKENS,
+): Generator<NativeBatch> {
+  for (const { from, to } of splitBatch(batch, maxTokens)) {
+    const first = batch.starts[from]!
+    const end = batch.starts[to]!
+    yield {
+      starts: batch.starts.subarray(from, to + 1).map((start) => start - first),
+      positions: batch.positions.subarray(first, end),
+      visible: batch.visible.subarray(first, end),
+      outputRows: batch.outputRows.subarray(first, end),
+      ids: batch.ids?.subarray(first, end),
+      embeds: batch.embeds?.subarray(first * width, end * width),
+    }
+  }
+}

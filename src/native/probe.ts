@@ -1,0 +1,99 @@
+import { execFile } from 'node:child_process'
+import { stat } from 'node:fs/promises'
+import { SkrrError } from '../errors.js'
+import { addonFile, fromNative, native, type Device } from './addon.js'
+
+/**
+ * Code of a library beside ours, and of a driver below it, runs when a CUDA device is opened. Where it is damaged it can end
+ * the process; so a child process goes first, loads it and asks for the device. Asked once for each device, until the file
+ * changes; what failed is asked again, since a driver may have been installed meanwhile.
+ * @returns the device's name
+ * @throws SkrrError ERR_DEVICE
+ */
+export async function probeCuda(device: Device): Promise<string> {
+  const file = native().cudaLibraryPath()
+  const index = Number(device.split(':')[1] ?? 0)
+  const key = JSON.stringify([file, await version(file), index])
+  const probe = probes.get(key) ?? askChild(file, index, false)
+  probes.set(key, probe)
+  try {
+    return await probe
+  } catch (error) {
+    probes.delete(key)
+    throw error
+  }
+}
+
+/**
+ * Whether the first CUDA device can be trusted with what nobody said where to run: the child also runs a small model on it and on
+ * the CPU, and both must agree. Asked once until the library changes, whatever the answer was: loading on the CPU should not
+ * start a process each time.
+ */
+export async function tryCuda(): Promise<{ works: true; name: string } | { works: false; why: string }> {
+  const file = native().cudaLibraryPath()
+  const found = await version(file)
+  if (found === undefined) return { works: false, why: `this build is without CUDA (${file} was not found)` }
+  const key = JSON.stringify([file, found])
+  const trial =
+    trials.get(key) ??
+    askChild(file, 0, true).then(
+      (name) => ({ works: true as const, name }),
+      (error: unknown) => ({ works: false as const, why: (error as Error).message }),
+    )
+  trials.set(key, trial)
+  return await trial
+}
+
+const probes = new Map<string, Promise<string>>()
+const trials = new Map<string, ReturnType<typeof tryCuda>>()
+const TIMEOUT_MS = 60_000
+
+/** What a missing file's is does not matter: the child says what is missing. */
+async function version(file: string): Promise<readonly number[] | undefined> {
+  const status = await stat(file).catch(() => undefined)
+  return status && [status.mtimeMs, status.size]
+}
+
+// Run as a string: it needs the addon and nothing of ours, and works from dist/ and from sources alike.
+const CHILD = `
+  const [addon, library, device, check] = process.argv.slice(1)
+  try {
+    console.log(JSON.stringify({ name: require(addon).probeCuda(library, Number(device), check === 'check') }))
+  } catch ({ code, message }) {
+    console.log(JSON.stringify({ code, message }))
+  }`
+
+type Answer = { name: string } | { code: string; message: string }
+
+async function askChild(library: string, device: number, check: boolean): Promise<string> {
+  const { output, fate } = await runChild([addonFile(), library, String(device), check ? 'check' : ''])
+  const answer = parse(output)
+  if (answer && 'name' in answer) return answer.name
+  if (answer) throw fromNative(Object.assign(new Error(answer.message), { code: answer.code }))
+  throw new SkrrError('ERR_DEVICE', {
+    field: 'device cuda',
+    message: `${library}: a process that only tried it ${fate}`,
+    hint: "The library or the NVIDIA driver is damaged: reinstall skrr, update the driver, or use device 'cpu'",
+  })
+}
+
+/** Electron's executable is Node only when it is told to be. */
+async function runChild(args: readonly string[]): Promise<{ output: string; fate: string }> {
+  const env = { ...process.env, ELECTRON_RUN_AS_NODE: '1' }
+  return await new Promise((resolve) => {
+    execFile(process.execPath, ['-e', CHILD, ...args], { env, timeout: TIMEOUT_MS }, (error, output) => {
+      if (error?.killed) resolve({ output, fate: `did not answer within ${TIMEOUT_MS / 1000} seconds` })
+      else if (error?.signal) resolve({ output, fate: `crashed (${error.signal})` })
+      else resolve({ output, fate: `ended without an answer (exit code ${error?.code ?? 0})` })
+    })
+  })
+}
+
+/** The last line: a library may print when it is loaded. */
+function parse(output: string): Answer | undefined {
+  try {
+    return JSON.parse(output.trimEnd().split('\n').at(-1)!) as Answer
+  } catch {
+    return undefined
+  }
+}

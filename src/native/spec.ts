@@ -1,0 +1,126 @@
+import { PlanError } from '../errors.js'
+import type { Checkpoint, TensorRef } from '../checkpoint/types.js'
+import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from '../model/geometry.js'
+import type { NativeSpec, NativeTensor } from './addon.js'
+import type { PackedSubBlock } from '../checkpoint/packed.js'
+import { Plan } from '../plan/plan.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
+
+/** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
+export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
+  const { geometry, tensors, packed } = checkpoint
+  const packedRefs = [...packed.values()].flatMap((subBlock) => subBlock.tensors)
+  const files = [...new Set([...tensors.values(), ...packedRefs].map((tensor) => tensor.file))]
+  const locate = (specs: readonly TensorSpec[]): Record<string, NativeTensor> => {
+    const byRole: Record<string, NativeTensor> = {}
+    for (const { role, name } of specs) {
+      const tensor = tensors.get(name)
+      if (tensor) byRole[role] = nativeTensor(tensor, files.indexOf(tensor.file))
+    }
+    return byRole
+  }
+  return {
+    geometry,
+    files,
+    fixed: locate(fixedTensors(geometry)),
+    subBlocks: Array.from({ length: subBlockCount(geometry) }, (_, s) => ({
+      ...locate(subBlockTensors(geometry, s)),
+      ...locatePacked(packed.get(s), files),
+    })),
+  }
+}
+
+function locatePacked(
+  packed: PackedSubBlock | undefined,
+  files: readonly string[],
+): Record<string, NativeTensor> {
+  const { precision, tensors = [] } = packed ?? {}
+  return Object.fromEntries(
+    tensors.map(({ role, dtype, ...tensor }) => {
+      const type = dtype === 'U8' ? precision! : dtype
+      return [role, nativeTensor({ ...tensor, dtype: type }, files.indexOf(tensor.file))]
+    }),
+  )
+}
+
+type Located = Pick<TensorRef, 'file' | 'name' | 'offset' | 'shape' | 'scale'> & { dtype: string }
+
+function nativeTensor(tensor: Located, file: number): NativeTensor {
+  const [first = 1, second] = tensor.shape
+  return {
+    name: `${tensor.file}: ${tensor.name}`,
+    file,
+    offset: tensor.offset,
+    dtype: tensor.dtype,
+    rows: second === undefined ? 1 : first,
+    columns: second ?? first,
+    scale: tensor.scale ?? 1,
+  }
+}
+
+/**
+ * @throws PlanError where the plan does not fit the model, or needs weights that an exported checkpoint left out or holds in
+ * another precision
+ */
+export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
+  plan.validate(checkpoint.geometry)
+  for (const source of plan.sources()) {
+    const stored = checkpoint.packed.get(source)?.precision
+    if (stored !== undefined) {
+      checkStored(plan, source, stored, checkpoint.path)
+      continue
+    }
+    const missing = subBlockTensors(checkpoint.geometry, source).find(
+      ({ name }) => !checkpoint.tensors.has(name),
+    )
+    if (missing) {
+      throw new PlanError({
+        file: checkpoint.path,
+        field: `sub-block ${source}`,
+        found: 'no weights: the checkpoint was exported under a plan without it',
+        expected: 'every source of the plan',
+        hint: 'Use the full checkpoint, or the plan in its skrr-plan.json',
+      })
+    }
+  }
+}
+
+function checkStored(plan: Plan, source: number, stored: Precision, file: string): void {
+  const wanted = plan.precisions[source] ?? stored
+  if (wanted === stored) return
+  throw new PlanError({
+    file,
+    field: `precisions[${source}]`,
+    found: `"${wanted}"`,
+    expected: `${stored} or null: the checkpoint holds packed weights`,
+    hint: 'Use the checkpoint it was exported from',
+  })
+}
+
+/** The plan with the precision written in that each packed sub-block has. */
+export function asStored(plan: Plan, { packed }: Checkpoint): Plan {
+  const precisions = plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? null)
+  return new Plan(plan.table, { scales: plan.scales, precisions, compensation: plan.compensation })
+}
+
+/** The layer table as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */
+export function layerTable(plan: Plan): { slots: Int32Array; scales: Float32Array } {
+  return {
+    slots: Int32Array.from(plan.table, (source) => (source === null ? -1 : slotOf(plan, source))),
+    scales: Float32Array.from(plan.scales),
+  }
+}
+
+/** The slots a plan needs loaded, each once. */
+export const slotsOf = (plan: Plan): Int32Array =>
+  Int32Array.from(plan.sources(), (source) => slotOf(plan, source))
+
+/** As engine/layer_table.h numbers them: 2L in the encoder's own precision, then 2L in each precision there is. */
+function slotOf(plan: Plan, source: number): number {
+  const precision = plan.precisions[source] ?? null
+  return precision === null ? source : slotIn(precision, source, plan.table.length)
+}
+
+/** The slot of a sub-block, one of `count`, in a precision named. */
+export const slotIn = (precision: Precision, subBlock: number, count: number): number =>
+  subBlock + count * (1 + PRECISIONS.indexOf(precision))

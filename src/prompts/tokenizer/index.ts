@@ -1,0 +1,129 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ioReason } from '../../io/files.js'
+import { identifyBytes } from '../../checkpoint/identify.js'
+import { InputError, TokenizerError } from '../../errors.js'
+import { nextTurn, turnIsOver } from './turns.js'
+import { openTokenizerJson } from './huggingface.js'
+import { openSentencePiece } from './sentencepiece.js'
+import type { Tokenizer } from './types.js'
+
+export type { Tokenizer } from './types.js'
+
+/** UMT5's tokenizer.json is 17 MB, the largest in use. */
+const MAX_BYTES = 256 << 20
+
+/**
+ * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model (ids exactly Google's), or a folder that
+ * holds one; tokenizer.json is preferred there, for it is what users of diffusers get.
+ * @throws TokenizerError where there is none, or none of a T5 or UMT5 model
+ */
+export async function openTokenizer(path: string): Promise<Tokenizer> {
+  const kind = await kindOf(path)
+  if (kind === 'folder') return openTokenizer(await fileIn(path))
+  if (kind !== 'file') {
+    throw new TokenizerError({
+      file: path,
+      found: kind === undefined ? 'nothing' : 'a device, pipe or socket',
+      expected: 'tokenizer.json, spiece.model or a folder with one of them',
+    })
+  }
+  const bytes = await readBounded(path)
+  const isJson = path.endsWith('.json')
+  const other = identifyBytes(bytes)
+  if (other !== undefined && !(isJson && other === 'a JSON text')) {
+    throw new TokenizerError({
+      file: path,
+      found: other,
+      expected: isJson ? 'a tokenizer.json' : 'a SentencePiece model',
+    })
+  }
+  return isJson ? openTokenizerJson(path, bytes) : openSentencePiece(path, bytes)
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined) return undefined
+  return found.isDirectory() ? 'folder' : found.isFile() ? 'file' : 'other'
+}
+
+async function fileIn(folder: string): Promise<string> {
+  for (const name of ['tokenizer.json', 'spiece.model']) {
+    const file = join(folder, name)
+    if ((await kindOf(file)) === 'file') return file
+  }
+  throw new TokenizerError({
+    file: folder,
+    found: 'neither tokenizer.json nor spiece.model',
+    expected: 'a folder with one of them',
+  })
+}
+
+async function readBounded(file: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(file)
+    if (size <= MAX_BYTES) return await readFile(file)
+    throw new TokenizerError({ file, found: `${size} bytes`, expected: `at most ${MAX_BYTES}` })
+  } catch (cause) {
+    if (cause instanceof TokenizerError) throw cause
+    throw new TokenizerError({ file, message: `cannot be read: ${ioReason(cause)}` }, { cause })
+  }
+}
+
+/** Prompts as ids, cut to a length. */
+export interface Tokenized {
+  /** Per prompt at most `maxTokens` ids, eos last also where the prompt was cut, as Hugging Face does it. */
+  readonly ids: Int32Array[]
+  /** Per prompt, whether tokens were dropped. */
+  readonly truncated: boolean[]
+}
+
+/**
+ * Tokenises on the calling thread, which is the tokenizer's own (worker.ts). The thread's event loop gets its turn whenever a
+ * slice of 2 ms is used up, also within a long prompt, and all calls share that slice (turns.ts): so a short prompt does not
+ * wait for a hostile megabyte, and a cancelled one ends.
+ * @throws the signal's reason once it is aborted
+ */
+export async function tokenizeAll(
+  tokenizer: Tokenizer,
+  prompts: readonly string[],
+  maxTokens: number,
+  signal?: AbortSignal,
+): Promise<Tokenized> {
+  const ids: Int32Array[] = []
+  const truncated: boolean[] = []
+  signal?.throwIfAborted()
+  for (const prompt of prompts) {
+    const steps = tokenizer.encodeSteps(prompt, maxTokens)
+    let step: ReturnType<typeof steps.next>
+    do {
+      if (turnIsOver()) await nextTurn(signal)
+      step = steps.next()
+    } while (!step.done)
+    ids.push(cut(step.value, maxTokens, tokenizer.eosId))
+    truncated.push(step.value.length > maxTokens)
+  }
+  return { ids, truncated }
+}
+
+/** @throws InputError: TypeScript callers cannot get here with anything else; JavaScript callers and parsed JSON can */
+export function checkPrompts(prompts: readonly unknown[], maxTokens: number): void {
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new InputError({
+      field: 'maxTokens',
+      found: String(maxTokens),
+      expected: 'a whole number from 1 up',
+    })
+  }
+  const bad = prompts.findIndex((prompt) => typeof prompt !== 'string')
+  if (bad >= 0) {
+    throw new InputError({ field: `prompts[${bad}]`, found: typeof prompts[bad], expected: 'a string' })
+  }
+}
+
+function cut(ids: Int32Array, maxTokens: number, eosId: number): Int32Array {
+  if (ids.length <= maxTokens) return ids
+  const kept = ids.slice(0, maxTokens)
+  kept[maxTokens - 1] = eosId
+  return kept
+}

@@ -1,0 +1,125 @@
+import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } from '../../prompts/batch.js'
+import { InputError, TokenizerError } from '../../errors.js'
+import type { Geometry } from '../../model/geometry.js'
+import { microBatches } from '../../native/micro-batches.js'
+import type { NativeBatch } from '../../native/addon.js'
+import { pipelines } from '../../pipelines/index.js'
+import type { TokenizerThread } from '../../prompts/tokenizer/thread.js'
+
+/** Prompts; or ids [batch, tokens]; or rows [batch, tokens, width] in place of the embedded tokens. Mask: 1 is a real token. */
+export type CalibrationInput =
+  | readonly string[]
+  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
+  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
+
+/** What is measured at once: a few whole prompts, packed. The calibration set is streamed chunk by chunk. */
+export interface Chunk {
+  readonly batch: NativeBatch
+  readonly tokens: number
+  /** Part of the null condition, whose mean is a term of its own in D. */
+  readonly isNull: boolean
+}
+
+export interface PackOptions {
+  readonly geometry: Geometry
+  readonly tokenizer?: TokenizerThread | undefined
+  /** Longer prompts are an error: a cut prompt is not what the user chose to calibrate on. */
+  readonly maxTokens: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The calibration set, real tokens only. @throws InputError for fewer than two prompts, empty or too long ones */
+export async function packCalibration(input: CalibrationInput, options: PackOptions): Promise<PackedBatch> {
+  const batch = await packReal(input, 'calibration', options)
+  if (batch.rows >= 2) return batch
+  throw new InputError({
+    field: 'calibration',
+    found: batch.rows === 0 ? 'no prompt' : 'one prompt',
+    expected: 'at least 2, and hundreds for a plan that generalises',
+  })
+}
+
+/** The null condition; the empty prompt, T5's eos alone, where none is given. */
+export async function packNull(
+  input: CalibrationInput | undefined,
+  options: PackOptions,
+): Promise<PackedBatch> {
+  const { geometry, tokenizer } = options
+  if (input !== undefined) return packReal(input, 'null condition', options)
+  if (geometry.vocab === 0) {
+    throw new InputError({
+      field: 'null condition',
+      found: 'none, and a model without token embedding, which cannot take the empty prompt',
+      expected: 'its inputs_embeds',
+      hint: 'Give them as `null` (CLI: --null FILE)',
+    })
+  }
+  const eos = tokenizer?.eosId ?? 1
+  return packReal({ inputIds: { data: Int32Array.of(eos), shape: [1, 1] } }, 'null condition', options)
+}
+
+async function packReal(
+  input: CalibrationInput,
+  field: string,
+  { geometry, tokenizer, maxTokens, signal }: PackOptions,
+): Promise<PackedBatch> {
+  let batch: PackedBatch
+  if ('inputIds' in input) {
+    batch = packMatrix(input.inputIds, input.attentionMask, { masked: 'zero', vocab: geometry.vocab })
+  } else if ('inputsEmbeds' in input) {
+    batch = packEmbeds(input.inputsEmbeds, input.attentionMask, { masked: 'zero', width: geometry.width })
+  } else {
+    if (input.length === 0) throw new InputError({ field, found: 'no prompt', expected: 'at least one' })
+    batch = await packPrompts(input, field, requireTokenizer(tokenizer), maxTokens, geometry.vocab, signal)
+  }
+  const sequences = batch.starts.length - 1
+  if (sequences < batch.rows) {
+    const found = `${batch.rows - sequences} rows whose tokens are all masked`
+    throw new InputError({ field, found, expected: 'at least one real token in each' })
+  }
+  return batch
+}
+
+async function packPrompts(
+  prompts: readonly string[],
+  field: string,
+  tokenizer: TokenizerThread,
+  maxTokens: number,
+  vocab: number,
+  signal: AbortSignal | undefined,
+): Promise<PackedBatch> {
+  const { ids, truncated } = await tokenizer.tokenize(prompts, maxTokens, signal)
+  const long = truncated.indexOf(true)
+  if (long >= 0) {
+    throw new InputError({
+      field: `${field}[${long}]`,
+      found: `a prompt of more than ${maxTokens} tokens`,
+      expected: `at most ${maxTokens}`,
+      hint: 'Shorten it, or raise maxTokens (CLI: --max-tokens)',
+    })
+  }
+  return packTokens(ids, { ...pipelines.none, maxTokens }, tokenizer.padId, vocab)
+}
+
+function requireTokenizer(tokenizer: TokenizerThread | undefined): TokenizerThread {
+  if (tokenizer) return tokenizer
+  throw new TokenizerError({
+    found: 'no tokenizer beside the weights',
+    expected: 'one, to calibrate on prompts',
+    hint: 'Give its path when loading the encoder (CLI: --tokenizer), or pass inputIds',
+  })
+}
+
+/**
+ * The batch in chunks of at most `maxTokens`, a longer prompt alone in its own. Default: a 32nd of the set, so that a bad
+ * candidate is given up early, and at most 256 tokens.
+ */
+export function chunksOf(batch: PackedBatch, width: number, isNull: boolean, maxTokens?: number): Chunk[] {
+  const total = batch.starts.at(-1)!
+  const limit = maxTokens ?? Math.min(256, Math.ceil(total / 32))
+  const chunks: Chunk[] = []
+  for (const part of microBatches(batch, width, limit)) {
+    chunks.push({ batch: part, tokens: part.starts.at(-1)!, isNull })
+  }
+  return chunks
+}

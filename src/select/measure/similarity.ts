@@ -1,0 +1,146 @@
+import type { Encoder } from '../../encoder.js'
+import { isAttention, subBlockCount } from '../../model/geometry.js'
+import { layerTable, slotsOf } from '../../native/spec.js'
+import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
+import { Plan } from '../../plan/plan.js'
+import { chunksOf, packCalibration, type CalibrationInput, type Chunk } from './calibration.js'
+
+/** Mean cosines over tokens: what makes skipping and re-use plausible in this encoder (the paper's Fig. 3). */
+export interface Similarity {
+  /** [2L + 1, 2L + 1]: the dense encoder's residual stream after i sub-blocks with that after j. */
+  readonly hidden: readonly (readonly number[])[]
+  /** [L, L] each: residuals F_i(h) and F_j(h) of two sub-blocks of a type for the same h, the stream in mid-encoder. */
+  readonly attention: readonly (readonly number[])[]
+  readonly feedForward: readonly (readonly number[])[]
+  /** Tokens they are means over, spread evenly over the calibration set, and how many that has. */
+  readonly tokens: number
+  readonly ofTokens: number
+  /** Executions of a sub-block x tokens, on top of the search's. */
+  readonly executed: number
+}
+
+/** Enough for a picture; each pair of 2L + 1 states is compared. */
+const SAMPLE_TOKENS = 1024
+/** 2L + 1 states of a chunk are held at once: 51 MB for T5-XXL, more only for a single longer prompt. */
+const CHUNK_TOKENS = 64
+/**
+ * Residual scale under which h + s F(h) points where F(h) does, so that comparing states compares residuals. A power of two:
+ * s F is exact in float32, and h is below its last bits.
+ */
+const MAGNIFY = 2 ** 30
+
+/**
+ * Measures a sample of the calibration set on the dense encoder. Its sub-blocks are all loaded meanwhile; free within
+ * `selectPlan`'s `onResult`, where they are already.
+ * @throws InputError; PlanError; the signal's reason
+ */
+export async function measureSimilarity(
+  encoder: Encoder,
+  calibration: CalibrationInput,
+  { maxTokens = 512, signal }: { maxTokens?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<Similarity> {
+  const { engine, geometry, tokenizer } = encoder
+  const batch = await packCalibration(calibration, { geometry, tokenizer, maxTokens, signal })
+  const chunks = chunksOf(batch, geometry.width, false, CHUNK_TOKENS)
+  const sample = spread(chunks, SAMPLE_TOKENS)
+  const count = subBlockCount(geometry)
+  const [hidden, residuals] = [new Cosines(count + 1, () => true), new Cosines(count, sameType)]
+  try {
+    await runJob([signal], (cancel) => engine.load(Int32Array.from(Array(count).keys()), cancel))
+    for (const chunk of sample) await compareChunk(engine, geometry.blocks, chunk, hidden, residuals, signal)
+  } finally {
+    // an encoder that was disposed meanwhile has nothing left to unload
+    await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)
+  }
+  const tokens = tokensOf(sample)
+  const means = residuals.means(tokens)
+  const ofType = (half: number): number[][] =>
+    means.filter((_, i) => i % 2 === half).map((row) => row.filter((_, j) => j % 2 === half))
+  return {
+    hidden: hidden.means(tokens),
+    attention: ofType(0),
+    feedForward: ofType(1),
+    tokens,
+    ofTokens: tokensOf(chunks),
+    executed: 2 * count * tokens,
+  }
+}
+
+async function compareChunk(
+  engine: NativeEncoder,
+  blocks: number,
+  { batch }: Chunk,
+  hidden: Cosines,
+  residuals: Cosines,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const dense = Plan.dense(blocks)
+  const { slots, scales } = layerTable(dense)
+  const { scales: magnified } = layerTable(new Plan(dense.table, { scales: dense.table.map(() => MAGNIFY) }))
+  const held: NativeStates[] = []
+  const advance = async (from: NativeStates, position: number, by: Float32Array): Promise<NativeStates> => {
+    const states = await runJob([signal], (cancel) =>
+      engine.advance(from, slots, by, position, position + 1, cancel),
+    )
+    held.push(states)
+    return states
+  }
+  try {
+    const stream = [await runJob([signal], (cancel) => engine.begin(batch, cancel))]
+    held.push(stream[0]!)
+    for (const position of slots.keys()) stream.push(await advance(stream[position]!, position, scales))
+    await hidden.add(engine, stream, signal)
+    const middle = stream[blocks]!
+    for (const states of stream) if (states !== middle) states.dispose()
+    const residual: NativeStates[] = []
+    for (const position of slots.keys()) residual.push(await advance(middle, position, magnified))
+    await residuals.add(engine, residual, signal)
+  } finally {
+    for (const states of held) states.dispose()
+  }
+}
+
+/** Sums of the tokens' cosines over chunks, for all pairs that count. */
+class Cosines {
+  readonly #sums: number[][]
+
+  constructor(
+    size: number,
+    readonly counts: (i: number, j: number) => boolean,
+  ) {
+    this.#sums = Array.from({ length: size }, () => Array<number>(size).fill(0))
+  }
+
+  async add(
+    engine: NativeEncoder,
+    states: readonly NativeStates[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    for (let i = 0; i < states.length; i++) {
+      for (let j = 0; j <= i; j++) {
+        if (!this.counts(i, j)) continue
+        signal?.throwIfAborted()
+        const rows = await engine.compareStates(states[i]!, states[j]!)
+        let sum = 0
+        for (let s = 1; s < rows.length; s += 4) sum += rows[s]! // [sequences, 4], the second is the cosines' sum
+        this.#sums[i]![j]! += sum
+        if (i !== j) this.#sums[j]![i]! += sum
+      }
+    }
+  }
+
+  means(tokens: number): number[][] {
+    return this.#sums.map((row) => row.map((sum) => sum / tokens))
+  }
+}
+
+/** Every n-th chunk, so that at most `most` tokens (or one chunk) are left. */
+function spread(chunks: readonly Chunk[], most: number): Chunk[] {
+  for (let n = 1; ; n++) {
+    const kept = chunks.filter((_, i) => i % n === 0)
+    if (kept.length === 1 || tokensOf(kept) <= most) return kept
+  }
+}
+
+const sameType = (i: number, j: number): boolean => isAttention(i) === isAttention(j)
+const tokensOf = (chunks: readonly Chunk[]): number => chunks.reduce((sum, { tokens }) => sum + tokens, 0)

@@ -1,0 +1,51 @@
+import { layerTable } from '../../native/spec.js'
+import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
+import { Plan } from '../../plan/plan.js'
+import type { Chunk } from '../measure/calibration.js'
+import type { Work } from '../measure/evaluator.js'
+
+/**
+ * ShortGPT (arXiv 2403.03853): the Block Influence of a block is 1 - the mean over tokens of cos(x, y), x the residual stream
+ * before it and y after it, in the dense encoder. Returns the blocks, least influence first (ties: the first block), and the
+ * influences by block. The null condition is not looked at.
+ */
+export async function blockInfluence(
+  engine: NativeEncoder,
+  blocks: number,
+  chunks: readonly Chunk[],
+  signal?: AbortSignal,
+): Promise<{ order: readonly number[]; influence: readonly number[]; work: Work }> {
+  const { slots, scales } = layerTable(Plan.dense(blocks))
+  const cosines = Array<number>(blocks).fill(0)
+  let tokens = 0
+  for (const { batch, isNull, tokens: count } of chunks) {
+    if (isNull) continue
+    tokens += count
+    let before: NativeStates = await runJob([signal], (cancel) => engine.begin(batch, cancel))
+    for (let block = 0; block < blocks; block++) {
+      const from = before
+      const after = await runJob([signal], (cancel) =>
+        engine.advance(from, slots, scales, 2 * block, 2 * block + 2, cancel),
+      )
+      const rows = await engine.compareStates(before, after)
+      for (let s = 1; s < rows.length; s += 4) cosines[block]! += rows[s]!
+      before.dispose()
+      before = after
+    }
+    before.dispose()
+  }
+  const influence = cosines.map((sum) => 1 - sum / tokens)
+  const order = [...influence.keys()].sort((a, b) => influence[a]! - influence[b]! || a - b)
+  const executed = tokens * 2 * blocks
+  return { order, influence, work: { executed, naive: executed } }
+}
+
+/** Whole blocks in order until the target is reached, as sub-blocks. */
+export function skipsOf(order: readonly number[], reached: (skips: readonly number[]) => boolean): number[] {
+  const skips: number[] = []
+  for (const block of order) {
+    if (reached(skips)) break
+    skips.push(2 * block, 2 * block + 1)
+  }
+  return skips
+}
