@@ -23,9 +23,9 @@ export function illustrativePlan(geometry: Geometry, sparsity: number): Plan {
   const reuse = Object.fromEntries(
     dropped.filter(isAttention).map((p) => [p, nearest(kept.filter(isAttention), p)]),
   )
-  const { table } = Plan.skip(geometry.blocks, dropped, reuse)
-  return new Plan(table, {
-    scales: table.map((source, p) => (source === p ? 1 : REUSE_SCALE)),
+  const plan = Plan.skip(geometry.blocks, dropped, reuse)
+  return plan.with({
+    scales: plan.table.map((source, p) => (source === p ? 1 : REUSE_SCALE)),
     fingerprint: fingerprint(geometry),
     provenance: { method: 'illustrative: every other block, then from the middle; not calibrated' },
   })

@@ -3,7 +3,7 @@ import type { Checkpoint, TensorRef } from '../checkpoint/types.js'
 import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from '../model/geometry.js'
 import type { NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
-import { Plan } from '../plan/plan.js'
+import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
@@ -100,7 +100,7 @@ function checkStored(plan: Plan, source: number, stored: Precision, file: string
 /** The plan with the precision written in that each packed sub-block has. */
 export function asStored(plan: Plan, { packed }: Checkpoint): Plan {
   const precisions = plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? null)
-  return new Plan(plan.table, { scales: plan.scales, precisions, compensation: plan.compensation })
+  return plan.with({ precisions })
 }
 
 /** The layer table as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */

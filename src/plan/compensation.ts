@@ -28,8 +28,12 @@ export const MAX_RANK = 256
 
 const FACTORS = ['down', 'up'] as const
 
+/** Those that were checked: plans that are derived from one another share them. */
+const checked = new WeakSet<Compensation>()
+
 /** A copy, rounded to bf16. @throws PlanError for one that is malformed */
 export function checkedCompensation(given: Compensation, file: string | undefined): Compensation {
+  if (checked.has(given)) return given
   const { rank } = given
   const bad = (field: string, found: string, expected: string) =>
     new PlanError({ file, field: `compensation.${field}`, found, expected })
@@ -49,7 +53,9 @@ export function checkedCompensation(given: Compensation, file: string | undefine
   })
   const [down, up] = rounded as [Float32Array, Float32Array]
   if (up.length !== down.length) throw bad('up', `${up.length} numbers`, `${down.length}, as many as in down`)
-  return Object.freeze({ rank, down, up })
+  const compensation = Object.freeze({ rank, down, up })
+  checked.add(compensation)
+  return compensation
 }
 
 /** @throws PlanError for base64 that is none */
@@ -80,7 +86,7 @@ export const compensationWidth = ({ rank, down }: Compensation): number => down.
 export const compensationParameters = ({ down, up }: Compensation): number => down.length + up.length
 
 export function sameCompensation(a: Compensation | undefined, b: Compensation | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b
+  if (a === b || a === undefined || b === undefined) return a === b
   const same = (x: Float32Array, y: Float32Array): boolean =>
     x.length === y.length && x.every((value, i) => value === y[i])
   return a.rank === b.rank && same(a.down, b.down) && same(a.up, b.up)

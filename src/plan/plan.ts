@@ -39,6 +39,11 @@ export interface PlanOptions {
   readonly provenance?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** What `with` changes; a field that is given as undefined goes back to its default. */
+export interface PlanChanges extends PlanOptions {
+  readonly table?: readonly (number | null)[]
+}
+
 /**
  * Which sub-block's weights run at each position of an encoder. Sub-block 2i is the attention of block i, 2i+1 its
  * feed-forward; table[p] is the source that runs at p, or null where p is skipped:
@@ -123,6 +128,19 @@ export class Plan {
     return new Plan(table, options, file)
   }
 
+  /**
+   * This plan with some fields changed, and all others as they are: the one way to derive a plan from another. The provenance says
+   * how table, scales and compensation were found, so where one of these changes it is left out, unless a new one is given.
+   * @throws PlanError for a malformed table, scales, precisions or compensation
+   */
+  with(changes: PlanChanges): Plan {
+    const { table, scales, precisions, compensation, fingerprint, provenance } = this
+    const { table: changed = table, ...options } = changes
+    const derived = new Plan(changed, { scales, precisions, compensation, fingerprint, ...options })
+    if (provenance === undefined || 'provenance' in changes || !sameFinding(this, derived)) return derived
+    return new Plan(changed, { scales, precisions, compensation, fingerprint, provenance, ...options })
+  }
+
   toJSON(): PlanFile {
     return {
       format: 'skrr-plan',
@@ -181,11 +199,13 @@ export class Plan {
     }
   }
 
-  /** What is left of the plan once table and scales are worked into weights: its compensation, which no T5 holds. */
+  /**
+   * What is left of the plan once table and scales are worked into weights: its compensation, which no ordinary encoder holds.
+   * Precisions are left to whoever loads those weights.
+   */
   remainder(): Plan | undefined {
-    const { compensation, fingerprint } = this
-    if (compensation === undefined) return undefined
-    return new Plan(identity(this.table.length / 2), { compensation, fingerprint })
+    if (this.compensation === undefined) return undefined
+    return this.with({ table: identity(this.table.length / 2), scales: undefined, precisions: undefined })
   }
 
   /** The distinct sub-blocks whose weights are needed, ascending. */
@@ -223,13 +243,16 @@ export class Plan {
   /** Whether both compute the same: table, scales, precisions, compensation; fingerprint and provenance are labels. */
   equals(other: Plan): boolean {
     return (
-      this.table.length === other.table.length &&
-      this.table.every((source, p) => source === other.table[p] && this.scales[p] === other.scales[p]) &&
-      this.precisions.every((precision, s) => precision === other.precisions[s]) &&
-      sameCompensation(this.compensation, other.compensation)
+      sameFinding(this, other) && this.precisions.every((precision, s) => precision === other.precisions[s])
     )
   }
 }
+
+/** Whether both have one table, scales and compensation: what a search finds. */
+const sameFinding = (a: Plan, b: Plan): boolean =>
+  a.table.length === b.table.length &&
+  a.table.every((source, p) => source === b.table[p] && a.scales[p] === b.scales[p]) &&
+  sameCompensation(a.compensation, b.compensation)
 
 function identity(blocks: number): number[] {
   if (!Number.isSafeInteger(blocks) || blocks < 1 || blocks > MAX_BLOCKS) {

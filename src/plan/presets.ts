@@ -115,4 +115,4 @@ function prefix(name: string, { order, of }: Order, count: string): Plan {
 }
 
 const named = (preset: string, plan: Plan, geometry: Geometry, source: Record<string, string> = {}): Plan =>
-  new Plan(plan.table, { fingerprint: fingerprint(geometry), provenance: { preset, ...source } })
+  plan.with({ fingerprint: fingerprint(geometry), provenance: { preset, ...source } })

@@ -215,9 +215,7 @@ async function conclude(
   const { method, metric, beams, dedup, reuse, reuseOrder, joint } = settings
   const projection = options.projection !== undefined
   // what the plan was chosen by, and nothing that another run of the same search would write otherwise
-  const plan = new Plan(chosen.plan.table, {
-    scales: chosen.plan.scales,
-    compensation: chosen.plan.compensation,
+  const plan = chosen.plan.with({
     fingerprint: fingerprint(geometry),
     provenance: {
       method,

@@ -76,7 +76,7 @@ async function compareChunk(
 ): Promise<void> {
   const dense = Plan.dense(blocks)
   const { slots, scales } = layerTable(dense)
-  const { scales: magnified } = layerTable(new Plan(dense.table, { scales: dense.table.map(() => MAGNIFY) }))
+  const { scales: magnified } = layerTable(dense.with({ scales: dense.table.map(() => MAGNIFY) }))
   const held: NativeStates[] = []
   const advance = async (from: NativeStates, position: number, by: Float32Array): Promise<NativeStates> => {
     const states = await runJob([signal], (cancel) =>

@@ -39,7 +39,7 @@ export class MapFit {
     const [down, up] = [new Float32Array(rank * geometry.width), new Float32Array(rank * geometry.width)]
     const metric = projection?.[0]?.weight
     await runJob([signal], (cancel) => engine.fit(this.regression, ridge, metric, down, up, rank, cancel))
-    return new Plan(this.plan.table, { scales: this.plan.scales, compensation: { rank, down, up } })
+    return this.plan.with({ compensation: { rank, down, up } })
   }
 
   dispose(): void {

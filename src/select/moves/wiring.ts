@@ -1,5 +1,5 @@
 import { isAttention } from '../../model/geometry.js'
-import { Plan } from '../../plan/plan.js'
+import type { Plan } from '../../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
 
@@ -8,7 +8,7 @@ export const REUSE_SCALES = [0.25, 0.5, 0.75, 1] as const
 
 /** The plan with another source and residual scale at one position. */
 export function rewired(plan: Plan, position: number, source: number | null, scale = 1): Plan {
-  return new Plan(plan.table.with(position, source), { scales: plan.scales.with(position, scale) })
+  return plan.with({ table: plan.table.with(position, source), scales: plan.scales.with(position, scale) })
 }
 
 /** Ways to fill a position whose own weights are not loaded: nothing, or any loaded sub-block of its type, damped or not. */
