@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { Encoder } from '../src/encoder.js'
 import type { EncoderInput } from '../src/options.js'
-import { isAttention } from '../src/model/geometry.js'
+import { blocksOf, isAttention } from '../src/model/architecture.js'
 import { native, type NativeProjectionLayer } from '../src/native/addon.js'
 import { Plan } from '../src/plan/plan.js'
 import type { Precision } from '../src/model/precision.js'
@@ -31,9 +31,9 @@ const input: EncoderInput = { inputsEmbeds: { data, shape: tensor!.shape } }
 const [clips = 0, tokens = 0] = tensor!.shape
 
 const exact = await Encoder.load(model, { precision: 'f32' })
-const { geometry } = exact
-const last = 2 * geometry.blocks - 1
-const projection = values.projection && (await readProjection(values.projection, geometry.width))
+const { architecture } = exact
+const last = 2 * blocksOf(architecture) - 1
+const projection = values.projection && (await readProjection(values.projection, architecture.width))
 const layer = projection ? reduceProjection(projection)[0] : undefined
 
 type Choose = (subBlock: number) => Precision
@@ -86,7 +86,7 @@ const projected = features(reference)
 console.log(`${clips} clips x ${tokens} tokens, ${native().describe().isa}\n`)
 console.log('| weights | MB | embedding | projected features | worst clip |\n|---|---:|---:|---:|---:|')
 for (const [name, choose] of Object.entries(CHOICES)) {
-  const { table } = Plan.dense(geometry.blocks)
+  const { table } = Plan.dense(blocksOf(architecture))
   const plan = new Plan(table, { precisions: table.map((_, s) => choose(s)) })
   const encoder = await Encoder.load(model, { plan })
   const { embeddings } = await encoder.encode(input)

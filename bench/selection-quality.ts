@@ -73,18 +73,18 @@ const validation = await embeds(validationFile, 'inputs_embeds')
 
 const searched = await Encoder.load(model, { precision: 'bf16' })
 const exact = await Encoder.load(model, { precision: 'f32' })
-const { geometry } = exact
-const projection = values.projection && (await readProjection(values.projection, geometry.width))
-const packing = { geometry, maxTokens: 512 }
+const { architecture } = exact
+const projection = values.projection && (await readProjection(values.projection, architecture.width))
+const packing = { architecture, maxTokens: 512 }
 const evaluate = async (encoder: Encoder, prompts: typeof calibration): Promise<Evaluator> =>
   Evaluator.create({
     engine: encoder.engine,
-    geometry,
+    architecture,
     projection: projection || undefined,
     cacheBytes: 0,
     chunks: [
-      ...chunksOf(await packCalibration(prompts, packing), geometry.width, false),
-      ...chunksOf(await packNull(nullCondition, packing), geometry.width, true),
+      ...chunksOf(await packCalibration(prompts, packing), architecture.width, false),
+      ...chunksOf(await packNull(nullCondition, packing), architecture.width, true),
     ],
   })
 const judge = await evaluate(exact, validation)
@@ -101,7 +101,7 @@ const fitted =
 async function withMaps(plan: Plan, reference: number): Promise<void> {
   for (const rank of ranks) {
     const { plan: whole, trace } = await compensate(fitted!, plan, rank, () => undefined)
-    const more = weightBytes(whole, geometry, 'bf16') / weightBytes(plan, geometry, 'bf16') - 1
+    const more = weightBytes(whole, architecture, 'bf16') / weightBytes(plan, architecture, 'bf16') - 1
     const name = `  + rank ${rank}, ridge ${trace.ridge ?? '-'}, ${(100 * more).toFixed(2)} %`
     line(name, whole, await judge.discrepancy(whole), Math.min(...trace.ridges.map(({ D }) => D)), reference)
   }
@@ -115,7 +115,7 @@ function line(
   reference: number,
 ): void {
   const cells = [
-    `${(100 * plan.sparsity(geometry)).toFixed(1)} %`,
+    `${(100 * plan.sparsity(architecture)).toFixed(1)} %`,
     chosenBy.toFixed(4),
     D.total.toFixed(4),
     D.null.toFixed(4),
@@ -140,7 +140,7 @@ function meanSquare(
   b: ArrayLike<number>,
   layer: { weight: Float32Array; rows: number } | undefined,
 ): number {
-  const { width } = geometry
+  const { width } = architecture
   const features = (projection && projection[0]?.rows) || width
   let sum = 0
   for (let t = 0; t < a.length; t += width) {
@@ -201,7 +201,7 @@ for (const sparsity of values.plans === undefined ? values.sparsity.split(',').m
   const paper = await run({ sparsity }, { method: 'paper' })
   const reference = paper.judged.total
   // a norm more or less, a kilobyte, must not decide which sets of sub-blocks are as large
-  const bytes = Math.ceil(1.0005 * weightBytes(paper.plan, geometry, 'bf16'))
+  const bytes = Math.ceil(1.0005 * weightBytes(paper.plan, architecture, 'bf16'))
   line('paper', paper.plan, paper.judged, paper.D.total, reference)
   await withMaps(paper.plan, reference)
   for (const name of names) {
@@ -229,7 +229,7 @@ for (const sparsity of values.plans === undefined ? values.sparsity.split(',').m
 if (values.report !== undefined) {
   const ours = ({ trace }: Selection): number => (trace.method === 'skrr' ? 0 : 1)
   const selections = reported.toSorted((a, b) => ours(a) - ours(b))
-  await writeReport(values.report, selections, { geometry, precision: 'bf16', model, plan: 'plan.json' })
+  await writeReport(values.report, selections, { architecture, precision: 'bf16', model, plan: 'plan.json' })
 }
 judge.dispose()
 fitted?.dispose()

@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
-import { T5_XXL } from '../src/families/shapes.js'
+import { t5Architecture, T5_XXL_SIZES } from '../src/families/shapes.js'
 import { openCheckpoint } from '../src/checkpoint/open.js'
 import { writeSynthetic } from '../src/export/synthetic.js'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
-import { subBlockCount, type Geometry } from '../src/model/geometry.js'
+import { subBlockCount } from '../src/model/architecture.js'
 import { nativeSpec } from '../src/native/spec.js'
 import { native } from '../src/native/addon.js'
 import type { Precision } from '../src/model/precision.js'
@@ -26,7 +26,8 @@ import { chooseReuse } from '../src/select/methods/reuse.js'
 import { searchSkips } from '../src/select/methods/skip.js'
 
 /** T5-XXL's depth; the width does not matter for counts. */
-const DEEP: Geometry = { ...T5_XXL, width: 32, heads: 2, headDim: 16, ff: 64, vocab: 256 }
+const DEEP_SIZES = { ...T5_XXL_SIZES, width: 32, heads: 2, headDim: 16, ff: 64, vocab: 256 }
+const DEEP = t5Architecture(DEEP_SIZES)
 
 const { values } = parseArgs({
   options: {
@@ -51,7 +52,7 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'skrr-bench-'))
   try {
     await writeSynthetic(join(folder, 'deep'), DEEP, { dtype: 'F32', seed: 1 })
-    const name = `synthetic, ${DEEP.blocks} blocks`
+    const name = `synthetic, ${DEEP_SIZES.blocks} blocks`
     await compare(name, join(folder, 'deep'), randomChunks(prompts), Number(values.removals ?? 24))
     console.log('\nGive --model and --calibration (inputs_embeds, null_embeds) to see a trained model.')
   } finally {
@@ -61,15 +62,17 @@ async function main(): Promise<void> {
 
 async function compare(name: string, path: string, chunks: Chunk[], removals: number): Promise<void> {
   const checkpoint = await openCheckpoint(path)
-  const { geometry } = checkpoint
+  const { architecture } = checkpoint
   const cancel = new (native().CancelToken)()
   const engine = await native().open(
     nativeSpec(checkpoint),
     { precision: values.precision as Precision, threads: 0 },
     cancel,
   )
-  await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
-  const projection = values.projection ? await readProjection(values.projection, geometry.width) : undefined
+  await engine.load(Int32Array.from(Array(subBlockCount(architecture)).keys()), cancel)
+  const projection = values.projection
+    ? await readProjection(values.projection, architecture.width)
+    : undefined
   const tokens = chunks.reduce((sum, chunk) => sum + chunk.tokens, 0)
   console.log(`${name}: ${removals} removals, 3 beams, ${tokens} tokens`)
   console.log('beams             way        executions x tokens       s   cache MiB   skips')
@@ -81,7 +84,7 @@ async function compare(name: string, path: string, chunks: Chunk[], removals: nu
       const start = performance.now()
       const evaluator = await Evaluator.create({
         engine,
-        geometry,
+        architecture,
         chunks,
         projection,
         naive,
@@ -129,10 +132,10 @@ function randomChunks(prompts: number): Chunk[] {
     return Math.floor((state / 2 ** 32) * below)
   }
   const rows = Array.from({ length: prompts }, () => {
-    const ids = Array.from({ length: 8 + next(32) }, () => 2 + next(DEEP.vocab - 2))
+    const ids = Array.from({ length: 8 + next(32) }, () => 2 + next(DEEP_SIZES.vocab - 2))
     return Int32Array.from([...ids, 1])
   })
-  const pack = (ids: Int32Array[]) => packTokens(ids, pipelines.none, 0, DEEP.vocab)
+  const pack = (ids: Int32Array[]) => packTokens(ids, pipelines.none, 0, DEEP_SIZES.vocab)
   return [...chunksOf(pack(rows), DEEP.width, false), ...chunksOf(pack([Int32Array.of(1)]), DEEP.width, true)]
 }
 

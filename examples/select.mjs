@@ -17,5 +17,7 @@ await writePlan('plan.json', plan)
 await encoder.dispose()
 
 console.log(`\n${strip(plan, { color: true })}\n`)
-console.log(`${(100 * plan.sparsity(encoder.geometry)).toFixed(1)} % removed, D ${D.total.toPrecision(4)}`)
+console.log(
+  `${(100 * plan.sparsity(encoder.architecture)).toFixed(1)} % removed, D ${D.total.toPrecision(4)}`,
+)
 console.log(`${(work.naive / work.executed).toFixed(1)} times less work than measuring every plan in full`)

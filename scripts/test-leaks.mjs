@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { t5Architecture } from '../dist/families/shapes.js'
 import { writeSynthetic } from '../dist/export/synthetic.js'
 import { Plan, Encoder } from '../dist/index.js'
 
@@ -13,16 +14,16 @@ setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc')
 
 /** One loaded model that is lost is 8 MB, one result 128 kB. */
-const geometry = {
+const architecture = t5Architecture({
   ...{ family: 't5', blocks: 4, width: 256, heads: 4, headDim: 64, ff: 512, vocab: 512, buckets: 32 },
-  ...{ maxDistance: 128, epsilon: 1e-6, activation: 'gelu_tanh', gated: true, biasPerBlock: false },
-}
+  ...{ maxDistance: 128, epsilon: 1e-6, activation: 'gelu_tanh', gated: true },
+})
 const ALLOWED_MB = 2
 const ROUNDS = 6
 
 const folder = mkdtempSync(join(tmpdir(), 'skrr-leaks-'))
 const model = join(folder, 'model')
-await writeSynthetic(model, geometry, { dtype: 'F32', seed: 1 })
+await writeSynthetic(model, architecture, { dtype: 'F32', seed: 1 })
 
 const input = (i) => ({
   inputIds: { data: new Int32Array(8 + (i % 120)).fill(i % 512), shape: [1, 8 + (i % 120)] },

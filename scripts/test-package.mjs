@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { T5_V11_DEMO } from '../dist/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO_SIZES } from '../dist/families/shapes.js'
 import { writeSynthetic } from '../dist/export/synthetic.js'
 import { Encoder } from '../dist/index.js'
 
@@ -108,7 +108,7 @@ async function checkService() {
 try {
   await writeSynthetic(
     model,
-    { ...T5_V11_DEMO, blocks: 4, width: 512, heads: 8, ff: 1024 },
+    t5Architecture({ ...T5_V11_DEMO_SIZES, blocks: 4, width: 512, heads: 8, ff: 1024 }),
     {
       dtype: 'BF16',
       seed: 1,

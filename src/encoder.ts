@@ -3,7 +3,7 @@ import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
 import { packEmbeds, packMatrix, packTokens, type PackedBatch } from './prompts/batch.js'
 import { InputError, SkrrError, TokenizerError } from './errors.js'
-import type { Geometry } from './model/geometry.js'
+import { blocksOf, type Architecture } from './model/architecture.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
 import { checkPlanFits, layerTable, slotsOf } from './native/spec.js'
 import {
@@ -119,8 +119,8 @@ export class Encoder {
     return await estimateMemory(checkpoint, plan, { ...options, device })
   }
 
-  get geometry(): Geometry {
-    return this.checkpoint.geometry
+  get architecture(): Architecture {
+    return this.checkpoint.architecture
   }
 
   get plan(): Plan {
@@ -180,7 +180,7 @@ export class Encoder {
   async #encode(input: EncoderInput, options: EncodeOptions, running: Running): Promise<Encoded> {
     this.#check()
     const { batch, truncated } = await this.#pack(input, options)
-    const { width } = this.geometry
+    const { width } = this.architecture
     const type = options.output ?? 'f32'
     const embeddings = resultArray([batch.rows, batch.tokens, width], type)
     const { slots, scales } = layerTable(running.plan)
@@ -248,13 +248,16 @@ export class Encoder {
   ): Promise<{ batch: PackedBatch; truncated: readonly boolean[] }> {
     const masked = options.masked ?? 'compute'
     if (typeof input === 'object' && 'inputIds' in input) {
-      const batch = packMatrix(input.inputIds, input.attentionMask, { masked, vocab: this.geometry.vocab })
+      const batch = packMatrix(input.inputIds, input.attentionMask, {
+        masked,
+        vocab: this.architecture.input.vocab,
+      })
       return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
     }
     if (typeof input === 'object' && 'inputsEmbeds' in input) {
       const batch = packEmbeds(input.inputsEmbeds, input.attentionMask, {
         masked,
-        width: this.geometry.width,
+        width: this.architecture.width,
       })
       return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
     }
@@ -270,7 +273,7 @@ export class Encoder {
     const tokenizer = this.#requireTokenizer()
     const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
     const { ids, truncated } = await this.#orDisposed(tokenizer.tokenize(texts, pipeline.maxTokens, signal))
-    return { batch: packTokens(ids, pipeline, tokenizer.padId, this.geometry.vocab), truncated }
+    return { batch: packTokens(ids, pipeline, tokenizer.padId, this.architecture.input.vocab), truncated }
   }
 
   /** What dispose() ends rejects with ERR_DISPOSED, whatever ended first. */
@@ -303,12 +306,12 @@ const openTokenizer = async (
   path === undefined ? undefined : TokenizerThread.open(path, signal)
 
 /** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
-function checkVocabulary(tokenizer: TokenizerThread, { path, geometry }: Checkpoint): void {
-  if (geometry.vocab === 0 || tokenizer.vocab <= geometry.vocab) return
+function checkVocabulary(tokenizer: TokenizerThread, { path, architecture }: Checkpoint): void {
+  if (architecture.input.vocab === 0 || tokenizer.vocab <= architecture.input.vocab) return
   throw new TokenizerError({
     file: tokenizer.file,
     found: `${tokenizer.vocab} ids`,
-    expected: `at most ${geometry.vocab}, the rows of the token embedding of ${path}`,
+    expected: `at most ${architecture.input.vocab}, the rows of the token embedding of ${path}`,
     hint: 'It belongs to another model',
   })
 }
@@ -326,12 +329,12 @@ function resultArray(shape: readonly number[], type: OutputType): Float32Array |
 
 /** The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model. */
 export async function resolvePlan(plan: Plan | string | undefined, checkpoint: Checkpoint): Promise<Plan> {
-  const { geometry, planPath } = checkpoint
+  const { architecture, planPath } = checkpoint
   let resolved: Plan
   if (plan instanceof Plan) resolved = plan
-  else if (plan !== undefined) resolved = await loadPlan(plan, geometry)
+  else if (plan !== undefined) resolved = await loadPlan(plan, architecture)
   else if (planPath !== undefined) resolved = await readPlan(planPath)
-  else resolved = Plan.dense(geometry.blocks)
+  else resolved = Plan.dense(blocksOf(architecture))
   checkPlanFits(resolved, checkpoint)
   return resolved
 }

@@ -31,7 +31,17 @@ export {
 export { measureSimilarity, type Similarity } from './select/measure/similarity.js'
 export { writeReport } from './report/report.js'
 export { type ReportContext } from './report/context.js'
-export { denseParameters, subBlockParameters, type Geometry } from './model/geometry.js'
+export {
+  blocksOf,
+  denseParameters,
+  subBlockParameters,
+  type Architecture,
+  type Attention,
+  type Distance,
+  type FeedForward,
+  type Norm,
+  type SubBlock,
+} from './model/architecture.js'
 export { pipelines, type Pipeline, type PipelineName } from './pipelines/index.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'
 export { exportPacked, type PackedExportOptions } from './export/packed.js'

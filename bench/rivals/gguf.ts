@@ -8,8 +8,8 @@ import { existsSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { floatToF16, fromFloat32 } from '../../src/io/half.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../../src/model/geometry.js'
-import { SLICE, weight } from './slice.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../../src/families/tensors.js'
+import { SIZES, SLICE, weight } from './slice.js'
 
 export type GgufPrecision = 'bf16' | 'q8_0' | 'q4_0'
 
@@ -84,7 +84,7 @@ function entries(precision: GgufPrecision): Entry[] {
     as: `${spec.role === 'bias' ? 'enc.blk.0.attn_rel_b' : NAMES[spec.role]}.weight`,
     format: format(spec),
   }))
-  const blocks = Array.from({ length: 2 * SLICE.blocks }, (_, s) => {
+  const blocks = Array.from({ length: 2 * SIZES.blocks }, (_, s) => {
     const norm = s % 2 === 0 ? 'attn_norm' : 'ffn_norm'
     return subBlockTensors(SLICE, s).map((spec) => ({
       ...spec,
@@ -125,18 +125,18 @@ function header(tensors: readonly Entry[]): Buffer {
   const settings = Object.entries({
     'general.architecture': arch,
     'tokenizer.ggml.model': 'no_vocab',
-    [`${arch}.vocab_size`]: SLICE.vocab,
+    [`${arch}.vocab_size`]: SIZES.vocab,
     [`${arch}.context_length`]: 1024,
-    [`${arch}.embedding_length`]: SLICE.width,
-    [`${arch}.feed_forward_length`]: SLICE.ff,
-    [`${arch}.block_count`]: SLICE.blocks,
-    [`${arch}.attention.head_count`]: SLICE.heads,
-    [`${arch}.attention.key_length`]: SLICE.headDim,
-    [`${arch}.attention.value_length`]: SLICE.headDim,
-    [`${arch}.attention.relative_buckets_count`]: SLICE.buckets,
+    [`${arch}.embedding_length`]: SIZES.width,
+    [`${arch}.feed_forward_length`]: SIZES.ff,
+    [`${arch}.block_count`]: SIZES.blocks,
+    [`${arch}.attention.head_count`]: SIZES.heads,
+    [`${arch}.attention.key_length`]: SIZES.headDim,
+    [`${arch}.attention.value_length`]: SIZES.headDim,
+    [`${arch}.attention.relative_buckets_count`]: SIZES.buckets,
     [`${arch}.attention.causal`]: false, // llama_decode, which the addon calls, is causal without it
-    [`${arch}.attention.layer_norm_epsilon`]: SLICE.epsilon,
-    [`${arch}.attention.layer_norm_rms_epsilon`]: SLICE.epsilon,
+    [`${arch}.attention.layer_norm_epsilon`]: SIZES.epsilon,
+    [`${arch}.attention.layer_norm_rms_epsilon`]: SIZES.epsilon,
   })
   let offset = 0
   const infos = tensors.map(({ as, shape, format }) => {

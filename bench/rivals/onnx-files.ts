@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import proto from 'onnx-proto'
 import { encoderGraph, GROUP, modelProto, type Initializer, type OnnxPrecision } from './onnx.js'
-import { bucketOf, SLICE, sizeName, weight, type Size } from './slice.js'
+import { bucketOf, SIZES, SLICE, sizeName, weight, type Size } from './slice.js'
 
 const { ModelProto } = proto.onnx
 
@@ -45,12 +45,12 @@ async function initializerData({ name, dims }: Initializer, slice: string): Prom
 
 /** [1, heads, tokens, tokens] */
 async function biasMatrix(slice: string, tokens: number): Promise<Float32Array> {
-  const { heads } = SLICE
+  const { heads } = SIZES
   const table = await weight(slice, 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight')
   const out = new Float32Array(heads * tokens * tokens)
   for (let query = 0; query < tokens; query++) {
     for (let key = 0; key < tokens; key++) {
-      const row = heads * bucketOf(key - query, SLICE)
+      const row = heads * bucketOf(key - query, SIZES)
       for (let head = 0; head < heads; head++)
         out[(head * tokens + query) * tokens + key] = table[row + head]!
     }

@@ -6,7 +6,9 @@
  * The bias is a constant [1, heads, tokens, tokens], the shapes are fixed, and there is no mask: nothing is left to compute
  * but the encoder.
  */
-import { fixedTensors, subBlockTensors, type Geometry } from '../../src/model/geometry.js'
+import { t5Sizes } from '../../src/families/shapes.js'
+import { type Architecture } from '../../src/model/architecture.js'
+import { fixedTensors, subBlockTensors } from '../../src/families/tensors.js'
 import { sizeName, type Size } from './slice.js'
 
 /** f32: MatMul. int8: DynamicQuantizeLinear + MatMulInteger. int4: MatMulNBits. */
@@ -101,11 +103,12 @@ function products(graph: Graph, precision: OnnxPrecision): Product {
 }
 
 export function encoderGraph(
-  g: Geometry,
+  a: Architecture,
   precision: OnnxPrecision,
   size: Size,
 ): { graph: Graph; output: string } {
   const graph = new Graph()
+  const g = t5Sizes(a)
   const product = products(graph, precision)
   const inner = g.heads * g.headDim
   const norm = (x: string, name: string): string =>
@@ -126,8 +129,8 @@ export function encoderGraph(
     return [sum!, x]
   }
 
-  const [embedding, finalNorm] = fixedTensors(g).map(({ name }) => name)
-  const names = Array.from({ length: 2 * g.blocks }, (_, s) => subBlockTensors(g, s).map(({ name }) => name))
+  const [embedding, finalNorm] = fixedTensors(a).map(({ name }) => name)
+  const names = Array.from({ length: 2 * g.blocks }, (_, s) => subBlockTensors(a, s).map(({ name }) => name))
   const bias = graph.constant(`bias.${size.tokens}`, 'f32', [1, g.heads, size.tokens, size.tokens])
   const table = graph.constant(embedding!, 'f32', [g.vocab, g.width])
   let [h] = graph.node('Gather', [table, 'input_ids'])
@@ -153,7 +156,7 @@ export function encoderGraph(
 }
 
 /** ModelProto as an object: every initializer's bytes are in the file of its name, in folder `data` beside the model. */
-export function modelProto(g: Geometry, precision: OnnxPrecision, size: Size, data: string): object {
+export function modelProto(g: Architecture, precision: OnnxPrecision, size: Size, data: string): object {
   const { graph, output } = encoderGraph(g, precision, size)
   const valueInfo = (name: string, elemType: number, dims: readonly number[]): object => ({
     name,

@@ -5,14 +5,14 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { T5_XXL } from '../../src/families/shapes.js'
+import { t5Architecture, T5_XXL_SIZES, type T5Sizes } from '../../src/families/shapes.js'
 import { toFloat32 } from '../../src/io/half.js'
 import { writeSynthetic } from '../../src/export/synthetic.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import type { WeightDType } from '../../src/checkpoint/types.js'
-import type { Geometry } from '../../src/model/geometry.js'
 
-export const SLICE: Geometry = { ...T5_XXL, blocks: 2, vocab: 1024 }
+export const SIZES: T5Sizes = { ...T5_XXL_SIZES, blocks: 2, vocab: 1024 }
+export const SLICE = t5Architecture(SIZES)
 
 export interface Size {
   readonly batch: number
@@ -23,7 +23,7 @@ export const sizeName = ({ batch, tokens }: Size): string => `${batch}x${tokens}
 /** Token ids [batch, tokens], the same for everybody; no pads, and no id that means something to a tokenizer. */
 export const idsOf = ({ batch, tokens }: Size): number[][] =>
   Array.from({ length: batch }, (_, b) =>
-    Array.from({ length: tokens }, (_, t) => 16 + ((7919 * (b * tokens + t) + 13) % (SLICE.vocab - 16))),
+    Array.from({ length: tokens }, (_, t) => 16 + ((7919 * (b * tokens + t) + 13) % (SIZES.vocab - 16))),
   )
 
 /** A folder that is there whole or not at all. */
@@ -53,7 +53,7 @@ export async function weight(slice: string, name: string): Promise<Float32Array>
 }
 
 /** T5's bucket of a key at `distance` = key - query, bidirectional (Raffel et al., 2020; transformers' modeling_t5.py). */
-export function bucketOf(distance: number, { buckets, maxDistance }: Geometry): number {
+export function bucketOf(distance: number, { buckets, maxDistance }: T5Sizes): number {
   const half = buckets / 2
   const side = distance > 0 ? half : 0
   const far = Math.abs(distance)

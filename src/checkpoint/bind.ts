@@ -1,11 +1,6 @@
 import { CheckpointError } from '../errors.js'
-import {
-  fixedTensors,
-  subBlockCount,
-  subBlockTensors,
-  type Geometry,
-  type TensorSpec,
-} from '../model/geometry.js'
+import { blocksOf, subBlockCount, type Architecture } from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { isWeightDType, WEIGHT_DTYPES } from '../model/dtype.js'
 import { readExactly, withFile } from '../io/files.js'
 import { isCompanion, scaleNames } from '../families/names.js'
@@ -42,11 +37,11 @@ export interface BindOptions {
 }
 
 /**
- * Checks every tensor the geometry asks for and gives it its canonical name. An encoder tensor the geometry does not know
+ * Checks every tensor the architecture asks for and gives it its canonical name. An encoder tensor the architecture does not know
  * is an error too: computing without it would give wrong embeddings in silence.
  */
 export async function bindTensors(
-  geometry: Geometry,
+  architecture: Architecture,
   located: ReadonlyMap<string, Located>,
   { source, sparse, metadata }: BindOptions,
 ): Promise<Bound> {
@@ -56,13 +51,16 @@ export async function bindTensors(
     if (maybeAbsent && !specs.some(({ name }) => located.has(name))) return
     for (const spec of specs) bound.set(spec.name, await bindOne(spec, located, source))
   }
-  await bind(fixedTensors(geometry), false)
-  for (let s = 0; s < subBlockCount(geometry); s++) {
-    const precision = packedPrecision(geometry, s, located)
-    await bind(precision ? unpackedTensors(geometry, s) : subBlockTensors(geometry, s), sparse && !precision)
+  await bind(fixedTensors(architecture), false)
+  for (let s = 0; s < subBlockCount(architecture); s++) {
+    const precision = packedPrecision(architecture, s, located)
+    await bind(
+      precision ? unpackedTensors(architecture, s) : subBlockTensors(architecture, s),
+      sparse && !precision,
+    )
     if (precision === undefined) continue
-    const tensors = packedTensors(geometry, s, precision).map((spec) => bindPacked(spec, located, source))
-    for (const { file } of tensors) checkPackedMetadata(file, metadata.get(file)!, geometry)
+    const tensors = packedTensors(architecture, s, precision).map((spec) => bindPacked(spec, located, source))
+    for (const { file } of tensors) checkPackedMetadata(file, metadata.get(file)!, architecture)
     packed.set(s, { precision, tensors })
   }
   const packedNames = new Set([...packed.values()].flatMap(({ tensors }) => tensors.map(({ name }) => name)))
@@ -71,7 +69,7 @@ export async function bindTensors(
     throw new CheckpointError({
       file,
       field: name,
-      message: `is not a tensor of ${geometry.family === 'umt5' ? 'a UMT5' : 'a T5'} encoder with ${geometry.blocks} blocks`,
+      message: `is not a tensor of ${architecture.family === 'umt5' ? 'a UMT5' : 'a T5'} encoder with ${blocksOf(architecture)} blocks`,
       hint: 'The config.json belongs to another model, or the encoder is of a kind that is not supported.',
     })
   }

@@ -20,5 +20,5 @@ export async function modelIdentity(checkpoint: Checkpoint): Promise<string> {
     await withFile(file, (handle) => readExactly(handle, sample, offset, file))
     hash.update(sample)
   }
-  return `${fingerprint(checkpoint.geometry)} ${hash.digest('hex').slice(0, 16)}`
+  return `${fingerprint(checkpoint.architecture)} ${hash.digest('hex').slice(0, 16)}`
 }

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { CheckpointError } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
 import { bindTensors, type Located } from './bind.js'
-import { declaredModelType, geometryFromConfig, T5_MODEL_TYPES } from '../families/config.js'
+import { declaredModelType, architectureFromConfig, T5_MODEL_TYPES } from '../families/config.js'
 import { ioReason, namesIn, readJson } from '../io/files.js'
 import { identifyTensors } from './identify.js'
-import { inferGeometry } from '../families/infer.js'
+import { inferArchitecture } from '../families/infer.js'
 import { CONFIG_BYTES, locateTokenizer, locateWeights, textEncoders, type WeightFiles } from './locate.js'
 import { encoderNames, encoderPrefixes } from '../families/names.js'
 import { exportedPrecision } from './packed.js'
@@ -22,7 +22,7 @@ export const PLAN_FILE = 'skrr-plan.json'
 
 /**
  * Finds the encoder at `path`: a Hugging Face folder, a diffusers pipeline folder, or one safetensors file (with its
- * config.json beside it, else its geometry inferred from shapes). Reads configs and headers, no weights.
+ * config.json beside it, else its architecture inferred from shapes). Reads configs and headers, no weights.
  * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead.
  */
 export async function openCheckpoint(path: string, { textEncoder }: OpenOptions = {}): Promise<Checkpoint> {
@@ -59,24 +59,24 @@ async function openFolder(path: string, folder: string, names: readonly string[]
     })
   }
   const config = join(folder, 'config.json')
-  const geometry = geometryFromConfig(config, await readJson(config, CONFIG_BYTES))
+  const architecture = architectureFromConfig(config, await readJson(config, CONFIG_BYTES))
   const headers = await readHeaders(await locateWeights(folder))
-  return assemble(path, folder, headers, folder, geometry)
+  return assemble(path, folder, headers, folder, architecture)
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
   const headers = await readHeaders({ files: [path] })
   const folder = dirname(resolve(path))
-  return assemble(path, path, headers, folder, await geometryBeside(folder))
+  return assemble(path, path, headers, folder, await architectureBeside(folder))
 }
 
-/** The geometry of a T5's config.json beside a single file; other models' configs in a folder of files mean nothing. */
-async function geometryBeside(folder: string): Promise<Geometry | undefined> {
+/** The architecture of a T5's config.json beside a single file; other models' configs in a folder of files mean nothing. */
+async function architectureBeside(folder: string): Promise<Architecture | undefined> {
   if (!(await namesIn(folder)).includes('config.json')) return undefined
   const file = join(folder, 'config.json')
   const json = await readJson(file, CONFIG_BYTES)
   const type = declaredModelType(json) ?? ''
-  return (T5_MODEL_TYPES as readonly string[]).includes(type) ? geometryFromConfig(file, json) : undefined
+  return (T5_MODEL_TYPES as readonly string[]).includes(type) ? architectureFromConfig(file, json) : undefined
 }
 
 /** What the parts of a checkpoint make: `source` is named when something is absent, `folder` holds what lies beside. */
@@ -85,20 +85,20 @@ async function assemble(
   source: string,
   { all, metadata }: Headers,
   folder: string,
-  declared: Geometry | undefined,
+  declared: Architecture | undefined,
 ): Promise<Checkpoint> {
   const located = encoderTensors(source, all)
-  const full = declared ?? inferGeometry(source, located)
+  const full = declared ?? inferArchitecture(source, located)
   // an encoder of something else than tokens has no embedding, whatever its config says
-  const geometry = located.has('shared.weight') ? full : { ...full, vocab: 0 }
+  const architecture = located.has('shared.weight') ? full : { ...full, input: { ...full.input, vocab: 0 } }
   const beside = await namesIn(folder)
   const planPath = declared !== undefined && beside.includes(PLAN_FILE) ? join(folder, PLAN_FILE) : undefined
-  const bound = await bindTensors(geometry, located, { source, sparse: planPath !== undefined, metadata })
+  const bound = await bindTensors(architecture, located, { source, sparse: planPath !== undefined, metadata })
   const [precision] = [...metadata].flatMap(([file, entries]) => exportedPrecision(file, entries) ?? [])
   const tokenizerPath = await locateTokenizer(folder)
   return {
     path,
-    geometry,
+    architecture,
     ...bound,
     ...(precision === undefined ? {} : { precision }),
     ...(tokenizerPath === undefined ? {} : { tokenizerPath }),

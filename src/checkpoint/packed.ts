@@ -1,5 +1,6 @@
 import { CheckpointError } from '../errors.js'
-import { isAttention, subBlockTensors, type Geometry, type TensorSpec } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
+import { subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
@@ -48,7 +49,11 @@ export interface PackedSubBlock {
 }
 
 /** What stands in place of a sub-block's matrices. */
-export function packedTensors(g: Geometry, subBlock: number, precision: PackedPrecision): PackedSpec[] {
+export function packedTensors(
+  { width, subBlocks }: Architecture,
+  subBlock: number,
+  precision: PackedPrecision,
+): PackedSpec[] {
   const matrix = (role: 'in' | 'out', name: string, outputs: number[], k: number): PackedSpec[] => {
     const panels = outputs.reduce((sum, n) => sum + Math.ceil(n / COLUMNS), 0)
     const bytes = Math.ceil(k / DEPTH) * BLOCK_BYTES[precision]
@@ -58,25 +63,27 @@ export function packedTensors(g: Geometry, subBlock: number, precision: PackedPr
       { role: `${role}_scales`, name: `${stem}_scales`, dtype: 'F32', shape: [panels * COLUMNS] },
     ]
   }
-  const inner = g.heads * g.headDim
-  return isAttention(subBlock)
-    ? [
-        ...matrix('in', '0.SelfAttention.qkv', [inner, inner, inner], g.width),
-        ...matrix('out', '0.SelfAttention.o', [g.width], inner),
-      ]
-    : [
-        ...matrix('in', '1.DenseReluDense.wi', g.gated ? [g.ff, g.ff] : [g.ff], g.width),
-        ...matrix('out', '1.DenseReluDense.wo', [g.width], g.ff),
-      ]
+  const s = subBlocks[subBlock]!
+  if (s.kind === 'attention') {
+    const inner = s.heads * s.headDim
+    return [
+      ...matrix('in', '0.SelfAttention.qkv', [inner, inner, inner], width),
+      ...matrix('out', '0.SelfAttention.o', [width], inner),
+    ]
+  }
+  return [
+    ...matrix('in', '1.DenseReluDense.wi', s.gated ? [s.inner, s.inner] : [s.inner], width),
+    ...matrix('out', '1.DenseReluDense.wo', [width], s.inner),
+  ]
 }
 
 /** The tensors of a packed sub-block that are stored as any others. */
-export const unpackedTensors = (g: Geometry, subBlock: number): TensorSpec[] =>
+export const unpackedTensors = (g: Architecture, subBlock: number): TensorSpec[] =>
   subBlockTensors(g, subBlock).filter(({ role }) => role === 'norm' || role === 'bias')
 
 /** The precision a sub-block is packed in, by the names that are there. */
 export const packedPrecision = (
-  g: Geometry,
+  g: Architecture,
   subBlock: number,
   names: { has(name: string): boolean },
 ): PackedPrecision | undefined =>
@@ -91,7 +98,7 @@ export interface PackedMetadata {
 }
 
 export const packedMetadata = (
-  g: Geometry,
+  g: Architecture,
   { precision, original }: PackedMetadata,
 ): Record<string, string> => ({
   skrr_layout: String(PACKED_LAYOUT),
@@ -112,7 +119,11 @@ export function exportedPrecision(
 }
 
 /** @throws CheckpointError where a file with packed weights is of another layout or model */
-export function checkPackedMetadata(file: string, metadata: ReadonlyMap<string, string>, g: Geometry): void {
+export function checkPackedMetadata(
+  file: string,
+  metadata: ReadonlyMap<string, string>,
+  g: Architecture,
+): void {
   const expect = (key: string, expected: string): void => {
     const found = metadata.get(key)
     if (found !== expected) fail(file, key, found, JSON.stringify(expected))

@@ -1,4 +1,4 @@
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
 import type { Precision } from '../model/precision.js'
 import type { PackedSubBlock } from './packed.js'
 
@@ -22,12 +22,12 @@ export interface TensorRef {
   readonly scale?: number
 }
 
-/** An encoder found on disk: its geometry and where each tensor lies. No weight has been read. */
+/** An encoder found on disk: its architecture and where each tensor lies. No weight has been read. */
 export interface Checkpoint {
   /** The path the user gave. */
   readonly path: string
-  readonly geometry: Geometry
-  /** By canonical name (model/geometry.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
+  readonly architecture: Architecture
+  /** By canonical name (model/architecture.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
   readonly tensors: ReadonlyMap<string, TensorRef>
   /** Sub-blocks whose matrices are packed; their norms are in `tensors`. Empty but for `export --precision int8` and int4. */
   readonly packed: ReadonlyMap<number, PackedSubBlock>

@@ -5,7 +5,15 @@ import { T5_V11_DEMO, T5_XXL } from '../families/shapes.js'
 import { probeCuda } from '../native/probe.js'
 import { pickDevice } from '../native/device.js'
 import { InputError } from '../errors.js'
-import { fixedParameters, subBlockCount, type Geometry } from '../model/geometry.js'
+import { fingerprint } from '../model/fingerprint.js'
+import {
+  blocksOf,
+  feedForwardOf,
+  firstBlocks,
+  fixedParameters,
+  subBlockCount,
+  type Architecture,
+} from '../model/architecture.js'
 import {
   callNative,
   native,
@@ -16,14 +24,14 @@ import {
 } from '../native/addon.js'
 import type { NativeOptions } from '../native/addon.js'
 import type { Precision } from '../model/precision.js'
-import { layerTable } from '../native/spec.js'
+import { layerTable, nativeGeometry } from '../native/spec.js'
 import { loadPlan } from '../plan/file.js'
 import { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
 import { action, deviceName, precisionOption, printJson, wholeNumber, type Run } from './command.js'
 import { fields, formatBytes, formatPercent, table } from './terminal.js'
 
-const GEOMETRIES: Readonly<Record<string, Geometry>> = { 't5-xxl': T5_XXL, 't5-base': T5_V11_DEMO }
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = { 't5-xxl': T5_XXL, 't5-base': T5_V11_DEMO }
 const PAPERS_PLAN = 'pixart-sigma-41.9'
 const PAPERS_SHARE = 0.419
 const MAX_TOKENS = 16_384
@@ -31,7 +39,7 @@ const MAX_TOKENS = 16_384
 const BENCH_BYTES = 700e6
 
 interface Options {
-  geometry: string
+  architecture: string
   blocks?: number
   plan?: string
   tokens: number[]
@@ -43,7 +51,7 @@ interface Options {
 }
 
 interface Subject {
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   readonly options: NativeOptions & { device: Device }
   readonly deviceName: string
   /** By name; the first is dense. */
@@ -54,8 +62,8 @@ export function benchCommand(): Command {
   return new Command('bench')
     .description('Measure the engine on this machine: its parts and whole encoders, with random weights')
     .addOption(
-      new Option('--geometry <name>', 'shape of the encoder')
-        .choices(Object.keys(GEOMETRIES))
+      new Option('--architecture <name>', 'shape of the encoder')
+        .choices(Object.keys(ARCHITECTURES))
         .default('t5-xxl'),
     )
     .option('--blocks <n>', 'only so many of its blocks; default: as many as fit into memory', wholeNumber(1))
@@ -91,14 +99,14 @@ function tokenCounts(text: string): number[] {
 
 async function bench(options: Options, { signal }: Run): Promise<void> {
   const subject = await prepare(options)
-  const { geometry, plans } = subject
+  const { architecture, plans } = subject
   const request = {
     tables: Object.entries(plans).map(([name, plan]) => ({ name, ...layerTable(plan) })),
     tokens: Int32Array.from(options.tokens),
     repeats: options.repeats,
   }
   const measured = await runJob([signal], (cancel) =>
-    native().bench(geometry, subject.options, request, cancel, showProgress),
+    native().bench(nativeGeometry(architecture), subject.options, request, cancel, showProgress),
   ).finally(clearProgress)
   if (options.json) printJson(summary(subject, measured))
   else process.stdout.write(`${page(subject, measured)}\n`)
@@ -112,26 +120,31 @@ async function prepare(asked: Options): Promise<Subject> {
   }
   const options = { device, precision, threads }
   const name = device === 'cpu' ? (cpus()[0]?.model ?? 'CPU') : await probeCuda(device)
-  const whole = GEOMETRIES[asked.geometry]!
-  const geometry = { ...whole, blocks: fittingBlocks(whole, asked, options) }
-  const plan = await secondPlan(asked.plan, geometry, geometry.blocks === whole.blocks && whole === T5_XXL)
-  return { geometry, options, deviceName: name, plans: { dense: Plan.dense(geometry.blocks), ...plan } }
+  const whole = ARCHITECTURES[asked.architecture]!
+  const architecture = firstBlocks(whole, fittingBlocks(whole, asked, options))
+  const plan = await secondPlan(asked.plan, architecture, fingerprint(architecture) === fingerprint(T5_XXL))
+  return {
+    architecture,
+    options,
+    deviceName: name,
+    plans: { dense: Plan.dense(blocksOf(architecture)), ...plan },
+  }
 }
 
 /** On the CPU as many blocks as are asked for, or as take half of the free memory. A CUDA device says itself what it lacks. */
-function fittingBlocks(whole: Geometry, asked: Options, options: Subject['options']): number {
-  const { blocks = whole.blocks, tokens } = asked
-  if (blocks > whole.blocks) {
-    const expected = `at most the ${whole.blocks} of ${asked.geometry}`
+function fittingBlocks(whole: Architecture, asked: Options, options: Subject['options']): number {
+  const there = blocksOf(whole)
+  const { blocks = there, tokens } = asked
+  if (blocks > there) {
+    const expected = `at most the ${there} of ${asked.architecture}`
     throw new InputError({ field: '--blocks', found: String(blocks), expected })
   }
   if (options.device !== 'cpu') return blocks
   const needed = (count: number): number => {
     const all = Int32Array.from({ length: 2 * count }, (_, s) => s)
     const longest = Math.max(...tokens)
-    const bytes = callNative(() =>
-      native().estimate({ ...whole, blocks: count }, all, options, 0, longest, longest),
-    )
+    const geometry = nativeGeometry(firstBlocks(whole, count))
+    const bytes = callNative(() => native().estimate(geometry, all, options, 0, longest, longest))
     return bytes.weights + bytes.workspace + BENCH_BYTES
   }
   const free = freemem()
@@ -149,20 +162,25 @@ function fittingBlocks(whole: Geometry, asked: Options, options: Subject['option
 
 async function secondPlan(
   asked: string | undefined,
-  geometry: Geometry,
+  architecture: Architecture,
   isPapersModel: boolean,
 ): Promise<Record<string, Plan>> {
   if (asked !== undefined) {
-    const plan = await loadPlan(asked, geometry)
-    plan.validate(geometry)
+    const plan = await loadPlan(asked, architecture)
+    plan.validate(architecture)
     return { [asked]: plan }
   }
-  if (isPapersModel) return { [PAPERS_PLAN]: await loadPlan(PAPERS_PLAN, geometry) }
+  if (isPapersModel) return { [PAPERS_PLAN]: await loadPlan(PAPERS_PLAN, architecture) }
   const turns = (s: number): number => Math.floor(s * PAPERS_SHARE)
-  const last = subBlockCount(geometry) - 1
+  const last = subBlockCount(architecture) - 1
   const even = [...Array(last).keys()].filter((s) => turns(s + 1) > turns(s))
   const skipped = even.length > 0 ? even : [last]
-  return { [`${skipped.length} of ${subBlockCount(geometry)} skipped`]: Plan.skip(geometry.blocks, skipped) }
+  return {
+    [`${skipped.length} of ${subBlockCount(architecture)} skipped`]: Plan.skip(
+      blocksOf(architecture),
+      skipped,
+    ),
+  }
 }
 
 // --- what is printed ---
@@ -179,12 +197,12 @@ function clearProgress(): void {
 const roofline = ({ bytes, flops, seconds }: NativeBenchRow, { copy, multiply }: NativeBench): number =>
   Math.max(bytes / copy, flops / multiply) / seconds
 
-function summary({ geometry, options, deviceName, plans }: Subject, measured: NativeBench): unknown {
+function summary({ architecture, options, deviceName, plans }: Subject, measured: NativeBench): unknown {
   return {
     device: options.device,
     deviceName,
     precision: options.precision,
-    geometry,
+    architecture,
     ceilings: {
       copyBytesPerSecond: measured.copy,
       multiplyFlopsPerSecond: measured.multiply,
@@ -192,7 +210,7 @@ function summary({ geometry, options, deviceName, plans }: Subject, measured: Na
     },
     plans: Object.entries(plans).map(([name, plan]) => ({
       name,
-      sparsity: plan.sparsity(geometry),
+      sparsity: plan.sparsity(architecture),
       table: plan.table,
     })),
     rows: measured.rows.map((row) => ({
@@ -209,15 +227,16 @@ function summary({ geometry, options, deviceName, plans }: Subject, measured: Na
   }
 }
 
-function page({ geometry, options, deviceName, plans }: Subject, measured: NativeBench): string {
+function page({ architecture, options, deviceName, plans }: Subject, measured: NativeBench): string {
   const { copy, multiply, product } = measured
-  const g = geometry
-  const parameters = Plan.dense(g.blocks).parameters(g) - fixedParameters(g)
+  const g = architecture
+  const blocks = blocksOf(g)
+  const parameters = Plan.dense(blocks).parameters(g) - fixedParameters(g)
   const head = fields([
     ['device', `${deviceName} (${options.device}, ${options.precision})`],
     [
       'encoder',
-      `${g.blocks} blocks, width ${g.width}, ff ${g.ff}: ${(parameters / 1e6).toFixed(0)} M random weights`,
+      `${blocks} blocks, width ${g.width}, ff ${feedForwardOf(g)?.inner}: ${(parameters / 1e6).toFixed(0)} M random weights`,
     ],
     ['copies', `${(copy / 1e9).toFixed(1)} GB/s, read and written`],
     ['multiplies', `${(multiply / 1e12).toFixed(2)} TFLOP/s at best (${product})`],
@@ -232,7 +251,7 @@ function page({ geometry, options, deviceName, plans }: Subject, measured: Nativ
     formatPercent(roofline(row, measured)),
   ])
   const titles = ['what', 'tokens', 'ms', 'quartiles', 'GB/s', 'TFLOP/s', 'roofline']
-  const [, [name, plan] = ['', Plan.dense(g.blocks)]] = Object.entries(plans)
+  const [, [name, plan] = ['', Plan.dense(blocks)]] = Object.entries(plans)
   const shown = `${name}, ${formatPercent(plan.sparsity(g))} of the parameters not loaded`
   return [head, table([titles, ...rows]), shown, strip(plan, { color: pc.isColorSupported })].join('\n\n')
 }

@@ -119,7 +119,7 @@ function report(
   ms: { load: number; encode: number },
 ): void {
   const cut = truncated.flatMap((isCut, index) => (isCut ? [index] : []))
-  const sparsity = encoder.plan.sparsity(encoder.geometry)
+  const sparsity = encoder.plan.sparsity(encoder.architecture)
   if (options.json) {
     printJson({
       out: options.out,

@@ -66,7 +66,7 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
         })
       : exportPacked(checkpoint, plan, out, { precision, ...common })
   const bytes = await written.finally(() => bar.stop())
-  const sparsity = plan.sparsity(checkpoint.geometry)
+  const sparsity = plan.sparsity(checkpoint.architecture)
   if (options.json) {
     printJson({ out, bytes, sparsity, materialized: materialize, precision })
     return

@@ -5,12 +5,14 @@ import type { PackedSubBlock } from '../checkpoint/packed.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
 import {
+  type Architecture,
+  attentionOf,
+  blocksOf,
   denseParameters,
-  fixedTensors,
+  feedForwardOf,
   isAttention,
-  subBlockTensors,
-  type TensorSpec,
-} from '../model/geometry.js'
+} from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { estimateMemory, resolvePrecision, type MemoryUse } from '../native/estimate.js'
 import { asStored } from '../native/spec.js'
 import { compensationParameters } from '../plan/compensation.js'
@@ -62,7 +64,7 @@ async function inspect(options: Options): Promise<void> {
 }
 
 function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
-  const { geometry, tensors, packed } = checkpoint
+  const { architecture, tensors, packed } = checkpoint
   const sizeOf = (specs: readonly TensorSpec[]): number =>
     specs.reduce((sum, { name }) => sum + (tensors.get(name)?.bytes ?? 0), 0)
   const sizeOfSources = (attention: boolean): number =>
@@ -70,10 +72,11 @@ function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
       .sources()
       .filter((source) => isAttention(source) === attention)
       .reduce(
-        (sum, source) => sum + sizeOf(subBlockTensors(geometry, source)) + packedBytes(packed.get(source)),
+        (sum, source) =>
+          sum + sizeOf(subBlockTensors(architecture, source)) + packedBytes(packed.get(source)),
         0,
       )
-  const fixed = fixedTensors(geometry)
+  const fixed = fixedTensors(architecture)
   return {
     attention: sizeOfSources(true),
     feedForward: sizeOfSources(false),
@@ -99,15 +102,15 @@ const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): num
   attention + feedForward + embedding + other
 
 function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): unknown {
-  const { geometry } = checkpoint
+  const { architecture } = checkpoint
   return {
     model: checkpoint.path,
-    fingerprint: fingerprint(geometry),
-    geometry,
+    fingerprint: fingerprint(architecture),
+    architecture,
     dtypes: formatsOf(checkpoint),
     tokenizer: checkpoint.tokenizerPath ?? null,
-    parameters: { dense: denseParameters(geometry), planned: plan.parameters(geometry) },
-    sparsity: plan.sparsity(geometry),
+    parameters: { dense: denseParameters(architecture), planned: plan.parameters(architecture) },
+    sparsity: plan.sparsity(architecture),
     bytes: { ...bytes, total: sum(bytes) },
     memory,
     plan: plan.toJSON(),
@@ -117,6 +120,14 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
 /** `int8`, or `bf16 and int8` where the plan has its own for some. */
 const precisionsOf = (plan: Plan, own: Precision): string =>
   [...new Set(plan.sources().map((source) => plan.precisions[source] ?? own))].join(' and ') || own
+
+/** Of sub-blocks of a kind that differ, the first. */
+function describe(a: Architecture): string {
+  const [attention, feedForward] = [attentionOf(a), feedForwardOf(a)]
+  const heads = `${attention?.heads} heads x ${attention?.headDim}`
+  const form = feedForward?.gated ? `gated ${feedForward.activation}` : feedForward?.activation
+  return `${a.family}: ${blocksOf(a)} blocks, width ${a.width}, ${heads}, ff ${feedForward?.inner} ${form}`
+}
 
 /** Held as float32. */
 function compensationField({ compensation }: Plan): [string, string][] {
@@ -131,15 +142,11 @@ function compensationField({ compensation }: Plan): [string, string][] {
 }
 
 function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
-  const { geometry: g } = checkpoint
-  const form = g.gated ? `gated ${g.activation}` : g.activation
+  const { architecture: g } = checkpoint
   const lines = fields([
     ['model', `${checkpoint.path} (${formatsOf(checkpoint).join(', ')})`],
-    [
-      'geometry',
-      `${g.family}: ${g.blocks} blocks, width ${g.width}, ${g.heads} heads x ${g.headDim}, ff ${g.ff} ${form}`,
-    ],
-    ['vocabulary', g.vocab === 0 ? 'none: takes inputs_embeds only' : formatCount(g.vocab)],
+    ['architecture', describe(g)],
+    ['vocabulary', g.input.vocab === 0 ? 'none: takes inputs_embeds only' : formatCount(g.input.vocab)],
     ['tokenizer', checkpoint.tokenizerPath ?? 'none found beside the weights'],
     ['parameters', `${formatCount(plan.parameters(g))} of ${formatCount(denseParameters(g))}`],
     ['sparsity', formatPercent(plan.sparsity(g))],

@@ -20,10 +20,10 @@ export function reportPage(
   { report, model, out, method }: { report?: string; model: string; out: string; method: Method },
 ): ReportPage | undefined {
   if (report === undefined) return undefined
-  const { geometry, precision } = encoder
+  const { architecture, precision } = encoder
   let similarity: Similarity | undefined
   const write = (selections: readonly Selection[]): Promise<void> =>
-    writeReport(report, selections, { geometry, precision, model, plan: out, similarity })
+    writeReport(report, selections, { architecture, precision, model, plan: out, similarity })
   return {
     async write(chosen) {
       similarity = await measureSimilarity(encoder, calibration, search)
@@ -31,7 +31,7 @@ export function reportPage(
     },
     async compare(chosen) {
       const selections = [chosen]
-      const target = { bytes: weightBytes(chosen.plan, geometry, precision) }
+      const target = { bytes: weightBytes(chosen.plan, architecture, precision) }
       for (const other of METHODS) {
         if (other !== method) {
           selections.push(await selectPlan(encoder, calibration, { ...search, target, method: other }))

@@ -213,9 +213,9 @@ const writeJson = (file: string, value: unknown): Promise<void> =>
 
 function report(options: Options, encoder: Encoder, selection: Selection, seconds: number): void {
   const { plan, D, relative, nullNorm, work } = selection
-  const { geometry, precision } = encoder
-  const sparsity = plan.sparsity(geometry)
-  const bytes = weightBytes(plan, geometry, precision)
+  const { architecture, precision } = encoder
+  const sparsity = plan.sparsity(architecture)
+  const bytes = weightBytes(plan, architecture, precision)
   if (options.json) {
     const { out, trace, report: page, method } = options
     const { compensation } = selection.trace

@@ -1,3 +1,4 @@
+import { blocksOf } from '../model/architecture.js'
 import { existsSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,13 +34,13 @@ const SPARSITY = 0.42
 async function demo(options: Options, { signal }: Run): Promise<void> {
   const model = options.model ?? (await syntheticModel(signal))
   const checkpoint = await openCheckpoint(model)
-  const { geometry } = checkpoint
+  const { architecture } = checkpoint
   const { plan, origin } = await choosePlan(options.plan, checkpoint)
   const { isa, threads } = native().describe()
   const setting = {
     model: options.model ?? `${relative(process.cwd(), model)}/ (the shape of T5-v1.1 base)`,
     synthetic: options.model === undefined,
-    geometry,
+    architecture,
     precision: resolvePrecision(checkpoint, undefined),
     machine: `CPU, ${isa}, ${threads} threads`,
   }
@@ -47,15 +48,15 @@ async function demo(options: Options, { signal }: Run): Promise<void> {
 
   const prompts = somePrompts()
   const { tokenizer } = options
-  await warmUp(model, geometry.blocks, { tokenizer, signal })
-  const dense = await measure(model, Plan.dense(geometry.blocks), prompts, {
+  await warmUp(model, blocksOf(architecture), { tokenizer, signal })
+  const dense = await measure(model, Plan.dense(blocksOf(architecture)), prompts, {
     label: 'dense',
     tokenizer,
     signal,
   })
   const planned = await measure(model, plan, prompts, { label: 'planned', tokenizer, signal })
   print(promptTable(prompts, dense.encoded, planned.encoded), '')
-  print(costTable(geometry, dense, planned), '', footnotes(planned), '')
+  print(costTable(architecture, dense, planned), '', footnotes(planned), '')
   print(planStrip(planned, origin))
 }
 
@@ -88,12 +89,12 @@ async function choosePlan(
   checkpoint: Checkpoint,
 ): Promise<{ plan: Plan; origin: string }> {
   if (asked !== undefined) return { plan: await resolvePlan(asked, checkpoint), origin: asked }
-  if (checkpoint.geometry.blocks === 24) {
+  if (blocksOf(checkpoint.architecture) === 24) {
     const plan = await resolvePlan('pixart-sigma-41.9', checkpoint)
     return { plan, origin: 'pixart-sigma-41.9, as published for T5-XXL' }
   }
   return {
-    plan: illustrativePlan(checkpoint.geometry, SPARSITY),
+    plan: illustrativePlan(checkpoint.architecture, SPARSITY),
     origin: 'by a simple rule, not chosen by calibration: it shows the cost, not the quality',
   }
 }

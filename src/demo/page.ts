@@ -1,7 +1,7 @@
 import pc from 'picocolors'
 import { fields, formatBytes, formatCount, formatPercent, table } from '../cli/terminal.js'
 import type { Encoded } from '../encoder.js'
-import { denseParameters, type Geometry } from '../model/geometry.js'
+import { blocksOf, denseParameters, type Architecture } from '../model/architecture.js'
 import { strip } from '../plan/strip.js'
 import { relativeDifference, type Measurement } from './measure.js'
 
@@ -9,16 +9,16 @@ import { relativeDifference, type Measurement } from './measure.js'
 export interface Setting {
   readonly model: string
   readonly synthetic: boolean
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   readonly precision: string
   readonly machine: string
 }
 
-export function heading({ model, synthetic, geometry: g, precision, machine }: Setting): string {
+export function heading({ model, synthetic, architecture: g, precision, machine }: Setting): string {
   const rows: [string, string][] = [
     [
       'model',
-      `${model}: ${g.blocks} blocks, width ${g.width}, ${formatCount(denseParameters(g))} parameters`,
+      `${model}: ${blocksOf(g)} blocks, width ${g.width}, ${formatCount(denseParameters(g))} parameters`,
     ],
     ['engine', `${machine}, weights in memory as ${precision}`],
   ]
@@ -53,10 +53,10 @@ function firstNumbers({ embeddings, shape }: Encoded, row: number): string {
 const shortened = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`
 
-export function costTable(geometry: Geometry, dense: Measurement, planned: Measurement): string {
+export function costTable(architecture: Architecture, dense: Measurement, planned: Measurement): string {
   const column = (m: Measurement): string[] => [
-    formatCount(m.plan.parameters(geometry)),
-    formatPercent(m.plan.sparsity(geometry)),
+    formatCount(m.plan.parameters(architecture)),
+    formatPercent(m.plan.sparsity(architecture)),
     formatBytes(m.loadedBytes),
     formatBytes(m.memory.weights + m.memory.workspace),
     `${m.loadMs.toFixed(0)} ms`,

@@ -1,4 +1,4 @@
-import { isAttention, subBlockCount, type Geometry } from '../model/geometry.js'
+import { blocksOf, isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from '../plan/plan.js'
 
@@ -6,27 +6,28 @@ import { Plan } from '../plan/plan.js'
 const REUSE_SCALE = 0.5
 
 /**
- * A plan of about `sparsity` for any geometry, by a rule and not by calibration: it shows what a plan of that size costs,
+ * A plan of about `sparsity` for any architecture, by a rule and not by calibration: it shows what a plan of that size costs,
  * not which one is good. Sub-blocks of every other block are dropped, then from the middle outwards, never those of
  * the first and last block. Dropped attentions re-use the nearest one that runs; dropped feed-forwards are skipped.
  */
-export function illustrativePlan(geometry: Geometry, sparsity: number): Plan {
+export function illustrativePlan(architecture: Architecture, sparsity: number): Plan {
   const dropped: number[] = []
-  const distance = (): number => Math.abs(Plan.skip(geometry.blocks, dropped).sparsity(geometry) - sparsity)
-  for (const subBlock of dropOrder(geometry.blocks)) {
+  const distance = (): number =>
+    Math.abs(Plan.skip(blocksOf(architecture), dropped).sparsity(architecture) - sparsity)
+  for (const subBlock of dropOrder(blocksOf(architecture))) {
     const before = distance()
     dropped.push(subBlock)
     if (distance() > before) dropped.pop()
   }
   const runs = (p: number): boolean => !dropped.includes(p)
-  const kept = [...Array(subBlockCount(geometry)).keys()].filter(runs)
+  const kept = [...Array(subBlockCount(architecture)).keys()].filter(runs)
   const reuse = Object.fromEntries(
     dropped.filter(isAttention).map((p) => [p, nearest(kept.filter(isAttention), p)]),
   )
-  const plan = Plan.skip(geometry.blocks, dropped, reuse)
+  const plan = Plan.skip(blocksOf(architecture), dropped, reuse)
   return plan.with({
     scales: plan.table.map((source, p) => (source === p ? 1 : REUSE_SCALE)),
-    fingerprint: fingerprint(geometry),
+    fingerprint: fingerprint(architecture),
     provenance: { method: 'illustrative: every other block, then from the middle; not calibrated' },
   })
 }

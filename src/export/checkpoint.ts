@@ -1,15 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { CheckpointError, PlanError } from '../errors.js'
-import {
-  fixedTensors,
-  isAttention,
-  subBlockCount,
-  subBlockTensors,
-  type TensorSpec,
-} from '../model/geometry.js'
+import { isAttention, subBlockCount } from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { writeFolderAtomically } from '../io/atomic.js'
-import { configFromGeometry } from '../families/config.js'
+import { configFromArchitecture } from '../families/config.js'
 import { constantChunks, foldedChunks, ordinaryDType, rawChunks } from './fold.js'
 import { scaleNames } from '../families/names.js'
 import { PLAN_FILE } from '../checkpoint/open.js'
@@ -71,7 +66,7 @@ export interface ModelFolder extends Pick<WriteOptions, 'metadata' | 'align' | '
 /** Writes a folder of weights, config, plan and tokenizer. Returns the bytes of weights. Throws OutputError. */
 export async function writeModel(
   outDir: string,
-  { geometry, tokenizerPath }: Checkpoint,
+  { architecture, tokenizerPath }: Checkpoint,
   tensors: readonly TensorSource[],
   { dtype, planJson, onProgress, ...options }: ModelFolder,
 ): Promise<number> {
@@ -81,7 +76,7 @@ export async function writeModel(
       ...options,
       onProgress: (done) => onProgress?.(done, total),
     })
-    const config = configFromGeometry(geometry, dtype)
+    const config = configFromArchitecture(architecture, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
     if (planJson !== undefined) await writeFile(join(folder, PLAN_FILE), planJson, { flush: true })
     if (tokenizerPath !== undefined) await copyTokenizer(dirname(tokenizerPath), folder)
@@ -103,11 +98,11 @@ export function refusePacked({ path, packed }: Checkpoint): void {
 }
 
 function checkTable(
-  { geometry, tensors, path }: Checkpoint,
+  { architecture, tensors, path }: Checkpoint,
   table: readonly (number | null)[],
   scales: readonly number[] | undefined,
 ): void {
-  const positions = subBlockCount(geometry)
+  const positions = subBlockCount(architecture)
   for (const [field, list] of Object.entries({ table, scales })) {
     if (list === undefined || list.length === positions) continue
     throw new PlanError({
@@ -132,7 +127,7 @@ function checkTable(
         expected: `${kind} of the ${positions} sub-blocks`,
       })
     }
-    if (!tensors.has(subBlockTensors(geometry, source)[0]!.name)) {
+    if (!tensors.has(subBlockTensors(architecture, source)[0]!.name)) {
       throw new PlanError({
         field,
         found: `sub-block ${source}`,
@@ -144,10 +139,10 @@ function checkTable(
 
 /** The fixed tensors and each sub-block that runs anywhere, byte for byte. */
 function kept(checkpoint: Checkpoint, table: readonly (number | null)[]): Stored[] {
-  const { geometry, tensors } = checkpoint
+  const { architecture, tensors } = checkpoint
   const sources = new Set(table.filter((source) => source !== null))
-  const specs: TensorSpec[] = [...fixedTensors(geometry)]
-  for (const source of sources) specs.push(...subBlockTensors(geometry, source))
+  const specs: TensorSpec[] = [...fixedTensors(architecture)]
+  for (const source of sources) specs.push(...subBlockTensors(architecture, source))
   return specs.flatMap(({ name, shape }) => {
     const ref = tensors.get(name)!
     const stored = { name, dtype: ref.dtype, shape, data: rawChunks(ref) }
@@ -170,13 +165,13 @@ function materialized(
   table: readonly (number | null)[],
   scales: readonly number[] | undefined,
 ): Stored[] {
-  const { geometry, tensors } = checkpoint
-  const fixed = fixedTensors(geometry).map((spec) => copied(spec, tensors.get(spec.name)!, 1))
+  const { architecture, tensors } = checkpoint
+  const fixed = fixedTensors(architecture).map((spec) => copied(spec, tensors.get(spec.name)!, 1))
   const inPlace = table.flatMap((source, p) => {
-    const targets = subBlockTensors(geometry, p)
+    const targets = subBlockTensors(architecture, p)
     if (source === null) return targets.map((spec) => skipped(spec, tensors.get(spec.name), checkpoint))
     // sources and targets are of one kind, so their tensors stand in the same order
-    return subBlockTensors(geometry, source).map(({ name }, i) => {
+    return subBlockTensors(architecture, source).map(({ name }, i) => {
       const spec = targets[i]!
       return copied(spec, tensors.get(name)!, isOutput(spec) ? (scales?.[p] ?? 1) : 1)
     })

@@ -13,7 +13,8 @@ import {
 import type { Checkpoint } from '../checkpoint/types.js'
 import { tensorBytes, type TensorSource } from './write.js'
 import { openEngine } from '../native/device.js'
-import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from '../model/geometry.js'
+import { subBlockCount } from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { runJob, type NativeEncoder } from '../native/addon.js'
 import { checkPlanFits, slotIn } from '../native/spec.js'
 import type { Plan } from '../plan/plan.js'
@@ -45,7 +46,7 @@ export async function exportPacked(
 ): Promise<number> {
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
-  const { geometry } = checkpoint
+  const { architecture } = checkpoint
   const { engine } = await openEngine(checkpoint, { device: 'cpu', precision, threads, signal })
   try {
     const packer = new Packer(checkpoint, engine, signal)
@@ -53,19 +54,22 @@ export async function exportPacked(
     const tensors = plan.sources().flatMap((source) => {
       const own = plan.precisions[source] ?? precision
       if (!isPacked(own))
-        return ordinary(checkpoint, subBlockTensors(geometry, source), own === 'f32' ? 'F32' : 'BF16')
+        return ordinary(checkpoint, subBlockTensors(architecture, source), own === 'f32' ? 'F32' : 'BF16')
       return [
         ...packer.tensors(source, own),
-        ...ordinary(checkpoint, unpackedTensors(geometry, source), dtype),
+        ...ordinary(checkpoint, unpackedTensors(architecture, source), dtype),
       ]
     })
-    tensors.push(...ordinary(checkpoint, fixedTensors(geometry), dtype))
+    tensors.push(...ordinary(checkpoint, fixedTensors(architecture), dtype))
     const anyPacked = plan.sources().some((source) => isPacked(plan.precisions[source] ?? precision))
     const original = await modelIdentity(checkpoint)
     return await writeModel(outDir, checkpoint, tensors, {
       dtype,
       planJson: plan.stringify(),
-      metadata: { format: anyPacked ? 'skrr' : 'pt', ...packedMetadata(geometry, { precision, original }) },
+      metadata: {
+        format: anyPacked ? 'skrr' : 'pt',
+        ...packedMetadata(architecture, { precision, original }),
+      },
       align: PACKED_ALIGNMENT,
       signal,
       onProgress,
@@ -100,7 +104,7 @@ class Packer {
   ) {}
 
   tensors(subBlock: number, precision: PackedPrecision): TensorSource[] {
-    return packedTensors(this.checkpoint.geometry, subBlock, precision).map((spec) => ({
+    return packedTensors(this.checkpoint.architecture, subBlock, precision).map((spec) => ({
       ...spec,
       data: this.#stream(subBlock, precision, spec.role),
     }))
@@ -116,11 +120,11 @@ class Packer {
   }
 
   async #pack(subBlock: number, precision: PackedPrecision): Promise<Pieces> {
-    const { geometry } = this.checkpoint
-    const slot = slotIn(precision, subBlock, subBlockCount(geometry))
+    const { architecture } = this.checkpoint
+    const slot = slotIn(precision, subBlock, subBlockCount(architecture))
     await runJob([this.signal], (cancel) => this.engine.load(Int32Array.of(slot), cancel))
     const pieces = Object.fromEntries(
-      packedTensors(geometry, subBlock, precision).map((spec) => [
+      packedTensors(architecture, subBlock, precision).map((spec) => [
         spec.role,
         new Uint8Array(tensorBytes(spec)),
       ]),

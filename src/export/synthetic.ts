@@ -1,14 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  fixedTensors,
-  subBlockCount,
-  subBlockTensors,
-  type Geometry,
-  type TensorSpec,
-} from '../model/geometry.js'
+import { attentionOf, feedForwardOf, subBlockCount, type Architecture } from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { writeFolderAtomically } from '../io/atomic.js'
-import { configFromGeometry } from '../families/config.js'
+import { configFromArchitecture } from '../families/config.js'
 import { fromFloat32 } from '../io/half.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import { tensorBytes, writeSafetensors, type TensorSource } from './write.js'
@@ -27,17 +22,17 @@ export interface SyntheticOptions {
 }
 
 /**
- * Writes a checkpoint of any geometry with made-up weights, in Hugging Face's layout, to `folder`, which must not exist or
+ * Writes a checkpoint of any architecture with made-up weights, in Hugging Face's layout, to `folder`, which must not exist or
  * be empty. Weights are normal with the deviations Hugging Face initialises T5 with, norms scatter a little around 1: the
  * activations stay in a sane range, the embeddings mean nothing. Returns the bytes of weights written.
  * Throws OutputError.
  */
 export async function writeSynthetic(
   folder: string,
-  geometry: Geometry,
+  architecture: Architecture,
   { dtype, seed, shardBytes, tokenizerFrom, onProgress, signal }: SyntheticOptions,
 ): Promise<number> {
-  const shards = splitShards(syntheticTensors(geometry, dtype, seed), shardBytes ?? Infinity)
+  const shards = splitShards(syntheticTensors(architecture, dtype, seed), shardBytes ?? Infinity)
   const total = shards.flat().reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (temporary: string): Promise<void> => {
     const weightMap = new Map<string, string>()
@@ -62,7 +57,7 @@ export async function writeSynthetic(
       const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(weightMap) }
       await json('model.safetensors.index.json', index)
     }
-    await json('config.json', configFromGeometry(geometry, dtype))
+    await json('config.json', configFromArchitecture(architecture, dtype))
     if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, temporary)
   }
   await writeFolderAtomically(folder, fill, signal)
@@ -87,12 +82,13 @@ function splitShards(tensors: readonly TensorSource[], limit: number): TensorSou
   return shards
 }
 
-function syntheticTensors(g: Geometry, dtype: 'BF16' | 'F32', seed: number): TensorSource[] {
+function syntheticTensors(g: Architecture, dtype: 'BF16' | 'F32', seed: number): TensorSource[] {
   const specs: TensorSpec[] = [...fixedTensors(g)]
   for (let s = 0; s < subBlockCount(g); s++) specs.push(...subBlockTensors(g, s))
+  const deviations = deviationsOf(g)
   const ringOf = rings(dtype, normals(seed))
   return specs.map(({ role, name, shape }, i) => {
-    const ring = ringOf(role === 'norm' || role === 'final_norm' ? 1 : 0, deviation(g, role))
+    const ring = ringOf(role === 'norm' || role === 'final_norm' ? 1 : 0, deviations[role])
     const start = Math.floor(random(seed ^ Math.imul(i + 1, 0x9e3779b1))() * PERIOD)
     const bytes = tensorBytes({ dtype, shape })
     return { name, dtype, shape, data: { [Symbol.iterator]: () => turns(ring, start, bytes) } }
@@ -100,23 +96,22 @@ function syntheticTensors(g: Geometry, dtype: 'BF16' | 'F32', seed: number): Ten
 }
 
 /** Standard deviation of a tensor's elements, as T5PreTrainedModel._init_weights has it. */
-function deviation(g: Geometry, role: TensorSpec['role']): number {
-  switch (role) {
-    case 'norm':
-    case 'final_norm':
-      return 0.05
-    case 'embedding':
-      return 1
-    case 'bias':
-      return 0.5
-    case 'q':
-      return (g.width * g.headDim) ** -0.5
-    case 'o':
-      return (g.heads * g.headDim) ** -0.5
-    case 'wo':
-      return g.ff ** -0.5
-    default:
-      return g.width ** -0.5
+function deviationsOf(a: Architecture): Record<TensorSpec['role'], number> {
+  const { heads, headDim } = attentionOf(a)!
+  const usual = a.width ** -0.5
+  return {
+    norm: 0.05,
+    final_norm: 0.05,
+    embedding: 1,
+    bias: 0.5,
+    q: (a.width * headDim) ** -0.5,
+    k: usual,
+    v: usual,
+    o: (heads * headDim) ** -0.5,
+    wi: usual,
+    wi_0: usual,
+    wi_1: usual,
+    wo: feedForwardOf(a)!.inner ** -0.5,
   }
 }
 

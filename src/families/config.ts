@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
+import { t5Architecture, t5Sizes, type T5Sizes } from './shapes.js'
 import type { DType } from '../model/dtype.js'
 import { check, show } from '../io/check.js'
 
-/** config.json of Hugging Face's T5, mT5 and UMT5, to and from a Geometry. */
+/** config.json of Hugging Face's T5, mT5 and UMT5, to and from an Architecture. */
 export const T5_MODEL_TYPES = ['t5', 'mt5', 'umt5'] as const
 
 /** What other model types are, for those who pointed at the wrong folder. */
@@ -53,8 +54,8 @@ const schema = z.object(
   'a JSON object',
 )
 
-/** The geometry a config.json describes. `file` is named in errors. Throws CheckpointError. */
-export function geometryFromConfig(file: string, json: unknown): Geometry {
+/** The architecture a config.json describes. `file` is named in errors. Throws CheckpointError. */
+export function architectureFromConfig(file: string, json: unknown): Architecture {
   const type = modelType(file, json)
   const config = check(schema, json, file)
   const buckets = config.relative_attention_num_buckets
@@ -69,7 +70,7 @@ export function geometryFromConfig(file: string, json: unknown): Geometry {
       expected: `more than a quarter of the ${buckets} buckets`,
     })
   }
-  return {
+  return t5Architecture({
     family: type === 'umt5' ? 'umt5' : 't5',
     blocks: config.num_layers,
     width: config.d_model,
@@ -81,8 +82,7 @@ export function geometryFromConfig(file: string, json: unknown): Geometry {
     maxDistance,
     epsilon: config.layer_norm_epsilon,
     ...feedForward(file, type, config),
-    biasPerBlock: type === 'umt5',
-  }
+  })
 }
 
 /** The model type of an unchecked config.json, where it has one at all. */
@@ -122,7 +122,7 @@ function feedForward(
   file: string,
   type: string,
   config: z.infer<typeof schema>,
-): Pick<Geometry, 'activation' | 'gated'> {
+): Pick<T5Sizes, 'activation' | 'gated'> {
   const projection = config.feed_forward_proj ?? (type === 't5' ? 'relu' : 'gated-gelu')
   const gated = config.is_gated_act ?? projection.startsWith('gated-')
   const implied = projection === 'gated-gelu' ? 'gelu_new' : projection.replace(/^gated-/, '')
@@ -146,7 +146,8 @@ const TORCH_DTYPES: Readonly<Partial<Record<DType, string>>> = {
 }
 
 /** A config.json that Hugging Face's T5EncoderModel or UMT5EncoderModel takes. Token ids are those of the T5 family. */
-export function configFromGeometry(g: Geometry, dtype: DType): Record<string, unknown> {
+export function configFromArchitecture(a: Architecture, dtype: DType): Record<string, unknown> {
+  const g = t5Sizes(a)
   const relu = g.activation === 'relu'
   return {
     architectures: [g.family === 'umt5' ? 'UMT5EncoderModel' : 'T5EncoderModel'],

@@ -1,12 +1,13 @@
 import { CheckpointError } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
+import { t5Architecture } from './shapes.js'
 import type { HeaderTensor } from '../checkpoint/safetensors.js'
 
 /**
- * The geometry of an encoder that comes as one file without config.json. Shapes tell all but two numbers, and those are
+ * The architecture of an encoder that comes as one file without config.json. Shapes tell all but two numbers, and those are
  * the same in every T5, mT5 and UMT5 ever released: epsilon 1e-6, largest distance 128. `tensors` goes by canonical names.
  */
-export function inferGeometry(file: string, tensors: ReadonlyMap<string, HeaderTensor>): Geometry {
+export function inferArchitecture(file: string, tensors: ReadonlyMap<string, HeaderTensor>): Architecture {
   const [buckets, heads] = matrix(file, tensors, `${attention(0)}.relative_attention_bias.weight`)
   if (buckets < 4) {
     const field = `${attention(0)}.relative_attention_bias.weight`
@@ -26,7 +27,7 @@ export function inferGeometry(file: string, tensors: ReadonlyMap<string, HeaderT
   const [ff] = matrix(file, tensors, `${dense}.${gated ? 'wi_0' : 'wi'}.weight`)
   const vocab = tensors.has('shared.weight') ? matrix(file, tensors, 'shared.weight')[0] : 0
   const biasPerBlock = tensors.has(`${attention(1)}.relative_attention_bias.weight`)
-  return {
+  return t5Architecture({
     family: biasPerBlock ? 'umt5' : 't5',
     blocks: countBlocks(tensors),
     width,
@@ -39,8 +40,7 @@ export function inferGeometry(file: string, tensors: ReadonlyMap<string, HeaderT
     epsilon: 1e-6,
     activation: gated ? 'gelu_tanh' : 'relu',
     gated,
-    biasPerBlock,
-  }
+  })
 }
 
 const attention = (block: number): string => `encoder.block.${block}.layer.0.SelfAttention`
@@ -66,6 +66,6 @@ function matrix(file: string, tensors: ReadonlyMap<string, HeaderTensor>, name: 
     field: name,
     found: shape === undefined ? 'nothing' : `[${shape.join(', ')}]`,
     expected: 'a matrix',
-    hint: 'The shapes of block 0 tell the geometry where there is no config.json.',
+    hint: 'The shapes of block 0 tell the architecture where there is no config.json.',
   })
 }

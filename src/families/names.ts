@@ -1,5 +1,5 @@
 /**
- * The names T5 encoders go by in files, brought to Hugging Face's (model/geometry.ts). An encoder may stand under a prefix
+ * The names T5 encoders go by in files, brought to Hugging Face's (model/architecture.ts). An encoder may stand under a prefix
  * (`text_encoders.t5xxl.transformer.` in all-in-one files), beside a decoder, a head, other models; its embedding is
  * `shared.weight`, `encoder.embed_tokens.weight` or both, which are then one tensor.
  */

@@ -1,11 +1,35 @@
-import type { Geometry } from './geometry.js'
+import { createHash } from 'node:crypto'
+import { attentionOf, blocksOf, feedForwardOf, type Architecture } from './architecture.js'
 
 /**
- * The shape a plan was made for, in one readable word: `t5-24x4096-h64x64-ff10240-gated-gelu_tanh` is T5-XXL
- * (family, blocks x width, heads x head dimension, feed-forward width, activation). Models of one shape share it:
- * it tells a plan that cannot fit from one that can, not one training of a model from another.
+ * The shape a plan was made for, in one readable word: `t5-24x4096-h64x64-ff10240-gated-gelu_tanh` is an encoder of 24 blocks of
+ * width 4096 with 64 heads of 64 and a gated feed-forward of 10240. Models of one shape share it: it tells a plan that cannot fit
+ * from one that can, not one training of a model from another. Where sub-blocks of a kind differ it names the first of each, and
+ * a hash tells the rest.
  */
-export function fingerprint(g: Geometry): string {
-  const activation = g.gated ? `gated-${g.activation}` : g.activation
-  return `${g.family}-${g.blocks}x${g.width}-h${g.heads}x${g.headDim}-ff${g.ff}-${activation}`
+export function fingerprint(a: Architecture): string {
+  const word = known.get(a) ?? compute(a)
+  known.set(a, word)
+  return word
 }
+
+/** A search of plans asks for the same one at each of its steps. */
+const known = new WeakMap<Architecture, string>()
+
+function compute(a: Architecture): string {
+  const [attention, feedForward] = [attentionOf(a), feedForwardOf(a)]
+  const heads = `${attention?.heads}x${attention?.headDim}`
+  const activation = feedForward?.gated ? `gated-${feedForward.activation}` : feedForward?.activation
+  const word = `${a.family}-${blocksOf(a)}x${a.width}-h${heads}-ff${feedForward?.inner}-${activation}`
+  const texts = a.subBlocks.map(canonical)
+  const equal = texts.every((text, s) => text === texts[s % 2])
+  return equal ? word : `${word}-${createHash('sha256').update(texts.join()).digest('hex').slice(0, 8)}`
+}
+
+/** JSON with its keys in order, so that equal sub-blocks have equal texts. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  )

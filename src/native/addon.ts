@@ -3,7 +3,6 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
 import type { Precision } from '../model/precision.js'
 
 /**
@@ -22,8 +21,26 @@ export interface NativeTensor {
   scale: number
 }
 
+/** The shape of an encoder whose sub-blocks of a kind are alike (engine/geometry.h). */
+export interface NativeGeometry {
+  family: 't5' | 'umt5'
+  blocks: number
+  width: number
+  heads: number
+  headDim: number
+  ff: number
+  vocab: number
+  buckets: number
+  maxDistance: number
+  epsilon: number
+  activation: string
+  gated: boolean
+  /** Every attention has its own table of distances. */
+  biasPerBlock: boolean
+}
+
 export interface NativeSpec {
-  geometry: Geometry
+  geometry: NativeGeometry
   files: string[]
   fixed: Record<string, NativeTensor>
   /** By role; an empty object for a sub-block the checkpoint does not hold. */
@@ -200,7 +217,7 @@ interface Binding {
   CancelToken: new () => CancelToken
   open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
   estimate(
-    geometry: Geometry,
+    geometry: NativeGeometry,
     slots: Int32Array,
     options: NativeOptions,
     rank: number,
@@ -208,7 +225,7 @@ interface Binding {
     longest: number,
   ): { weights: number; workspace: number }
   estimateCuda(
-    geometry: Geometry,
+    geometry: NativeGeometry,
     subBlocks: Int32Array,
     options: Pick<NativeOptions, 'device'>,
     rank: number,
@@ -216,7 +233,7 @@ interface Binding {
     longest: number,
   ): Promise<{ weights: number; workspace: number }>
   bench(
-    geometry: Geometry,
+    geometry: NativeGeometry,
     options: NativeOptions,
     request: NativeBenchRequest,
     cancel: CancelToken,

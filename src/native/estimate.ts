@@ -1,9 +1,10 @@
 import type { Checkpoint } from '../checkpoint/types.js'
 import { probeCuda } from './probe.js'
 import { InputError } from '../errors.js'
-import { fixedTensors, type Geometry } from '../model/geometry.js'
+import { type Architecture } from '../model/architecture.js'
+import { fixedTensors } from '../families/tensors.js'
 import { callNative, native, runJob, type Device } from './addon.js'
-import { asStored, slotsOf } from './spec.js'
+import { asStored, nativeGeometry, slotsOf } from './spec.js'
 import type { Plan } from '../plan/plan.js'
 import type { Precision } from '../model/precision.js'
 
@@ -76,14 +77,14 @@ export async function estimateMemory(
 ): Promise<MemoryUse> {
   const precision = resolvePrecision(checkpoint, options.precision, device)
   const tokens = options.tokens ?? MICRO_BATCH_TOKENS
-  const { geometry } = checkpoint
+  const { architecture } = checkpoint
   const rank = plan.compensation?.rank ?? 0
   const longest = options.longest ?? tokens
   const { weights, workspace } =
     device === 'cpu'
       ? callNative(() =>
           native().estimate(
-            geometry,
+            nativeGeometry(architecture),
             slotsOf(asStored(plan, checkpoint)),
             { precision, threads: options.threads ?? 0 },
             rank,
@@ -91,14 +92,14 @@ export async function estimateMemory(
             longest,
           ),
         )
-      : await estimateOnCuda(geometry, plan, device, tokens, longest)
-  const table = fixedTensors(geometry).find(({ role }) => role === 'embedding')
+      : await estimateOnCuda(architecture, plan, device, tokens, longest)
+  const table = fixedTensors(architecture).find(({ role }) => role === 'embedding')
   const embedding = (table && checkpoint.tensors.get(table.name)?.bytes) ?? 0
   return { weights, embedding, workspace, total: weights + embedding + workspace }
 }
 
 async function estimateOnCuda(
-  geometry: Geometry,
+  architecture: Architecture,
   plan: Plan,
   device: Device,
   tokens: number,
@@ -107,5 +108,7 @@ async function estimateOnCuda(
   await probeCuda(device)
   const sources = Int32Array.from(plan.sources())
   const rank = plan.compensation?.rank ?? 0
-  return await runJob([], () => native().estimateCuda(geometry, sources, { device }, rank, tokens, longest))
+  return await runJob([], () =>
+    native().estimateCuda(nativeGeometry(architecture), sources, { device }, rank, tokens, longest),
+  )
 }

@@ -1,14 +1,21 @@
 import { PlanError } from '../errors.js'
 import type { Checkpoint, TensorRef } from '../checkpoint/types.js'
-import { fixedTensors, subBlockCount, subBlockTensors, type TensorSpec } from '../model/geometry.js'
-import type { NativeSpec, NativeTensor } from './addon.js'
+import {
+  attentionOf,
+  blocksOf,
+  feedForwardOf,
+  subBlockCount,
+  type Architecture,
+} from '../model/architecture.js'
+import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
+import type { NativeGeometry, NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
 export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
-  const { geometry, tensors, packed } = checkpoint
+  const { architecture, tensors, packed } = checkpoint
   const packedRefs = [...packed.values()].flatMap((subBlock) => subBlock.tensors)
   const files = [...new Set([...tensors.values(), ...packedRefs].map((tensor) => tensor.file))]
   const locate = (specs: readonly TensorSpec[]): Record<string, NativeTensor> => {
@@ -20,11 +27,11 @@ export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
     return byRole
   }
   return {
-    geometry,
+    geometry: nativeGeometry(architecture),
     files,
-    fixed: locate(fixedTensors(geometry)),
-    subBlocks: Array.from({ length: subBlockCount(geometry) }, (_, s) => ({
-      ...locate(subBlockTensors(geometry, s)),
+    fixed: locate(fixedTensors(architecture)),
+    subBlocks: Array.from({ length: subBlockCount(architecture) }, (_, s) => ({
+      ...locate(subBlockTensors(architecture, s)),
       ...locatePacked(packed.get(s), files),
     })),
   }
@@ -63,14 +70,14 @@ function nativeTensor(tensor: Located, file: number): NativeTensor {
  * another precision
  */
 export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
-  plan.validate(checkpoint.geometry)
+  plan.validate(checkpoint.architecture)
   for (const source of plan.sources()) {
     const stored = checkpoint.packed.get(source)?.precision
     if (stored !== undefined) {
       checkStored(plan, source, stored, checkpoint.path)
       continue
     }
-    const missing = subBlockTensors(checkpoint.geometry, source).find(
+    const missing = subBlockTensors(checkpoint.architecture, source).find(
       ({ name }) => !checkpoint.tensors.has(name),
     )
     if (missing) {
@@ -124,3 +131,25 @@ function slotOf(plan: Plan, source: number): number {
 /** The slot of a sub-block, one of `count`, in a precision named. */
 export const slotIn = (precision: Precision, subBlock: number, count: number): number =>
   subBlock + count * (1 + PRECISIONS.indexOf(precision))
+
+// --- until the addon takes an Architecture as it is: its record of one shape for all sub-blocks ---
+
+export function nativeGeometry(a: Architecture): NativeGeometry {
+  const [attention, feedForward] = [attentionOf(a)!, feedForwardOf(a)!]
+  const { count, max, shared = false } = attention.distance.buckets!
+  return {
+    family: shared ? 't5' : 'umt5',
+    blocks: blocksOf(a),
+    width: a.width,
+    heads: attention.heads,
+    headDim: attention.headDim,
+    ff: feedForward.inner,
+    vocab: a.input.vocab,
+    buckets: count,
+    maxDistance: max,
+    epsilon: a.output.norm.epsilon,
+    activation: feedForward.activation,
+    gated: feedForward.gated,
+    biasPerBlock: !shared,
+  }
+}

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { writeFileAtomically } from '../io/atomic.js'
 import { ioReason } from '../io/files.js'
 import { PlanError } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
 import { Plan } from './plan.js'
 import { isPreset, listPresets, resolvePreset } from './presets.js'
 
@@ -52,14 +52,14 @@ export async function writePlan(path: string, plan: Plan): Promise<void> {
  * The plan a user names, checked against the model: a file where one exists under that name, else a preset.
  * @throws PlanError where it is neither (the presets are listed), malformed, or made for another model
  */
-export async function loadPlan(fileOrPreset: string, geometry: Geometry): Promise<Plan> {
+export async function loadPlan(fileOrPreset: string, architecture: Architecture): Promise<Plan> {
   const found = await describe(fileOrPreset).catch(() => undefined)
   if (found?.file) {
     const plan = await readPlan(fileOrPreset)
-    plan.validate(geometry, fileOrPreset)
+    plan.validate(architecture, fileOrPreset)
     return plan
   }
-  if (isPreset(fileOrPreset)) return resolvePreset(fileOrPreset, geometry)
+  if (isPreset(fileOrPreset)) return resolvePreset(fileOrPreset, architecture)
   throw new PlanError({
     file: fileOrPreset,
     found: 'neither a file nor a preset',

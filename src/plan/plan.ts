@@ -1,13 +1,14 @@
 import { firstDuplicateKey } from '../io/json-keys.js'
 import { PlanError } from '../errors.js'
 import {
+  blocksOf,
   denseParameters,
   fixedParameters,
   isAttention,
   subBlockCount,
   subBlockParameters,
-  type Geometry,
-} from '../model/geometry.js'
+  type Architecture,
+} from '../model/architecture.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 import {
   checkedCompensation,
@@ -167,14 +168,14 @@ export class Plan {
   }
 
   /** @throws PlanError where the plan was made for another model; `file` is named in it. */
-  validate(geometry: Geometry, file?: string): void {
-    const model = fingerprint(geometry)
-    if (this.table.length !== subBlockCount(geometry)) {
+  validate(architecture: Architecture, file?: string): void {
+    const model = fingerprint(architecture)
+    if (this.table.length !== subBlockCount(architecture)) {
       throw new PlanError({
         file,
         field: 'table',
         found: `${this.table.length} entries`,
-        expected: `${subBlockCount(geometry)}, two for each of the ${geometry.blocks} blocks of ${model}`,
+        expected: `${subBlockCount(architecture)}, two for each of the ${blocksOf(architecture)} blocks of ${model}`,
         hint: 'The plan was made for another model',
       })
     }
@@ -188,12 +189,12 @@ export class Plan {
       })
     }
     const width = this.compensation && compensationWidth(this.compensation)
-    if (width !== undefined && width !== geometry.width) {
+    if (width !== undefined && width !== architecture.width) {
       throw new PlanError({
         file,
         field: 'compensation',
         found: `rows of ${width}`,
-        expected: `${geometry.width}, the width of ${model}`,
+        expected: `${architecture.width}, the width of ${model}`,
         hint: 'The plan was made for another model',
       })
     }
@@ -227,17 +228,17 @@ export class Plan {
   }
 
   /** Parameters that are loaded: those of the distinct sources, of the compensation and of all outside the sub-blocks. */
-  parameters(geometry: Geometry): number {
-    this.validate(geometry)
+  parameters(architecture: Architecture): number {
+    this.validate(architecture)
     const map = this.compensation ? compensationParameters(this.compensation) : 0
-    const fixed = fixedParameters(geometry) + map
-    return this.sources().reduce((sum, s) => sum + subBlockParameters(geometry, s), fixed)
+    const fixed = fixedParameters(architecture) + map
+    return this.sources().reduce((sum, s) => sum + subBlockParameters(architecture, s), fixed)
   }
 
   /** Parameters not loaded / parameters of the dense encoder, embedding included: the paper's definition, 0 to 1. */
-  sparsity(geometry: Geometry): number {
-    const dense = denseParameters(geometry)
-    return (dense - this.parameters(geometry)) / dense
+  sparsity(architecture: Architecture): number {
+    const dense = denseParameters(architecture)
+    return (dense - this.parameters(architecture)) / dense
   }
 
   /** Whether both compute the same: table, scales, precisions, compensation; fingerprint and provenance are labels. */

@@ -1,5 +1,5 @@
 import { PlanError } from '../errors.js'
-import type { Geometry } from '../model/geometry.js'
+import { blocksOf, type Architecture } from '../model/architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from './plan.js'
 
@@ -74,18 +74,18 @@ export function isPreset(name: string): boolean {
  * index, and for no other; `provenance.measuredOn` says what they were measured on.
  * @throws PlanError for an unknown name, a number out of range, or a model of another depth
  */
-export function resolvePreset(name: string, geometry: Geometry): Plan {
-  if (name === 'dense') return named(name, Plan.dense(geometry.blocks), geometry)
+export function resolvePreset(name: string, architecture: Architecture): Plan {
+  if (name === 'dense') return named(name, Plan.dense(blocksOf(architecture)), architecture)
   const plan = published(name)
-  if (geometry.blocks !== BLOCKS) {
+  if (blocksOf(architecture) !== BLOCKS) {
     throw new PlanError({
       field: `preset ${name}`,
-      found: `a model of ${geometry.blocks} blocks (${fingerprint(geometry)})`,
+      found: `a model of ${blocksOf(architecture)} blocks (${fingerprint(architecture)})`,
       expected: `${BLOCKS} blocks: it was published for T5-XXL`,
       hint: 'Select a plan for this model, or take the preset dense',
     })
   }
-  return named(name, plan, geometry, { source: SOURCE, measuredOn: MEASURED_ON })
+  return named(name, plan, architecture, { source: SOURCE, measuredOn: MEASURED_ON })
 }
 
 function published(name: string): Plan {
@@ -114,5 +114,9 @@ function prefix(name: string, { order, of }: Order, count: string): Plan {
   return Plan.skip(BLOCKS, of === 'blocks' ? first.flatMap((b) => [2 * b, 2 * b + 1]) : first)
 }
 
-const named = (preset: string, plan: Plan, geometry: Geometry, source: Record<string, string> = {}): Plan =>
-  plan.with({ fingerprint: fingerprint(geometry), provenance: { preset, ...source } })
+const named = (
+  preset: string,
+  plan: Plan,
+  architecture: Architecture,
+  source: Record<string, string> = {},
+): Plan => plan.with({ fingerprint: fingerprint(architecture), provenance: { preset, ...source } })

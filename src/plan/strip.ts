@@ -1,5 +1,5 @@
 import pc from 'picocolors'
-import { isAttention } from '../model/geometry.js'
+import { isAttention } from '../model/architecture.js'
 import { PRECISIONS } from '../model/precision.js'
 import type { Plan } from './plan.js'
 

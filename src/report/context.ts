@@ -1,10 +1,10 @@
-import type { Geometry } from '../model/geometry.js'
+import type { Architecture } from '../model/architecture.js'
 import type { Precision } from '../model/precision.js'
 import type { Similarity } from '../select/measure/similarity.js'
 
 /** What a report says beside the selections. */
 export interface ReportContext {
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   /** That bytes are counted in. */
   readonly precision: Precision
   /** Paths as the user gave them: for the headline and the command that uses the plan. */

@@ -1,4 +1,4 @@
-import type { Geometry } from '../model/geometry.js'
+import { blocksOf, type Architecture } from '../model/architecture.js'
 import type { Precision } from '../model/precision.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
@@ -21,11 +21,15 @@ export interface CoursePoint {
  * How D went over a search, from its trace: after each removal of the best beam, then each step that followed. Where the removals
  * were chosen by another measure, they alone: what followed is not on its scale.
  */
-export function courseOf(selection: Selection, geometry: Geometry, precision: Precision): CoursePoint[] {
+export function courseOf(
+  selection: Selection,
+  architecture: Architecture,
+  precision: Precision,
+): CoursePoint[] {
   const { trace } = selection
   const bytesOf = (table: readonly (number | null)[]): number =>
-    weightBytes(new Plan(table), geometry, precision)
-  const removed = removals(trace, geometry.blocks).map(({ skips, D, table }) => ({
+    weightBytes(new Plan(table), architecture, precision)
+  const removed = removals(trace, blocksOf(architecture)).map(({ skips, D, table }) => ({
     phase: 'skip' as const,
     D,
     bytes: bytesOf(table),
@@ -46,7 +50,7 @@ export function courseOf(selection: Selection, geometry: Geometry, precision: Pr
       ]
   if (isComparable(selection) && selection.plan.compensation) {
     const { D, plan } = selection
-    const bytes = weightBytes(plan, geometry, precision)
+    const bytes = weightBytes(plan, architecture, precision)
     later.push({ phase: 'compensate', D: D.total, bytes, label: 'compensation' })
   }
   const stride = Math.min(1, removed.length / 2 / later.length)

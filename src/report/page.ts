@@ -1,3 +1,4 @@
+import { blocksOf } from '../model/architecture.js'
 import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
@@ -50,13 +51,13 @@ export function reportPage(chosen: Selection, others: readonly Selection[], cont
     </html> `.text
 }
 
-function headline(chosen: Selection, { geometry, precision, model }: ReportContext): Html {
+function headline(chosen: Selection, { architecture, precision, model }: ReportContext): Html {
   const { plan, D, relative, nullNorm, work, trace } = chosen
-  const bytes = weightBytes(plan, geometry, precision)
-  const dense = weightBytes(Plan.dense(geometry.blocks), geometry, precision)
+  const bytes = weightBytes(plan, architecture, precision)
+  const dense = weightBytes(Plan.dense(blocksOf(architecture)), architecture, precision)
   const figures: [label: string, value: Content, note: Content][] = [
     ['weights', formatBytes(bytes), `of ${formatBytes(dense)} in ${precision}, token embedding included`],
-    ['sparsity', formatPercent(plan.sparsity(geometry)), `target: ${targetText(plan)}`],
+    ['sparsity', formatPercent(plan.sparsity(architecture)), `target: ${targetText(plan)}`],
     [
       'D',
       D.total.toPrecision(4),
@@ -81,7 +82,7 @@ function headline(chosen: Selection, { geometry, precision, model }: ReportConte
   ]
   return html`<header>
       <h1>${methodName(chosen)} plan</h1>
-      <p>${model} · ${geometry.blocks} blocks of width ${geometry.width} · ${describe(chosen)}</p>
+      <p>${model} · ${blocksOf(architecture)} blocks of width ${architecture.width} · ${describe(chosen)}</p>
     </header>
     <dl class="figures">
       ${figures.map(

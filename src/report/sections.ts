@@ -1,3 +1,4 @@
+import { blocksOf } from '../model/architecture.js'
 import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
@@ -13,8 +14,11 @@ import type { ReportContext } from './context.js'
 const COLOURS = 6
 
 /** How D went over the search; nothing where the method measures none on its way. */
-export function courseSection(chosen: Selection, { geometry, precision }: ReportContext): Html | undefined {
-  const course = courseOf(chosen, geometry, precision).filter(({ D }) => D > 0)
+export function courseSection(
+  chosen: Selection,
+  { architecture, precision }: ReportContext,
+): Html | undefined {
+  const course = courseOf(chosen, architecture, precision).filter(({ D }) => D > 0)
   if (course.length === 0) return undefined
   const own = isComparable(chosen)
     ? ''
@@ -46,7 +50,7 @@ function phases(present: readonly string[]): Html[] {
 
 /** D against bytes for all selections; nothing where that is a single point. */
 export function bytesSection(selections: readonly Selection[], context: ReportContext): Html | undefined {
-  const { geometry, precision } = context
+  const { architecture, precision } = context
   const names = namesOf(selections)
   const methods = names.map((name) => {
     const own = selections.filter((selection) => methodName(selection) === name)
@@ -54,7 +58,7 @@ export function bytesSection(selections: readonly Selection[], context: ReportCo
   })
   const points = methods.flatMap(({ line, ends }) => [...new Set([...line, ...ends])])
   if (points.filter(({ D }) => D > 0).length < 2) return undefined
-  const dense = weightBytes(Plan.dense(geometry.blocks), geometry, precision)
+  const dense = weightBytes(Plan.dense(blocksOf(architecture)), architecture, precision)
   const legend = names.map((name, i) => html`<li>${swatch(`var(--m${(i % COLOURS) + 1})`)}${name}</li>`)
   return html`<section>
     <h2>D against bytes</h2>
@@ -69,15 +73,15 @@ export function bytesSection(selections: readonly Selection[], context: ReportCo
 /** What one method chose, for each target, and a line: through these, or for a single one through its removals. */
 function pointsOf(
   selections: readonly Selection[],
-  { geometry, precision }: ReportContext,
+  { architecture, precision }: ReportContext,
 ): Pick<MethodPoints, 'line' | 'ends'> {
   const ends = selections.map(({ plan, D }) => ({
-    bytes: weightBytes(plan, geometry, precision),
+    bytes: weightBytes(plan, architecture, precision),
     D: D.total,
   }))
   if (ends.length > 1) return { ends, line: ends.toSorted((a, b) => a.bytes - b.bytes) }
   const [selection] = selections
-  const course = isComparable(selection!) ? courseOf(selection!, geometry, precision) : []
+  const course = isComparable(selection!) ? courseOf(selection!, architecture, precision) : []
   const removals = course.filter(({ phase }) => phase === 'skip')
   return { ends, line: removals.length > 0 ? [...removals, ...ends] : [] }
 }
@@ -85,7 +89,7 @@ function pointsOf(
 /** Figures of all selections, method by method; nothing for a single one. */
 export function methodsTable(
   selections: readonly Selection[],
-  { geometry, precision }: ReportContext,
+  { architecture, precision }: ReportContext,
 ): Html | undefined {
   if (selections.length < 2) return undefined
   const byMethod = namesOf(selections).flatMap((name) =>
@@ -95,8 +99,8 @@ export function methodsTable(
     (selection) =>
       html`<tr class="${selection === selections[0] ? 'chosen' : ''}">
         <td>${methodName(selection)}</td>
-        <td>${formatPercent(selection.plan.sparsity(geometry))}</td>
-        <td class="optional">${formatBytes(weightBytes(selection.plan, geometry, precision))}</td>
+        <td>${formatPercent(selection.plan.sparsity(architecture))}</td>
+        <td class="optional">${formatBytes(weightBytes(selection.plan, architecture, precision))}</td>
         <td>${selection.D.total.toPrecision(3)}</td>
         <td class="optional">${selection.D.calibration.toPrecision(3)}</td>
         <td class="optional">${selection.D.null.toPrecision(3)}</td>

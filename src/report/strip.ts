@@ -1,4 +1,4 @@
-import { isAttention } from '../model/geometry.js'
+import { isAttention } from '../model/architecture.js'
 import type { Plan } from '../plan/plan.js'
 import { html, type Html } from './html.js'
 

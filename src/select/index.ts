@@ -1,5 +1,5 @@
 import { Encoder } from '../encoder.js'
-import { subBlockCount } from '../model/geometry.js'
+import { blocksOf, subBlockCount } from '../model/architecture.js'
 import { checkPlanFits, slotsOf } from '../native/spec.js'
 import { native, runJob, type NativeProjectionLayer } from '../native/addon.js'
 import { fingerprint } from '../model/fingerprint.js'
@@ -73,19 +73,19 @@ export async function selectPlan(
     readonly onResult?: (selection: Selection) => Promise<void>
   },
 ): Promise<Selection> {
-  const { geometry, engine } = encoder
-  checkPlanFits(Plan.dense(geometry.blocks), encoder.checkpoint)
+  const { architecture, engine } = encoder
+  checkPlanFits(Plan.dense(blocksOf(architecture)), encoder.checkpoint)
   const settings = resolveSettings(options)
-  const reached = targetReached(options.target, geometry, encoder.precision, settings.compensate)
+  const reached = targetReached(options.target, architecture, encoder.precision, settings.compensate)
   const projection =
     typeof options.projection === 'string'
-      ? await readProjection(options.projection, geometry.width)
+      ? await readProjection(options.projection, architecture.width)
       : options.projection
   const chunks = await chunksFor(encoder, calibration, options)
-  if (settings.compensate > 0) checkCompensable(settings.compensate, geometry, chunks)
+  if (settings.compensate > 0) checkCompensable(settings.compensate, architecture, chunks)
   const journal = await openJournal({ encoder, chunks, projection }, options, settings)
   try {
-    const all = Int32Array.from(Array(subBlockCount(geometry)).keys())
+    const all = Int32Array.from(Array(subBlockCount(architecture)).keys())
     await runJob([options.signal], (cancel) => engine.load(all, cancel))
     const selection = await search({ encoder, chunks, projection, journal }, options, settings, reached)
     await options.onResult?.(selection)
@@ -105,12 +105,12 @@ async function chunksFor(
   calibration: CalibrationInput,
   options: SelectOptions,
 ): Promise<Chunk[]> {
-  const { geometry, tokenizer } = encoder
+  const { architecture, tokenizer } = encoder
   const { maxTokens = 512, signal, chunkTokens } = options
-  const packing = { geometry, tokenizer, maxTokens, signal }
+  const packing = { architecture, tokenizer, maxTokens, signal }
   return [
-    ...chunksOf(await packCalibration(calibration, packing), geometry.width, false, chunkTokens),
-    ...chunksOf(await packNull(options.null, packing), geometry.width, true, chunkTokens),
+    ...chunksOf(await packCalibration(calibration, packing), architecture.width, false, chunkTokens),
+    ...chunksOf(await packNull(options.null, packing), architecture.width, true, chunkTokens),
   ]
 }
 
@@ -137,14 +137,14 @@ async function search(
   settings: Settings,
   reached: MethodOptions['reached'],
 ): Promise<Selection> {
-  const { engine, geometry } = encoder
+  const { engine, architecture } = encoder
   const { cacheBytes, signal } = options
-  const dense = Plan.dense(geometry.blocks)
+  const dense = Plan.dense(blocksOf(architecture))
   const none: Work = { executed: 0, naive: 0 }
   options.onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: none })
 
   const { method, metric } = settings
-  const common = { engine, geometry, cacheBytes, signal }
+  const common = { engine, architecture, cacheBytes, signal }
   const evaluators: Evaluator[] = []
   const evaluate = async (
     name: string,
@@ -208,7 +208,7 @@ async function conclude(
   settings: Settings,
   work: () => Work,
 ): Promise<Selection> {
-  const { geometry, chunks } = judge
+  const { architecture, chunks } = judge
   const searched = work()
   const D = await judge.discrepancy(chosen.plan)
   const norms = await judge.norms(chosen.plan)
@@ -216,7 +216,7 @@ async function conclude(
   const projection = options.projection !== undefined
   // what the plan was chosen by, and nothing that another run of the same search would write otherwise
   const plan = chosen.plan.with({
-    fingerprint: fingerprint(geometry),
+    fingerprint: fingerprint(architecture),
     provenance: {
       method,
       target: { ...options.target },
@@ -261,15 +261,15 @@ const sum = (a: Work, b: Work): Work => ({
 /** Steps done of those it will take, the average sub-block's weight assumed of those to come. */
 function fractionOf(
   { phase, step, plan }: MethodProgress,
-  { geometry, precision }: Encoder,
+  { architecture, precision }: Encoder,
   { target }: SelectOptions,
 ): number | undefined {
   if (phase === 'refine') return undefined
   if (phase === 'reuse') return Math.min(1, step / Math.max(1, plan.skipped().length + step))
   if ('skipCount' in target) return Math.min(1, step / target.skipCount)
-  const { blocks } = geometry
-  const dense = weightBytes(Plan.dense(blocks), geometry, precision)
-  const average = (dense - fixedBytes(geometry, precision)) / subBlockCount(geometry)
+  const blocks = blocksOf(architecture)
+  const dense = weightBytes(Plan.dense(blocks), architecture, precision)
+  const average = (dense - fixedBytes(architecture, precision)) / subBlockCount(architecture)
   const remove = dense - ('sparsity' in target ? (1 - target.sparsity) * dense : target.bytes)
   return Math.min(1, step / Math.max(1, Math.ceil(remove / average)))
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { encoderGraph, type OnnxPrecision } from '../../bench/rivals/onnx.js'
-import { bucketOf, SLICE } from '../../bench/rivals/slice.js'
+import { bucketOf, SIZES, SLICE } from '../../bench/rivals/slice.js'
 
 describe("the rivals' graph", () => {
   const graphOf = (precision: OnnxPrecision) => encoderGraph(SLICE, precision, { batch: 1, tokens: 5 }).graph
@@ -20,15 +20,15 @@ describe("the rivals' graph", () => {
   )
 
   it('has seven products a block, and quantises what several of them read once', () => {
-    expect(counted('f32', 'MatMul')).toBe(7 * SLICE.blocks)
-    expect(counted('int4', 'MatMulNBits')).toBe(7 * SLICE.blocks)
-    expect(counted('int8', 'MatMulInteger')).toBe(7 * SLICE.blocks)
-    expect(counted('int8', 'DynamicQuantizeLinear')).toBe(4 * SLICE.blocks)
+    expect(counted('f32', 'MatMul')).toBe(7 * SIZES.blocks)
+    expect(counted('int4', 'MatMulNBits')).toBe(7 * SIZES.blocks)
+    expect(counted('int8', 'MatMulInteger')).toBe(7 * SIZES.blocks)
+    expect(counted('int8', 'DynamicQuantizeLinear')).toBe(4 * SIZES.blocks)
   })
 
   it("has T5's buckets", () => {
     const distances = [0, -1, 1, -7, 7, -8, 8, -16, -127, -500, 500]
-    expect(distances.map((distance) => bucketOf(distance, SLICE))).toEqual([
+    expect(distances.map((distance) => bucketOf(distance, SIZES))).toEqual([
       0, 1, 17, 7, 23, 8, 24, 10, 15, 15, 31,
     ])
   })

@@ -2,16 +2,16 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { configFromGeometry, geometryFromConfig } from '../../src/families/config.js'
+import { configFromArchitecture, architectureFromConfig } from '../../src/families/config.js'
 import { CheckpointError } from '../../src/errors.js'
-import type { Geometry } from '../../src/model/geometry.js'
+import { t5Architecture, t5Sizes, type T5Sizes } from '../../src/families/shapes.js'
 import { GOLDEN } from './helpers.js'
 
 const golden = async (name: string): Promise<Record<string, unknown>> =>
   JSON.parse(await readFile(join(GOLDEN, name, 'config.json'), 'utf8')) as Record<string, unknown>
-const parse = (json: unknown) => geometryFromConfig('config.json', json)
+const parse = (json: unknown) => t5Sizes(architectureFromConfig('config.json', json))
 
-describe('the geometry in a config.json', () => {
+describe('the architecture in a config.json', () => {
   it('of T5 v1.0: ReLU, not gated, distance 128 where nothing is said', async () => {
     expect(parse(await golden('t5-tiny-v10'))).toEqual({
       family: 't5',
@@ -26,7 +26,6 @@ describe('the geometry in a config.json', () => {
       epsilon: 1e-6,
       activation: 'relu',
       gated: false,
-      biasPerBlock: false,
     })
   })
   it('of T5 v1.1: gated GELU in its tanh form; odd sizes as they are', async () => {
@@ -42,7 +41,12 @@ describe('the geometry in a config.json', () => {
     })
   })
   it('of UMT5: a bias per block', async () => {
-    expect(parse(await golden('umt5-tiny'))).toMatchObject({ family: 'umt5', biasPerBlock: true })
+    const shared = async (name: string) => {
+      const { family, subBlocks } = architectureFromConfig('config.json', await golden(name))
+      return [family, subBlocks.map((s) => s.kind === 'attention' && s.distance.buckets?.shared === true)]
+    }
+    expect(await shared('umt5-tiny')).toEqual(['umt5', Array(6).fill(false)])
+    expect(await shared('t5-tiny-v10')).toEqual(['t5', [true, false, true, false, true, false]])
   })
   it('of mT5: gated GELU is its default', async () => {
     const silent = { feed_forward_proj: undefined, dense_act_fn: undefined, is_gated_act: undefined }
@@ -102,26 +106,24 @@ describe('a config.json that cannot be used says which field', () => {
   })
 })
 
-it('a geometry survives the way to a config.json and back', () => {
-  const geometry: fc.Arbitrary<Geometry> = fc
-    .record({
-      family: fc.constantFrom('t5' as const, 'umt5' as const),
-      blocks: fc.integer({ min: 1, max: 1024 }),
-      width: fc.integer({ min: 1, max: 65536 }),
-      heads: fc.integer({ min: 1, max: 1024 }),
-      headDim: fc.integer({ min: 1, max: 1024 }),
-      ff: fc.integer({ min: 1, max: 1 << 20 }),
-      vocab: fc.nat(1 << 24),
-      buckets: fc.integer({ min: 4, max: 128 }),
-      maxDistance: fc.integer({ min: 33, max: 1000 }),
-      epsilon: fc.constantFrom(1e-6, 1e-5),
-      activation: fc.constantFrom('relu' as const, 'gelu_tanh' as const),
-      gated: fc.boolean(),
-    })
-    .map((g) => ({ ...g, biasPerBlock: g.family === 'umt5' }))
+it('an architecture survives the way to a config.json and back', () => {
+  const sizes: fc.Arbitrary<T5Sizes> = fc.record({
+    family: fc.constantFrom('t5' as const, 'umt5' as const),
+    blocks: fc.integer({ min: 1, max: 1024 }),
+    width: fc.integer({ min: 1, max: 65536 }),
+    heads: fc.integer({ min: 1, max: 1024 }),
+    headDim: fc.integer({ min: 1, max: 1024 }),
+    ff: fc.integer({ min: 1, max: 1 << 20 }),
+    vocab: fc.nat(1 << 24),
+    buckets: fc.integer({ min: 4, max: 128 }),
+    maxDistance: fc.integer({ min: 33, max: 1000 }),
+    epsilon: fc.constantFrom(1e-6, 1e-5),
+    activation: fc.constantFrom('relu' as const, 'gelu_tanh' as const),
+    gated: fc.boolean(),
+  })
   fc.assert(
-    fc.property(geometry, (g) => {
-      const json: unknown = JSON.parse(JSON.stringify(configFromGeometry(g, 'BF16')))
+    fc.property(sizes, (g) => {
+      const json: unknown = JSON.parse(JSON.stringify(configFromArchitecture(t5Architecture(g), 'BF16')))
       expect(parse(json)).toEqual(g)
     }),
   )

@@ -8,13 +8,14 @@ import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import type { Checkpoint, TensorRef } from '../../src/checkpoint/types.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError, OutputError, PlanError } from '../../src/errors.js'
-import { subBlockCount, subBlockTensors } from '../../src/model/geometry.js'
+import { subBlockCount } from '../../src/model/architecture.js'
+import { subBlockTensors } from '../../src/families/tensors.js'
 import { DATA, GOLDEN, rejection, temporaryFolder } from './helpers.js'
 
 const V11 = join(GOLDEN, 't5-tiny-v11')
 const planJson = '{"format":"skrr-plan"}'
-const identity = ({ geometry }: Checkpoint): number[] =>
-  Array.from({ length: subBlockCount(geometry) }, (_, i) => i)
+const identity = ({ architecture }: Checkpoint): number[] =>
+  Array.from({ length: subBlockCount(architecture) }, (_, i) => i)
 const bytesOf = async ({ file, offset, bytes }: TensorRef): Promise<Buffer> =>
   (await readFile(file)).subarray(offset, offset + bytes)
 const sameBytes = async (a: TensorRef, b: TensorRef): Promise<boolean> =>
@@ -35,7 +36,7 @@ async function exported(
   const factors = scales && table.map((_, p) => scales[p] ?? 1)
   const written = await exportCheckpoint(before, table, factors, out, { materialize, planJson })
   const after = await openCheckpoint(out)
-  const names = (subBlock: number) => subBlockTensors(before.geometry, subBlock).map((spec) => spec.name)
+  const names = (subBlock: number) => subBlockTensors(before.architecture, subBlock).map((spec) => spec.name)
   return { before, after, out, written, names }
 }
 
@@ -46,7 +47,7 @@ describe('an export with its plan beside it', () => {
       table[5] = 7
       table[0] = null
     })
-    expect(after.geometry).toEqual(before.geometry)
+    expect(after.architecture).toEqual(before.architecture)
     expect(after.planPath).toBe(join(out, 'skrr-plan.json'))
     expect(await readFile(after.planPath!, 'utf8')).toBe(planJson)
     const gone = [0, 2, 5].flatMap(names)

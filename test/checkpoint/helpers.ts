@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'
-import type { Geometry } from '../../src/model/geometry.js'
-import { tiny } from '../plan/models.js'
+import { t5Architecture, type T5Sizes } from '../../src/families/shapes.js'
+import { tinySizes } from '../plan/models.js'
 
 export const GOLDEN = join(import.meta.dirname, '../golden')
 export const DATA = join(import.meta.dirname, '../data')
@@ -28,12 +28,12 @@ export function keptFolder(): () => string {
  * Writes a model of toy size that takes prompts: T5's tokenizer, and rows for all its ids (the golden models have 256).
  * The weights are made up.
  */
-export async function promptModel(folder: string, change: Partial<Geometry> = {}): Promise<string> {
-  await writeSynthetic(
-    folder,
-    { ...tiny, vocab: 32128, ...change },
-    { dtype: 'BF16', seed: 1, tokenizerFrom: join(DATA, 'tokenizers/t5') },
-  )
+export async function promptModel(folder: string, change: Partial<T5Sizes> = {}): Promise<string> {
+  await writeSynthetic(folder, t5Architecture({ ...tinySizes, vocab: 32128, ...change }), {
+    dtype: 'BF16',
+    seed: 1,
+    tokenizerFrom: join(DATA, 'tokenizers/t5'),
+  })
   return folder
 }
 

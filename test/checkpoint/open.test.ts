@@ -7,7 +7,8 @@ import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError } from '../../src/errors.js'
-import { fixedTensors, subBlockCount, subBlockTensors } from '../../src/model/geometry.js'
+import { blocksOf, subBlockCount } from '../../src/model/architecture.js'
+import { fixedTensors, subBlockTensors } from '../../src/families/tensors.js'
 import { DATA, fileWith, GOLDEN, rejection, temporaryFolder } from './helpers.js'
 
 const V10 = join(GOLDEN, 't5-tiny-v10')
@@ -54,17 +55,17 @@ const message = async (path: string, textEncoder?: string): Promise<string> => {
 
 describe('a Hugging Face folder', () => {
   it.each(['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny', 't5-odd/bf16'])('%s', async (name) => {
-    const { geometry, tensors } = await openCheckpoint(join(GOLDEN, name))
-    const specs = fixedTensors(geometry)
-    for (let s = 0; s < subBlockCount(geometry); s++)
-      specs.push(...(subBlockTensors(geometry, s) as typeof specs))
+    const { architecture, tensors } = await openCheckpoint(join(GOLDEN, name))
+    const specs = fixedTensors(architecture)
+    for (let s = 0; s < subBlockCount(architecture); s++)
+      specs.push(...(subBlockTensors(architecture, s) as typeof specs))
     expect([...tensors.keys()].sort()).toEqual(specs.map((spec) => spec.name).sort())
     for (const spec of specs) expect(tensors.get(spec.name)?.shape).toEqual(spec.shape)
   })
   it('in shards has the same tensors as in one file', async () => {
     const whole = await openCheckpoint(join(V10, 'bf16'))
     const sharded = await openCheckpoint(join(V10, 'bf16-sharded'))
-    expect(sharded.geometry).toEqual(whole.geometry)
+    expect(sharded.architecture).toEqual(whole.architecture)
     expect(new Set([...sharded.tensors.values()].map((t) => t.file)).size).toBe(4)
     const bytes = async ({ file, offset, bytes }: { file: string; offset: number; bytes: number }) =>
       (await readFile(file)).subarray(offset, offset + bytes)
@@ -82,12 +83,12 @@ describe('a Hugging Face folder', () => {
     const folder = await temporaryFolder()
     for (const name of ['config.json', 'model.safetensors'])
       await symlink(join(V11, name), join(folder, name))
-    expect((await openCheckpoint(folder)).geometry.blocks).toBe(6)
+    expect(blocksOf((await openCheckpoint(folder)).architecture)).toBe(6)
   })
   it('without an embedding takes inputs_embeds only: its vocabulary is 0', async () => {
     const folder = await folderWith((all) => all.filter((t) => t.name !== 'shared.weight'))
-    const { geometry, tensors } = await openCheckpoint(folder)
-    expect(geometry.vocab).toBe(0)
+    const { architecture, tensors } = await openCheckpoint(folder)
+    expect(architecture.input.vocab).toBe(0)
     expect(tensors.has('shared.weight')).toBe(false)
   })
   it('exported under a plan may lack whole sub-blocks, not parts of them', async () => {
@@ -119,12 +120,12 @@ describe('a single file', () => {
     expect(tensors.get('shared.weight')?.shape).toEqual([256, 32])
   })
   it.each(['t5-tiny-v10', 't5-tiny-v11', 'umt5-tiny'])(
-    'alone gives its geometry by shapes: %s',
+    'alone gives its architecture by shapes: %s',
     async (name) => {
       const file = join(await temporaryFolder(), 't5xxl_fp16.safetensors')
       await cp(join(GOLDEN, name, 'model.safetensors'), file)
       const alone = await openCheckpoint(file)
-      expect(alone.geometry).toEqual((await openCheckpoint(join(GOLDEN, name))).geometry)
+      expect(alone.architecture).toEqual((await openCheckpoint(join(GOLDEN, name))).architecture)
       expect(alone.tokenizerPath).toBeUndefined()
     },
   )
@@ -154,8 +155,8 @@ describe('a single file', () => {
       small('text_encoders.umt5xxl.transformer.spiece_model', 'U8', new Uint8Array(9)),
       small('model.diffusion_model.blocks.0.weight', 'F16', new Uint8Array(4), [2]),
     ])
-    const { geometry, tensors } = await openCheckpoint(file)
-    expect(geometry.family).toBe('umt5')
+    const { architecture, tensors } = await openCheckpoint(file)
+    expect(architecture.family).toBe('umt5')
     expect(tensors.get(Q0)).toMatchObject({
       name: `text_encoders.umt5xxl.transformer.${Q0}`,
       dtype: 'F8_E4M3',
@@ -181,9 +182,9 @@ describe('a single file', () => {
 describe('a diffusers pipeline', () => {
   it('has one T5: that is the one, with the tokenizer of its number', async () => {
     const folder = await pipeline({ text_encoder: 'clip-l-tiny', text_encoder_2: 't5-tiny-v11' })
-    const { geometry, tokenizerPath, path } = await openCheckpoint(folder)
+    const { architecture, tokenizerPath, path } = await openCheckpoint(folder)
     expect(path).toBe(folder)
-    expect(geometry.blocks).toBe(6)
+    expect(blocksOf(architecture)).toBe(6)
     expect(tokenizerPath).toBe(join(folder, 'tokenizer_2/tokenizer.json'))
     expect((await openCheckpoint(join(folder, 'text_encoder_2'))).tokenizerPath).toBe(tokenizerPath)
   })
@@ -192,7 +193,7 @@ describe('a diffusers pipeline', () => {
     expect(await message(folder)).toContain(
       'Choose one with the textEncoder option: text_encoder, text_encoder_2',
     )
-    expect((await openCheckpoint(folder, { textEncoder: 'text_encoder' })).geometry.family).toBe('umt5')
+    expect((await openCheckpoint(folder, { textEncoder: 'text_encoder' })).architecture.family).toBe('umt5')
     expect(await message(folder, '../elsewhere')).toContain(
       'found no ../elsewhere, expected one of text_encoder (umt5), text_encoder_2 (t5)',
     )

@@ -1,17 +1,17 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { T5_V11_DEMO, T5_XXL } from '../../src/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES, T5_XXL } from '../../src/families/shapes.js'
 import { toFloat32 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { writeSynthetic, type SyntheticOptions } from '../../src/export/synthetic.js'
-import { denseParameters, type Geometry } from '../../src/model/geometry.js'
+import { denseParameters } from '../../src/model/architecture.js'
 import { DATA, rejection, temporaryFolder } from './helpers.js'
 
-const SMALL: Geometry = { ...T5_V11_DEMO, blocks: 2, width: 128, heads: 2, ff: 256, vocab: 1000 }
-const write = async (options: Partial<SyntheticOptions> = {}, geometry = SMALL) => {
+const SMALL = t5Architecture({ ...T5_V11_DEMO_SIZES, blocks: 2, width: 128, heads: 2, ff: 256, vocab: 1000 })
+const write = async (options: Partial<SyntheticOptions> = {}, architecture = SMALL) => {
   const folder = join(await temporaryFolder(), 'model')
-  await writeSynthetic(folder, geometry, { dtype: 'BF16', seed: 1, ...options })
+  await writeSynthetic(folder, architecture, { dtype: 'BF16', seed: 1, ...options })
   return folder
 }
 const values = async (folder: string, name: string) => {
@@ -29,8 +29,8 @@ it('the named geometries have the sizes of the models they are named after', () 
 describe('a synthetic checkpoint', () => {
   it.each(['BF16', 'F32'] as const)('opens as what it was made as: %s', async (dtype) => {
     const folder = await write({ dtype, tokenizerFrom: join(DATA, 'tokenizers/t5') })
-    const { geometry, tensors, tokenizerPath } = await openCheckpoint(folder)
-    expect(geometry).toEqual(SMALL)
+    const { architecture, tensors, tokenizerPath } = await openCheckpoint(folder)
+    expect(architecture).toEqual(SMALL)
     expect([...tensors.values()].every((t) => t.dtype === dtype)).toBe(true)
     expect(tokenizerPath).toBe(join(folder, 'tokenizer.json'))
   })

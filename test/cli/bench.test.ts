@@ -7,7 +7,7 @@ interface Report {
   device: string
   deviceName: string
   precision: string
-  geometry: { blocks: number; width: number }
+  architecture: { width: number; subBlocks: unknown[] }
   ceilings: { copyBytesPerSecond: number; multiplyFlopsPerSecond: number; product: string }
   plans: { name: string; sparsity: number; table: (number | null)[] }[]
   rows: {
@@ -23,7 +23,7 @@ interface Report {
   }[]
 }
 
-const SMALL = ['bench', '--geometry', 't5-base', '--blocks', '2', '--repeats', '2', '--tokens', '3,20']
+const SMALL = ['bench', '--architecture', 't5-base', '--blocks', '2', '--repeats', '2', '--tokens', '3,20']
 
 function check({ ceilings, rows }: Report): void {
   expect(ceilings.copyBytesPerSecond).toBeGreaterThan(1e6)
@@ -43,7 +43,12 @@ function check({ ceilings, rows }: Report): void {
 describe('skrr bench', () => {
   it('measures parts and encoders, dense and under a plan, at each length', async () => {
     const report = await skrrJson<Report>(SMALL)
-    expect(report).toMatchObject({ device: 'cpu', precision: 'bf16', geometry: { blocks: 2, width: 768 } })
+    expect(report).toMatchObject({
+      device: 'cpu',
+      precision: 'bf16',
+      architecture: { width: 768 },
+    })
+    expect(report.architecture.subBlocks).toHaveLength(4)
     expect(report.plans.map(({ name }) => name)).toEqual(['dense', '1 of 4 skipped'])
     expect(report.plans[1]!.table.filter((source) => source === null)).toHaveLength(1)
     expect(report.rows.map(({ what, plan, tokens }) => [what, plan, tokens])).toEqual([
@@ -100,15 +105,15 @@ describe('skrr bench', () => {
   it('explains itself', async () => {
     const { code, stdout } = await skrr(['bench', '--help'])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/--geometry <name>.*roofline/s)
+    expect(stdout).toMatch(/--architecture <name>.*roofline/s)
   })
 
   it.each([
-    [['--geometry', 't5-xxxl'], /Allowed choices are t5-xxl, t5-base/],
+    [['--architecture', 't5-xxxl'], /Allowed choices are t5-xxl, t5-base/],
     [['--tokens', '1,none'], /whole numbers of 1 to 16384/],
     [['--blocks', '0'], /whole number of at least 1/],
-    [['--geometry', 't5-base', '--blocks', '13'], /--blocks: found 13, expected at most the 12/],
-    [['--geometry', 't5-base', '--blocks', '2', '--plan', 'pixart-sigma-41.9'], /expected/],
+    [['--architecture', 't5-base', '--blocks', '13'], /--blocks: found 13, expected at most the 12/],
+    [['--architecture', 't5-base', '--blocks', '2', '--plan', 'pixart-sigma-41.9'], /expected/],
     [['--device', 'gpu'], /auto, cpu, cuda or cuda:N/],
     [['--device', 'cuda', '--precision', 'int8'], /expected bf16 on device cuda/],
   ])('%j is an error that says what is expected', async (args, message) => {

@@ -254,7 +254,7 @@ describe('--plan', () => {
       ...['encode', '--model', golden('t5-tiny-v11'), '--plan', file!, '--input-ids', ids!, '--out', out!],
     ])
     await using encoder = await Encoder.load(golden('t5-tiny-v11'), { plan })
-    expect(sparsity).toBe(plan.sparsity(encoder.geometry))
+    expect(sparsity).toBe(plan.sparsity(encoder.architecture))
     expect(memory.weights).toBe(encoder.memory.weights)
     expect((await readOutput(out!)).hidden).toEqual((await encoder.encode(input)).embeddings)
   })

@@ -256,8 +256,8 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
   it('in an export leaves no folder behind', async () => {
     const [model, parent] = [inside('large'), await temporaryFolder()]
     await mkdir(join(parent, 'out'))
-    const geometry = { ...t5xxl, blocks: 2, width: 1024, heads: 16, ff: 4096, vocab: 32 }
-    await writeSynthetic(model, geometry, { dtype: 'F32', seed: 1 })
+    const architecture = { ...t5xxl, blocks: 2, width: 1024, heads: 16, ff: 4096, vocab: 32 }
+    await writeSynthetic(model, architecture, { dtype: 'F32', seed: 1 })
     const child = start(['export', '--model', model, '--out', join(parent, 'out')])
     const ended = outcome(child)
     while ((await readdir(parent)).length === 1) await setTimeout(2) // the folder under its other name

@@ -28,9 +28,9 @@ describe('skrr export', () => {
   it('writes the planned weights with their plan; it loads back and gives the same embeddings', async () => {
     const { planFile, out } = await setUp()
     const report = await skrrJson(['export', '--model', V11, '--plan', planFile, '--out', out])
-    const { geometry } = await openCheckpoint(V11)
-    const sparsity = plan.sparsity(geometry)
-    const bytes = 4 * plan.parameters(geometry)
+    const { architecture } = await openCheckpoint(V11)
+    const sparsity = plan.sparsity(architecture)
+    const bytes = 4 * plan.parameters(architecture)
     expect(report).toEqual({ out, bytes, sparsity, materialized: false })
     expect(await readdir(out)).toEqual(['config.json', 'model.safetensors', 'skrr-plan.json'])
     const { size } = await stat(join(out, 'model.safetensors'))

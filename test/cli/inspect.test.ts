@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { denseParameters, openCheckpoint, Plan, Encoder, type Geometry } from '../../src/index.js'
+import { denseParameters, openCheckpoint, Plan, Encoder, type Architecture } from '../../src/index.js'
 import { promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 import { skrr, skrrJson } from './run.js'
@@ -11,7 +11,7 @@ import { skrr, skrrJson } from './run.js'
 interface Summary {
   model: string
   fingerprint: string
-  geometry: Geometry
+  architecture: Architecture
   dtypes: string[]
   tokenizer: string | null
   parameters: { dense: number; planned: number }
@@ -24,21 +24,21 @@ interface Summary {
 const V11 = golden('t5-tiny-v11')
 
 describe('skrr inspect --json', () => {
-  it('shows geometry, parameters, bytes by kind and memory', async () => {
-    const { geometry } = await openCheckpoint(V11)
+  it('shows architecture, parameters, bytes by kind and memory', async () => {
+    const { architecture } = await openCheckpoint(V11)
     const summary = await skrrJson<Summary>(['inspect', '--model', V11])
     expect(summary).toMatchObject({
       model: V11,
-      geometry,
+      architecture,
       dtypes: ['F32'],
       tokenizer: null,
-      parameters: { dense: denseParameters(geometry), planned: denseParameters(geometry) },
+      parameters: { dense: denseParameters(architecture), planned: denseParameters(architecture) },
       sparsity: 0,
       plan: { format: 'skrr-plan', version: 1, table: Plan.dense(6).table },
     })
     const { attention, feedForward, embedding, other, total } = summary.bytes
     expect(attention + feedForward + embedding + other).toBe(total)
-    expect(total).toBe(4 * denseParameters(geometry))
+    expect(total).toBe(4 * denseParameters(architecture))
     expect(summary.memory).toMatchObject({ precision: 'f32', ...(await Encoder.estimate(V11)) })
   })
 
@@ -48,8 +48,8 @@ describe('skrr inspect --json', () => {
     await writeFile(file, plan.stringify())
     const dense = await skrrJson<Summary>(['inspect', '--model', V11])
     const planned = await skrrJson<Summary>(['inspect', '--model', V11, '--plan', file])
-    expect(planned.sparsity).toBe(plan.sparsity(planned.geometry))
-    expect(planned.parameters.planned).toBe(plan.parameters(planned.geometry))
+    expect(planned.sparsity).toBe(plan.sparsity(planned.architecture))
+    expect(planned.parameters.planned).toBe(plan.parameters(planned.architecture))
     expect(planned.bytes.total / dense.bytes.total).toBeCloseTo(1 - planned.sparsity, 12)
     expect(planned.bytes.attention).toBe((dense.bytes.attention * 4) / 6)
     expect(planned.bytes.feedForward).toBe((dense.bytes.feedForward * 5) / 6)
@@ -69,7 +69,7 @@ describe('skrr inspect --json', () => {
 
   it('shows the other families, and where the tokenizer is', async () => {
     const umt5 = await skrrJson<Summary>(['inspect', '--model', golden('umt5-tiny', 'bf16')])
-    expect(umt5).toMatchObject({ geometry: { family: 'umt5', biasPerBlock: true }, dtypes: ['BF16'] })
+    expect(umt5).toMatchObject({ architecture: { family: 'umt5' }, dtypes: ['BF16'] })
     expect(umt5.memory.precision).toBe('bf16')
     const model = await promptModel(join(await temporaryFolder(), 'model'))
     expect((await skrrJson<Summary>(['inspect', '--model', model])).tokenizer).toBe(
@@ -84,7 +84,7 @@ describe('skrr inspect', () => {
     await writeFile(file, Plan.skip(6, [4, 7], { 7: 5 }).stringify())
     const { code, stdout, stderr } = await skrr(['inspect', '--model', V11, '--plan', file])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(/^geometry +t5: 6 blocks, width 64, 4 heads x 16, ff 160 gated gelu_tanh$/m)
+    expect(stdout).toMatch(/^architecture +t5: 6 blocks, width 64, 4 heads x 16, ff 160 gated gelu_tanh$/m)
     expect(stdout).toMatch(/^parameters +[\d,]+ of 299,968$/m)
     expect(stdout).toMatch(/^sparsity +[\d.]+ %$/m)
     expect(stdout).toMatch(/^on disk +.*attention .* feed-forward .* embedding .* other/m)

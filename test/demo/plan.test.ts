@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { T5_V11_DEMO } from '../../src/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES } from '../../src/families/shapes.js'
 import { illustrativePlan } from '../../src/demo/plan.js'
 
 describe('the plan of the demonstration', () => {
@@ -16,9 +16,9 @@ describe('the plan of the demonstration', () => {
     const share = fc.double({ min: 0, max: 0.9, noNaN: true })
     fc.assert(
       fc.property(depth, share, (blocks, sparsity) => {
-        const geometry = { ...T5_V11_DEMO, blocks }
-        const plan = illustrativePlan(geometry, sparsity)
-        plan.validate(geometry)
+        const architecture = t5Architecture({ ...T5_V11_DEMO_SIZES, blocks })
+        const plan = illustrativePlan(architecture, sparsity)
+        plan.validate(architecture)
         const last = 2 * blocks - 1
         for (const p of [0, 1, last - 1, last]) expect(plan.table[p]).toBe(p)
       }),

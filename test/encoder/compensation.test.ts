@@ -1,3 +1,4 @@
+import { blocksOf } from '../../src/model/architecture.js'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -10,8 +11,9 @@ import { relativeError, TOLERANCE } from '../tolerance.js'
 import { describeOn } from './devices.js'
 
 const model = golden('t5-tiny-v11')
-const { geometry } = await openCheckpoint(model)
-const { width, blocks } = geometry
+const { architecture } = await openCheckpoint(model)
+const { width } = architecture
+const blocks = blocksOf(architecture)
 const tensors = await readTensors(golden('t5-tiny-v11-plans', 'expected.safetensors'))
 const input = goldenInput(tensors, 'input.b')
 

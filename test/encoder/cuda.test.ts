@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { T5_V11_DEMO } from '../../src/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO_SIZES } from '../../src/families/shapes.js'
+import { nativeGeometry } from '../../src/native/spec.js'
 import { Plan, Encoder } from '../../src/index.js'
 import { native, runJob } from '../../src/native/addon.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
@@ -71,11 +72,11 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
   })
 
   it('measures each of its kernels, and encoders, behind skrr bench', async () => {
-    const geometry = { ...T5_V11_DEMO, blocks: 1, width: 64, heads: 1, ff: 64 }
+    const sizes = { ...T5_V11_DEMO_SIZES, blocks: 1, width: 64, heads: 1, ff: 64 }
     const table = (slots: number[]) => ({ slots: Int32Array.from(slots), scales: Float32Array.of(1, 1) })
     const measured = await runJob([], (cancel) =>
       native().bench(
-        geometry,
+        nativeGeometry(t5Architecture(sizes)),
         { device: 'cuda', precision: 'bf16', threads: 0 },
         {
           tables: [

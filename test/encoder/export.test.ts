@@ -1,3 +1,4 @@
+import { blocksOf } from '../../src/model/architecture.js'
 import { readFileSync } from 'node:fs'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -55,11 +56,14 @@ describe('a checkpoint exported under a plan', () => {
 
   it.each(cases)('$name: is smaller on disk by the sparsity', async ({ plan }) => {
     const out = await exported(V11, plan, false)
-    const { geometry } = await openCheckpoint(V11)
+    const { architecture } = await openCheckpoint(V11)
     const { size } = await stat(join(out, 'model.safetensors'))
     const header = Number((await readFile(join(out, 'model.safetensors'))).readBigUInt64LE()) + 8
-    expect(size - header).toBe(4 * plan.parameters(geometry))
-    expect((size - header) / (4 * denseParameters(geometry))).toBeCloseTo(1 - plan.sparsity(geometry), 12)
+    expect(size - header).toBe(4 * plan.parameters(architecture))
+    expect((size - header) / (4 * denseParameters(architecture))).toBeCloseTo(
+      1 - plan.sparsity(architecture),
+      12,
+    )
   })
 
   it('cannot run what was left out', async () => {
@@ -110,7 +114,7 @@ describe('a materialised export', () => {
   it('needs nothing of ours: no plan lies beside it', async () => {
     const out = await exported(V11, Plan.skip(6, [2]), true)
     await expect(stat(join(out, 'skrr-plan.json'))).rejects.toThrow('ENOENT')
-    await rm(join(out, 'config.json')) // a single file, its geometry inferred
+    await rm(join(out, 'config.json')) // a single file, its architecture inferred
     const file = join(out, 'model.safetensors')
     expect(await embed(file, input)).toEqual(await embed(V11, input, Plan.skip(6, [2])))
   })
@@ -125,8 +129,8 @@ describe('models of the other forms', async () => {
     ['odd sizes', 't5-odd', odd!, [2, null, 2, 1, 0, 5]],
     ['ReLU', 't5-tiny-v10', v10!, [0, 3, null, 3]],
   ])('%s: both exports give the plan’s embeddings, bit for bit', async (_, model, what, start) => {
-    const { geometry } = await openCheckpoint(golden(model))
-    const table = Array.from({ length: 2 * geometry.blocks }, (_, p) => (p in start ? start[p]! : p))
+    const { architecture } = await openCheckpoint(golden(model))
+    const table = Array.from({ length: 2 * blocksOf(architecture) }, (_, p) => (p in start ? start[p]! : p))
     const plan = new Plan(table)
     const direct = await embed(golden(model), what, plan)
     expect(direct).not.toEqual(await embed(golden(model), what))

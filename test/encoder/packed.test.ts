@@ -1,3 +1,4 @@
+import { blocksOf } from '../../src/model/architecture.js'
 import { cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -35,7 +36,12 @@ async function exported(
 ): Promise<{ out: string; bytes: number; file: string }> {
   const out = join(await temporaryFolder(), 'out')
   const checkpoint = await openCheckpoint(model)
-  const bytes = await exportPacked(checkpoint, plan ?? Plan.dense(checkpoint.geometry.blocks), out, options)
+  const bytes = await exportPacked(
+    checkpoint,
+    plan ?? Plan.dense(blocksOf(checkpoint.architecture)),
+    out,
+    options,
+  )
   return { out, bytes, file: join(out, 'model.safetensors') }
 }
 

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PlanError } from '../../src/errors.js'
-import { denseParameters } from '../../src/model/geometry.js'
+import { denseParameters } from '../../src/model/architecture.js'
 import { fingerprint } from '../../src/model/fingerprint.js'
 import { Plan } from '../../src/plan/plan.js'
 import { PRECISIONS } from '../../src/model/precision.js'
-import { t5xxl, tiny } from './models.js'
+import { t5Architecture } from '../../src/families/shapes.js'
+import { t5xxl, tiny, tinySizes } from './models.js'
 
 const runs = Number(process.env['SKRR_FUZZ'] ?? 2000)
 const file = (fields: object) => ({ format: 'skrr-plan', version: 1, table: [0, 1, 2, 3], ...fields })
@@ -124,7 +125,9 @@ describe('sparsity', () => {
 describe('fitting a model', () => {
   it('names the shape of a model in one word', () => {
     expect(fingerprint(t5xxl)).toBe('t5-24x4096-h64x64-ff10240-gated-gelu_tanh')
-    expect(fingerprint({ ...tiny, gated: false, activation: 'relu' })).toBe('t5-4x16-h2x8-ff24-relu')
+    expect(fingerprint(t5Architecture({ ...tinySizes, gated: false, activation: 'relu' }))).toBe(
+      't5-4x16-h2x8-ff24-relu',
+    )
   })
 
   it('wants the depth of the model, and its shape where the plan names one', () => {
@@ -135,7 +138,7 @@ describe('fitting a model', () => {
     const bound = new Plan(Plan.dense(4).table, { fingerprint: fingerprint(tiny) })
     expect(() => bound.validate(tiny)).not.toThrow()
     expect(() => bound.validate({ ...tiny, width: 32 })).toThrow('geometry.fingerprint: found "t5-4x16')
-    expect(() => bound.sparsity({ ...tiny, ff: 8 })).toThrow(PlanError)
+    expect(() => bound.sparsity(t5Architecture({ ...tinySizes, ff: 8 }))).toThrow(PlanError)
   })
 })
 

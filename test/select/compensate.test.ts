@@ -1,3 +1,4 @@
+import { blocksOf } from '../../src/model/architecture.js'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -123,7 +124,7 @@ describe('selectPlan with a compensation', () => {
     const chunks = chunksOf(packMatrix({ data, shape }, undefined, { masked: 'zero', vocab: 1e5 }), 64, false)
     const isNull = (await goldenChunks()).filter((chunk) => chunk.isNull)
     const evaluator = await goldenEvaluator({ chunks: [...chunks, ...isNull] })
-    const dense = Plan.dense(evaluator.geometry.blocks)
+    const dense = Plan.dense(blocksOf(evaluator.architecture))
     const { plan, trace } = await compensate(evaluator, dense, 8, () => undefined)
     expect(plan).toBe(dense)
     expect(trace).toMatchObject({ rank: 8, ridge: null, held_out: { D: 0 } })
@@ -131,8 +132,8 @@ describe('selectPlan with a compensation', () => {
 
   it('is in the report: its D, and the plan without its numbers', async () => {
     const file = join(await temporaryFolder(), 'report.html')
-    const { geometry } = await load()
-    await writeReport(file, [found], { geometry, precision: 'f32', model: 'm', plan: 'plan.json' })
+    const { architecture } = await load()
+    await writeReport(file, [found], { architecture, precision: 'f32', model: 'm', plan: 'plan.json' })
     const page = await readFile(file, 'utf8')
     expect(page).toContain('compensation: D ')
     expect(page).toContain('rank-8 compensation')
@@ -141,15 +142,15 @@ describe('selectPlan with a compensation', () => {
 
   it('keeps a target of bytes or sparsity with the map counted in', async () => {
     const encoder = await load()
-    const { geometry } = encoder
-    const bytes = 4 * bare.plan.parameters(geometry)
+    const { architecture } = encoder
+    const bytes = 4 * bare.plan.parameters(architecture)
     const exact = await selectPlan(encoder, await prompts(), { ...options, compensate: 0, target: { bytes } })
-    expect(4 * exact.plan.parameters(geometry)).toBe(bytes)
+    expect(4 * exact.plan.parameters(architecture)).toBe(bytes)
     const { plan } = await selectPlan(encoder, await prompts(), { ...options, target: { bytes } })
-    expect(4 * plan.parameters(geometry)).toBeLessThanOrEqual(bytes)
-    const sparsity = bare.plan.sparsity(geometry)
+    expect(4 * plan.parameters(architecture)).toBeLessThanOrEqual(bytes)
+    const sparsity = bare.plan.sparsity(architecture)
     const sparse = await selectPlan(encoder, await prompts(), { ...options, target: { sparsity } })
-    expect(sparse.plan.sparsity(geometry)).toBeGreaterThanOrEqual(sparsity)
+    expect(sparse.plan.sparsity(architecture)).toBeGreaterThanOrEqual(sparsity)
   })
 
   it.each<[Partial<SelectOptions>, number, RegExp]>([

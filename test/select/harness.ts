@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { subBlockCount } from '../../src/model/geometry.js'
+import { subBlockCount } from '../../src/model/architecture.js'
 import { nativeSpec } from '../../src/native/spec.js'
 import { native, type NativeEncoder } from '../../src/native/addon.js'
 import { packMatrix } from '../../src/prompts/batch.js'
@@ -16,14 +16,14 @@ export const SKRR = join(GOLDEN, 't5-tiny-v11-skrr')
 /** The engine with every sub-block of a checkpoint loaded, gone when the test is over. */
 export async function loadEngine(
   path = MODEL,
-): Promise<{ engine: NativeEncoder; geometry: Evaluator['geometry'] }> {
+): Promise<{ engine: NativeEncoder; architecture: Evaluator['architecture'] }> {
   const checkpoint = await openCheckpoint(path)
   const cancel = new (native().CancelToken)()
   const engine = await native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 1 }, cancel)
   onTestFinished(() => engine.dispose().then(() => undefined))
-  const { geometry } = checkpoint
-  await engine.load(Int32Array.from(Array(subBlockCount(geometry)).keys()), cancel)
-  return { engine, geometry }
+  const { architecture } = checkpoint
+  await engine.load(Int32Array.from(Array(subBlockCount(architecture)).keys()), cancel)
+  return { engine, architecture }
 }
 
 /** The golden runs' inputs, a prompt a chunk. */
@@ -41,8 +41,8 @@ export async function goldenChunks(name: 'calibration' | 'ragged' = 'calibration
 }
 
 export async function goldenEvaluator(options: Partial<EvaluatorOptions> = {}): Promise<Evaluator> {
-  const { engine, geometry } = await loadEngine()
-  const evaluator = await Evaluator.create({ engine, geometry, chunks: await goldenChunks(), ...options })
+  const { engine, architecture } = await loadEngine()
+  const evaluator = await Evaluator.create({ engine, architecture, chunks: await goldenChunks(), ...options })
   onTestFinished(() => evaluator.dispose())
   return evaluator
 }

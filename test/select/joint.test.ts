@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/model/geometry.js'
+import { subBlockParameters } from '../../src/model/architecture.js'
 import { Plan } from '../../src/plan/plan.js'
 import { searchJoint, type Removal } from '../../src/select/moves/joint.js'
 import { searchSkips } from '../../src/select/methods/skip.js'
@@ -36,7 +36,7 @@ describe('the joint search', () => {
     const evaluator = await goldenEvaluator()
     const { skips } = await searchJoint(evaluator, { beams: 1, reached: ({ length }) => length > 0 })
     const price = async (s: number): Promise<number> =>
-      (await evaluator.discrepancy(Plan.skip(6, [s]))).total / subBlockParameters(evaluator.geometry, s)
+      (await evaluator.discrepancy(Plan.skip(6, [s]))).total / subBlockParameters(evaluator.architecture, s)
     const prices = await Promise.all(Array.from({ length: 12 }, (_, s) => price(s)))
     const cheapest = [...prices.keys()].sort((a, b) => prices[a]! - prices[b]!).slice(0, 2)
     expect(cheapest).toContain(skips[0]) // the two that were looked at with re-use in their place

@@ -102,8 +102,8 @@ describe('the cache of states', () => {
   })
 
   it('is given back when the evaluator is disposed', async () => {
-    const { engine, geometry } = await loadEngine()
-    const evaluator = await Evaluator.create({ engine, geometry, chunks: await goldenChunks() })
+    const { engine, architecture } = await loadEngine()
+    const evaluator = await Evaluator.create({ engine, architecture, chunks: await goldenChunks() })
     await searchSkips(evaluator, options)
     expect(evaluator.memory.cache).toBeGreaterThan(0)
     evaluator.dispose()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/model/geometry.js'
+import { subBlockParameters } from '../../src/model/architecture.js'
 import { Plan } from '../../src/plan/plan.js'
 import type { Evaluator } from '../../src/select/measure/evaluator.js'
 import { refine, type RefineStep } from '../../src/select/moves/refine.js'
@@ -7,9 +7,9 @@ import type { Fits } from '../../src/select/moves/swap.js'
 import { goldenEvaluator } from './harness.js'
 
 /** A target of the weights of `plan`. */
-const noMoreThan = (plan: Plan, { geometry }: Evaluator): Fits => {
+const noMoreThan = (plan: Plan, { architecture }: Evaluator): Fits => {
   const weigh = (loaded: readonly number[]): number =>
-    loaded.reduce((sum, s) => sum + subBlockParameters(geometry, s), 0)
+    loaded.reduce((sum, s) => sum + subBlockParameters(architecture, s), 0)
   return (loaded) => weigh(loaded) <= weigh(plan.sources())
 }
 
@@ -24,7 +24,9 @@ describe('the local search', () => {
     for (const { D, plan: next } of steps) {
       expect(D.total).toBeLessThan(before)
       expect(D).toEqual(await evaluator.discrepancy(next))
-      expect(next.parameters(evaluator.geometry)).toBeLessThanOrEqual(plan.parameters(evaluator.geometry))
+      expect(next.parameters(evaluator.architecture)).toBeLessThanOrEqual(
+        plan.parameters(evaluator.architecture),
+      )
       before = D.total
     }
     expect(new Set(steps.map(({ move }) => move))).toContain('refill')

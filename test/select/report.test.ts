@@ -1,3 +1,4 @@
+import { blocksOf } from '../../src/model/architecture.js'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import domino from '@mixmark-io/domino'
@@ -47,8 +48,8 @@ async function written(
   context: Partial<ReportContext> = {},
 ): Promise<{ text: string; page: Element }> {
   const file = join(await temporaryFolder(), 'report.html')
-  const { geometry, precision } = encoder
-  await writeReport(file, selections, { geometry, precision, model: 't5', plan: 'plan.json', ...context })
+  const { architecture, precision } = encoder
+  await writeReport(file, selections, { architecture, precision, model: 't5', plan: 'plan.json', ...context })
   const text = await readFile(file, 'utf8')
   return { text, page: domino.createDocument(text) as Element }
 }
@@ -160,8 +161,8 @@ describe('the report of a search', () => {
   it('is refused where there is nothing to report, or no place for it', async () => {
     const encoder = await load()
     const folder = await temporaryFolder()
-    const { geometry, precision } = encoder
-    const context = { geometry, precision, model: 't5', plan: 'plan.json' }
+    const { architecture, precision } = encoder
+    const context = { architecture, precision, model: 't5', plan: 'plan.json' }
     const empty = await rejection(writeReport(join(folder, 'a.html'), [], context))
     expect(empty.message).toMatch(/selections: found none/)
     const selection = await search(encoder)
@@ -190,8 +191,8 @@ describe('similarity', () => {
     const encoder = await load()
     const single = { inputIds: { data: Int32Array.of(7, 7), shape: [2, 1] } }
     const { attention, feedForward } = await measureSimilarity(encoder, single)
-    const { engine, geometry } = encoder
-    const count = 2 * geometry.blocks
+    const { engine, architecture } = encoder
+    const count = 2 * blocksOf(architecture)
     const all = Int32Array.from(Array(count).keys())
     await engine.load(all, cancel())
     const batch = {

@@ -1,3 +1,5 @@
+import { t5Architecture } from '../../src/families/shapes.js'
+import { blocksOf } from '../../src/model/architecture.js'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'
@@ -6,7 +8,7 @@ import { Encoder } from '../../src/encoder.js'
 import { Plan } from '../../src/plan/plan.js'
 import { selectPlan, type SelectOptions, type SelectProgress } from '../../src/select/index.js'
 import { DATA, GOLDEN, rejection, temporaryFolder } from '../checkpoint/helpers.js'
-import { tiny } from '../plan/models.js'
+import { tinySizes } from '../plan/models.js'
 import { MODEL, SKRR } from './harness.js'
 
 async function load(): Promise<Encoder> {
@@ -41,10 +43,12 @@ describe('selectPlan', () => {
       projection: PIXART,
     })
     const ours = await selectPlan(encoder, await calibration(), {
-      target: { sparsity: paper.plan.sparsity(encoder.geometry) },
+      target: { sparsity: paper.plan.sparsity(encoder.architecture) },
       projection: PIXART,
     })
-    expect(ours.plan.sparsity(encoder.geometry)).toBeGreaterThanOrEqual(paper.plan.sparsity(encoder.geometry))
+    expect(ours.plan.sparsity(encoder.architecture)).toBeGreaterThanOrEqual(
+      paper.plan.sparsity(encoder.architecture),
+    )
     expect(ours.D.total).toBeLessThan(paper.D.total)
     expect(ours.trace.refine!.length).toBeGreaterThan(0)
   })
@@ -70,24 +74,24 @@ describe('selectPlan', () => {
     'by method %s reaches a target of sparsity, of bytes and of a number of sub-blocks',
     async (method) => {
       const encoder = await load()
-      const { geometry } = encoder
+      const { architecture } = encoder
       const at = async (target: SelectOptions['target']) =>
         (await selectPlan(encoder, await calibration(), { target, method, beams: 2 })).plan
-      expect((await at({ sparsity: 0.3 })).sparsity(geometry)).toBeGreaterThanOrEqual(0.3)
-      const half = Plan.dense(geometry.blocks).parameters(geometry) * 4 * 0.7
-      expect((await at({ bytes: half })).parameters(geometry) * 4).toBeLessThanOrEqual(half)
-      const removed = 2 * geometry.blocks - (await at({ skipCount: 4 })).sources().length
+      expect((await at({ sparsity: 0.3 })).sparsity(architecture)).toBeGreaterThanOrEqual(0.3)
+      const half = Plan.dense(blocksOf(architecture)).parameters(architecture) * 4 * 0.7
+      expect((await at({ bytes: half })).parameters(architecture) * 4).toBeLessThanOrEqual(half)
+      const removed = 2 * blocksOf(architecture) - (await at({ skipCount: 4 })).sources().length
       expect(removed).toBeGreaterThanOrEqual(4)
     },
   )
 
   it('takes prompts, and shows its progress with the best plan so far', async () => {
     const folder = join(await temporaryFolder(), 'model')
-    await writeSynthetic(
-      folder,
-      { ...tiny, vocab: 32128 },
-      { dtype: 'F32', seed: 1, tokenizerFrom: join(DATA, 'tokenizers/t5') },
-    )
+    await writeSynthetic(folder, t5Architecture({ ...tinySizes, vocab: 32128 }), {
+      dtype: 'F32',
+      seed: 1,
+      tokenizerFrom: join(DATA, 'tokenizers/t5'),
+    })
     const encoder = await Encoder.load(folder)
     onTestFinished(() => encoder.dispose().then(() => undefined))
     const seen: SelectProgress[] = []
@@ -106,7 +110,7 @@ describe('selectPlan', () => {
 
   it('leaves the encoder with its own plan and its own weights', async () => {
     const encoder = await load()
-    const plan = Plan.skip(encoder.geometry.blocks, [3, 4])
+    const plan = Plan.skip(blocksOf(encoder.architecture), [3, 4])
     await encoder.setPlan(plan, { release: true })
     const { weights } = encoder.memory
     await selectPlan(encoder, await calibration(), { target: { skipCount: 1 }, method: 'paper' })

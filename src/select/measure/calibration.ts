@@ -1,6 +1,6 @@
 import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } from '../../prompts/batch.js'
 import { InputError, TokenizerError } from '../../errors.js'
-import type { Geometry } from '../../model/geometry.js'
+import type { Architecture } from '../../model/architecture.js'
 import { microBatches } from '../../native/micro-batches.js'
 import type { NativeBatch } from '../../native/addon.js'
 import { pipelines } from '../../pipelines/index.js'
@@ -21,7 +21,7 @@ export interface Chunk {
 }
 
 export interface PackOptions {
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   readonly tokenizer?: TokenizerThread | undefined
   /** Longer prompts are an error: a cut prompt is not what the user chose to calibrate on. */
   readonly maxTokens: number
@@ -44,9 +44,9 @@ export async function packNull(
   input: CalibrationInput | undefined,
   options: PackOptions,
 ): Promise<PackedBatch> {
-  const { geometry, tokenizer } = options
+  const { architecture, tokenizer } = options
   if (input !== undefined) return packReal(input, 'null condition', options)
-  if (geometry.vocab === 0) {
+  if (architecture.input.vocab === 0) {
     throw new InputError({
       field: 'null condition',
       found: 'none, and a model without token embedding, which cannot take the empty prompt',
@@ -61,16 +61,26 @@ export async function packNull(
 async function packReal(
   input: CalibrationInput,
   field: string,
-  { geometry, tokenizer, maxTokens, signal }: PackOptions,
+  { architecture, tokenizer, maxTokens, signal }: PackOptions,
 ): Promise<PackedBatch> {
   let batch: PackedBatch
   if ('inputIds' in input) {
-    batch = packMatrix(input.inputIds, input.attentionMask, { masked: 'zero', vocab: geometry.vocab })
+    batch = packMatrix(input.inputIds, input.attentionMask, {
+      masked: 'zero',
+      vocab: architecture.input.vocab,
+    })
   } else if ('inputsEmbeds' in input) {
-    batch = packEmbeds(input.inputsEmbeds, input.attentionMask, { masked: 'zero', width: geometry.width })
+    batch = packEmbeds(input.inputsEmbeds, input.attentionMask, { masked: 'zero', width: architecture.width })
   } else {
     if (input.length === 0) throw new InputError({ field, found: 'no prompt', expected: 'at least one' })
-    batch = await packPrompts(input, field, requireTokenizer(tokenizer), maxTokens, geometry.vocab, signal)
+    batch = await packPrompts(
+      input,
+      field,
+      requireTokenizer(tokenizer),
+      maxTokens,
+      architecture.input.vocab,
+      signal,
+    )
   }
   const sequences = batch.starts.length - 1
   if (sequences < batch.rows) {

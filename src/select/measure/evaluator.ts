@@ -1,5 +1,5 @@
 import { SkrrError } from '../../errors.js'
-import type { Geometry } from '../../model/geometry.js'
+import { blocksOf, type Architecture } from '../../model/architecture.js'
 import { layerTable } from '../../native/spec.js'
 import {
   runJob,
@@ -38,7 +38,7 @@ export interface Work {
 
 export interface EvaluatorOptions {
   readonly engine: NativeEncoder
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   readonly chunks: readonly Chunk[]
   readonly projection?: readonly NativeProjectionLayer[] | undefined
   readonly metric?: Metric | undefined
@@ -71,7 +71,7 @@ export interface Candidate {
  * or, with metric `cosine`, of 1 - cos(f_dense, f) over tokens. All sub-blocks must be loaded in the engine.
  */
 export class Evaluator {
-  readonly geometry: Geometry
+  readonly architecture: Architecture
   readonly chunks: readonly Chunk[]
   readonly naive: boolean
   readonly engine: NativeEncoder
@@ -95,8 +95,8 @@ export class Evaluator {
     projection: NativeProjection | undefined,
     reference: NativeFeatures[],
   ) {
-    const { geometry, chunks, metric = 'mse', cacheBytes = 2 ** 30 } = options
-    this.geometry = geometry
+    const { architecture, chunks, metric = 'mse', cacheBytes = 2 ** 30 } = options
+    this.architecture = architecture
     this.chunks = chunks
     this.naive = options.naive ?? false
     this.engine = options.engine
@@ -108,7 +108,7 @@ export class Evaluator {
     this.#projection = projection
     this.#compensations = new LoadedCompensations(options.engine, options.signal)
     this.#reference = reference
-    const width = metric === 'cosine' ? 1 : (options.projection?.at(-1)?.rows ?? geometry.width)
+    const width = metric === 'cosine' ? 1 : (options.projection?.at(-1)?.rows ?? architecture.width)
     this.#weights = chunks.map(
       ({ isNull }) => 1 / (width * tokensOf(chunks.filter((c) => c.isNull === isNull))),
     )
@@ -116,7 +116,7 @@ export class Evaluator {
 
   /** Runs the dense encoder over the calibration set and keeps its features on the device. */
   static async create(options: EvaluatorOptions): Promise<Evaluator> {
-    const { engine, signal, chunks, geometry } = options
+    const { engine, signal, chunks, architecture } = options
     const job = <T>(start: (cancel: CancelToken) => Promise<T>): Promise<T> => runJob([signal], start)
     const roots: NativeStates[] = []
     const reference: NativeFeatures[] = []
@@ -127,7 +127,7 @@ export class Evaluator {
     for (const { batch } of chunks) roots.push(await job((cancel) => engine.begin(batch, cancel)))
     const evaluator = new Evaluator(options, layers, roots, projection, reference)
     try {
-      const dense = evaluator.candidate(Plan.dense(geometry.blocks))
+      const dense = evaluator.candidate(Plan.dense(blocksOf(architecture)))
       for (const chunk of chunks.keys()) {
         const { states, owned } = await evaluator.#run(dense, chunk)
         reference.push(await job((cancel) => engine.features(states, undefined, projection, cancel)))

@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder.js'
-import { isAttention, subBlockCount } from '../../model/geometry.js'
+import { blocksOf, isAttention, subBlockCount } from '../../model/architecture.js'
 import { layerTable, slotsOf } from '../../native/spec.js'
 import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
 import { Plan } from '../../plan/plan.js'
@@ -39,15 +39,16 @@ export async function measureSimilarity(
   calibration: CalibrationInput,
   { maxTokens = 512, signal }: { maxTokens?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<Similarity> {
-  const { engine, geometry, tokenizer } = encoder
-  const batch = await packCalibration(calibration, { geometry, tokenizer, maxTokens, signal })
-  const chunks = chunksOf(batch, geometry.width, false, CHUNK_TOKENS)
+  const { engine, architecture, tokenizer } = encoder
+  const batch = await packCalibration(calibration, { architecture, tokenizer, maxTokens, signal })
+  const chunks = chunksOf(batch, architecture.width, false, CHUNK_TOKENS)
   const sample = spread(chunks, SAMPLE_TOKENS)
-  const count = subBlockCount(geometry)
+  const count = subBlockCount(architecture)
   const [hidden, residuals] = [new Cosines(count + 1, () => true), new Cosines(count, sameType)]
   try {
     await runJob([signal], (cancel) => engine.load(Int32Array.from(Array(count).keys()), cancel))
-    for (const chunk of sample) await compareChunk(engine, geometry.blocks, chunk, hidden, residuals, signal)
+    for (const chunk of sample)
+      await compareChunk(engine, blocksOf(architecture), chunk, hidden, residuals, signal)
   } finally {
     // an encoder that was disposed meanwhile has nothing left to unload
     await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)

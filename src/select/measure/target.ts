@@ -1,11 +1,12 @@
 import { InputError } from '../../errors.js'
 import {
+  blocksOf,
   denseParameters,
   fixedParameters,
   subBlockCount,
   subBlockParameters,
-  type Geometry,
-} from '../../model/geometry.js'
+  type Architecture,
+} from '../../model/architecture.js'
 import type { Precision } from '../../model/precision.js'
 import { compensationParameters } from '../../plan/compensation.js'
 import { Plan } from '../../plan/plan.js'
@@ -17,19 +18,19 @@ export type Target =
 const BYTES: Record<Precision, number> = { f32: 4, bf16: 2, int8: 1, int4: 17 / 32 }
 
 /** Bytes outside the sub-blocks, which stay in the checkpoint's own format: 16 bits where precisions are shorter. */
-export const fixedBytes = (geometry: Geometry, precision: Precision): number =>
-  fixedParameters(geometry) * Math.max(2, BYTES[precision])
+export const fixedBytes = (architecture: Architecture, precision: Precision): number =>
+  fixedParameters(architecture) * Math.max(2, BYTES[precision])
 
 /**
  * Bytes of the weights a plan keeps, token embedding and compensation (float32) included; `precision` is that of sub-blocks the
  * plan names none for.
  */
-export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision): number =>
+export const weightBytes = (plan: Plan, architecture: Architecture, precision: Precision): number =>
   plan
     .sources()
     .reduce(
-      (sum, s) => sum + subBlockParameters(geometry, s) * BYTES[plan.precisions[s] ?? precision],
-      fixedBytes(geometry, precision) +
+      (sum, s) => sum + subBlockParameters(architecture, s) * BYTES[plan.precisions[s] ?? precision],
+      fixedBytes(architecture, precision) +
         (plan.compensation ? BYTES.f32 * compensationParameters(plan.compensation) : 0),
     )
 
@@ -40,37 +41,37 @@ export const weightBytes = (plan: Plan, geometry: Geometry, precision: Precision
  */
 export function targetReached(
   target: Target,
-  geometry: Geometry,
+  architecture: Architecture,
   precision: Precision,
   rank = 0,
 ): (skips: readonly number[]) => boolean {
-  const { blocks } = geometry
+  const blocks = blocksOf(architecture)
   const plan = (skips: readonly number[]): Plan => Plan.skip(blocks, skips)
-  const map = 2 * rank * geometry.width
+  const map = 2 * rank * architecture.width
   if ('skipCount' in target) {
     const { skipCount } = target
-    if (!Number.isInteger(skipCount) || skipCount < 1 || skipCount > subBlockCount(geometry)) {
-      throw outOfRange('skipCount', skipCount, `a whole number of 1 to ${subBlockCount(geometry)}`)
+    if (!Number.isInteger(skipCount) || skipCount < 1 || skipCount > subBlockCount(architecture)) {
+      throw outOfRange('skipCount', skipCount, `a whole number of 1 to ${subBlockCount(architecture)}`)
     }
     return (skips) => skips.length >= skipCount
   }
   if ('sparsity' in target) {
     const { sparsity } = target
-    const most = 1 - fixedParameters(geometry) / denseParameters(geometry)
+    const most = 1 - fixedParameters(architecture) / denseParameters(architecture)
     if (!(sparsity > 0 && sparsity <= most)) {
       const why = 'what lies outside the sub-blocks (the token embedding above all) always stays'
       throw outOfRange('sparsity', sparsity, `above 0 and at most ${most.toFixed(4)}: ${why}`)
     }
-    return (skips) => plan(skips).sparsity(geometry) - map / denseParameters(geometry) >= sparsity
+    return (skips) => plan(skips).sparsity(architecture) - map / denseParameters(architecture) >= sparsity
   }
   const { bytes } = target
-  const least = fixedBytes(geometry, precision)
-  const most = weightBytes(Plan.dense(blocks), geometry, precision)
+  const least = fixedBytes(architecture, precision)
+  const most = weightBytes(Plan.dense(blocks), architecture, precision)
   if (!(bytes >= least && bytes < most)) {
     const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
     throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)
   }
-  return (skips) => weightBytes(plan(skips), geometry, precision) + BYTES.f32 * map <= bytes
+  return (skips) => weightBytes(plan(skips), architecture, precision) + BYTES.f32 * map <= bytes
 }
 
 const outOfRange = (field: string, found: number, expected: string): InputError =>

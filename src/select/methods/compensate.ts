@@ -1,5 +1,5 @@
 import { InputError } from '../../errors.js'
-import type { Geometry } from '../../model/geometry.js'
+import type { Architecture } from '../../model/architecture.js'
 import type { Plan } from '../../plan/plan.js'
 import type { Chunk } from '../measure/calibration.js'
 import { MapFit } from './map-fit.js'
@@ -35,7 +35,7 @@ export interface Compensated {
 }
 
 /** @throws InputError where a compensation of this rank cannot be fitted */
-export function checkCompensable(rank: number, { width }: Geometry, chunks: readonly Chunk[]): void {
+export function checkCompensable(rank: number, { width }: Architecture, chunks: readonly Chunk[]): void {
   const field = 'compensate'
   if (rank > width) {
     throw new InputError({ field, found: `rank ${rank}`, expected: `at most ${width}, the encoder's width` })

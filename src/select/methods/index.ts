@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import type { NativeEncoder } from '../../native/addon.js'
 import { Plan } from '../../plan/plan.js'
 import type { Discrepancy, Evaluator } from '../measure/evaluator.js'
@@ -69,7 +70,7 @@ export async function shortGptMethod(
   evaluator: Evaluator,
   options: MethodOptions,
 ): Promise<Chosen> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   const { order, influence } = await blockInfluence(engine, blocks, evaluator.chunks, options.signal)
   return withReuse(evaluator, options, skipsOf(order, options.reached), { influence })
 }
@@ -89,7 +90,7 @@ export async function skipPhase(
   evaluator: Evaluator,
   options: MethodOptions,
 ): ReturnType<typeof searchSkips> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   let best: { plan: Plan; D: Discrepancy | undefined } = { plan: Plan.dense(blocks), D: undefined }
   let step = 0
   return searchSkips(evaluator, {
@@ -110,7 +111,7 @@ async function withReuse(
   skips: readonly number[],
   trace: Partial<Trace>,
 ): Promise<Chosen> {
-  if (!reuse) return { plan: Plan.skip(evaluator.geometry.blocks, skips), skips, trace }
+  if (!reuse) return { plan: Plan.skip(blocksOf(evaluator.architecture), skips), skips, trace }
   const found = await chooseReuse(evaluator, skips, {
     order: reuseOrder,
     all,

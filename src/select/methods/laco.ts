@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import type { Evaluator } from '../measure/evaluator.js'
 
@@ -32,7 +33,7 @@ export async function lacoMerges(
   evaluator: Evaluator,
   reached: (skips: readonly number[]) => boolean,
 ): Promise<{ skips: readonly number[]; merges: readonly Merge[] }> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   const left = [...Array(blocks).keys()]
   const skips: number[] = []
   const merges: Merge[] = []

@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import { runJob, type NativeRegression } from '../../native/addon.js'
 import { Plan } from '../../plan/plan.js'
 import type { Evaluator } from '../measure/evaluator.js'
@@ -17,10 +18,10 @@ export class MapFit {
 
   /** Adds a chunk's tokens: what the plan makes of them, and what the dense encoder does. */
   async add(chunk: number, weight: number): Promise<void> {
-    const { engine, geometry, signal } = this.evaluator
+    const { engine, architecture, signal } = this.evaluator
     const planned = await this.evaluator.output(this.plan, chunk)
     try {
-      const dense = await this.evaluator.output(Plan.dense(geometry.blocks), chunk)
+      const dense = await this.evaluator.output(Plan.dense(blocksOf(architecture)), chunk)
       await runJob([signal], (cancel) =>
         engine.addTo(this.regression, planned, dense, weight, cancel),
       ).finally(() => dense.dispose())
@@ -35,8 +36,11 @@ export class MapFit {
    * @param ridge in mean squares of a channel
    */
   async solve(rank: number, ridge: number): Promise<Plan> {
-    const { engine, geometry, signal, projection } = this.evaluator
-    const [down, up] = [new Float32Array(rank * geometry.width), new Float32Array(rank * geometry.width)]
+    const { engine, architecture, signal, projection } = this.evaluator
+    const [down, up] = [
+      new Float32Array(rank * architecture.width),
+      new Float32Array(rank * architecture.width),
+    ]
     const metric = projection?.[0]?.weight
     await runJob([signal], (cancel) => engine.fit(this.regression, ridge, metric, down, up, rank, cancel))
     return this.plan.with({ compensation: { rank, down, up } })

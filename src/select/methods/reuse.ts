@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import type { Discrepancy, Evaluator } from '../measure/evaluator.js'
 import { NEAR_TIE, rank } from '../measure/rank.js'
@@ -32,7 +33,7 @@ export async function chooseReuse(
     onStep?: ((plan: Plan, D: Discrepancy, done: number) => void) | undefined
   },
 ): Promise<{ plan: Plan; D: Discrepancy; steps: readonly ReuseStep[] }> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   const places = options.order === 'ascending' ? [...skips].sort((a, b) => a - b) : skips
   const reuse: Record<number, number> = {}
   const steps: ReuseStep[] = []

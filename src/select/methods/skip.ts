@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import type { Discrepancy, Evaluator } from '../measure/evaluator.js'
 import { rank } from '../measure/rank.js'
@@ -46,7 +47,7 @@ export async function searchSkips(
   evaluator: Evaluator,
   options: SkipOptions,
 ): Promise<{ beams: readonly Beam[]; steps: readonly SkipStep[] }> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   let beams: readonly Beam[] = [{ skips: [], D: { total: 0, calibration: 0, null: 0 } }]
   const steps: SkipStep[] = []
   while (!options.reached(beams[0]!.skips) && beams[0]!.skips.length < 2 * blocks) {

@@ -1,3 +1,4 @@
+import { blocksOf } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import { searchJoint, type Removal } from '../moves/joint.js'
 import type { Standing } from '../moves/local-search.js'
@@ -23,7 +24,7 @@ export async function skrrMethod(evaluator: Evaluator, options: MethodOptions): 
   let best = await refined(evaluator, options, {
     from: 'skip',
     skips,
-    plan: Plan.skip(evaluator.geometry.blocks, skips),
+    plan: Plan.skip(blocksOf(evaluator.architecture), skips),
     D,
   })
   if (joint !== undefined) {

@@ -1,4 +1,4 @@
-import { subBlockParameters } from '../../model/geometry.js'
+import { blocksOf, subBlockParameters } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
@@ -29,7 +29,7 @@ const FINALISTS = 4
  * of those that ended the one of smallest D is the result.
  */
 export async function searchJoint(evaluator: Evaluator, options: JointOptions): Promise<Removal> {
-  const { blocks } = evaluator.geometry
+  const blocks = blocksOf(evaluator.architecture)
   const none = { total: 0, calibration: 0, null: 0 }
   let beams: Removal[] = [{ skips: [], plan: Plan.dense(blocks), D: none, before: undefined }]
   const ended: Removal[] = []
@@ -60,7 +60,7 @@ async function leastForItsSize(
   k: number,
 ): Promise<Removal[]> {
   const size = (skips: readonly number[]): number =>
-    skips.reduce((sum, s) => sum + subBlockParameters(evaluator.geometry, s), 0)
+    skips.reduce((sum, s) => sum + subBlockParameters(evaluator.architecture, s), 0)
   const ranked = await rank(evaluator, plansOf(removals), k, {
     like: removals.flatMap(({ before }) => before?.plan ?? []),
     per: removals.map(({ skips }) => size(skips)),

@@ -1,4 +1,4 @@
-import { subBlockCount } from '../../model/geometry.js'
+import { subBlockCount } from '../../model/architecture.js'
 import { descend, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
 import { restore, swap, type Fits } from './swap.js'
@@ -27,7 +27,7 @@ export async function refine(
   fits: Fits,
   onStep?: (step: RefineStep) => void,
 ): Promise<Standing> {
-  const all = Array.from({ length: subBlockCount(evaluator.geometry) }, (_, s) => s)
+  const all = Array.from({ length: subBlockCount(evaluator.architecture) }, (_, s) => s)
   const sources = start.plan.sources()
   let loaded: readonly number[] = all.filter((s) => sources.includes(s))
   let standing = start

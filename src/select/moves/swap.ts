@@ -1,4 +1,4 @@
-import { subBlockCount, type Geometry } from '../../model/geometry.js'
+import { subBlockCount, type Architecture } from '../../model/architecture.js'
 import type { Plan } from '../../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
@@ -28,7 +28,7 @@ export async function swap(
   fits: Fits,
 ): Promise<{ standing: Standing; loaded: readonly number[] }> {
   evaluator.retain([start.plan])
-  const exchanges = exchangesOf(evaluator.geometry, start.plan, loaded, fits)
+  const exchanges = exchangesOf(evaluator.architecture, start.plan, loaded, fits)
   const first = exchanges.flatMap((exchange) => firstLook(exchange).map((plan) => ({ ...exchange, plan })))
   const ranked = await rank(
     evaluator,
@@ -51,8 +51,15 @@ export async function swap(
   return { standing, loaded: moves.find(({ plan }) => plan === standing.plan)?.loaded ?? loaded }
 }
 
-function exchangesOf(geometry: Geometry, plan: Plan, loaded: readonly number[], fits: Fits): Exchange[] {
-  const out = Array.from({ length: subBlockCount(geometry) }, (_, s) => s).filter((s) => !loaded.includes(s))
+function exchangesOf(
+  architecture: Architecture,
+  plan: Plan,
+  loaded: readonly number[],
+  fits: Fits,
+): Exchange[] {
+  const out = Array.from({ length: subBlockCount(architecture) }, (_, s) => s).filter(
+    (s) => !loaded.includes(s),
+  )
   return loaded.flatMap((goes) =>
     out
       .map((comes) => ({ comes, next: [...loaded.filter((s) => s !== goes), comes].sort((a, b) => a - b) }))
@@ -82,7 +89,7 @@ export async function restore(
   let current = { standing: start, loaded }
   for (;;) {
     const { plan } = current.standing
-    const moves = Array.from({ length: subBlockCount(evaluator.geometry) }, (_, s) => s)
+    const moves = Array.from({ length: subBlockCount(evaluator.architecture) }, (_, s) => s)
       .filter((s) => !current.loaded.includes(s) && fits([...current.loaded, s]))
       .map((s) => ({ plan: rewired(plan, s, s), loaded: [...current.loaded, s].sort((a, b) => a - b) }))
     evaluator.retain([plan])

@@ -1,0 +1,148 @@
+/**
+ * An encoder as data: what its sub-blocks are. Sub-block 2i is the attention of block i, 2i+1 its feed-forward; each carries its
+ * own norm (see Plan). Attributes travel with weights: a position that re-uses sub-block r runs r's window, theta and norms.
+ * Which family has which attributes is known in src/families/ alone.
+ */
+export interface Architecture {
+  /** For messages and the fingerprint; nothing branches on it. */
+  readonly family: string
+  /** Of the residual stream and of the embeddings that come out. */
+  readonly width: number
+  /** [2 x blocks]. Equal ones may be one object. */
+  readonly subBlocks: readonly SubBlock[]
+  readonly input: {
+    /** Rows of the token embedding; 0 where the checkpoint has none and only takes inputsEmbeds. */
+    readonly vocab: number
+    /** Factor on its rows; 1 where absent. */
+    readonly scale?: number
+    /** Rows of a table of positions that is added; none where absent. */
+    readonly positions?: number
+  }
+  readonly output: {
+    readonly norm: Norm
+    /** A matrix without bias on one row of each prompt. */
+    readonly projection?: { readonly from: 'pooled'; readonly width: number }
+  }
+}
+
+export type SubBlock = Attention | FeedForward
+
+export interface Attention {
+  readonly kind: 'attention'
+  readonly norm: Norm
+  /** Of what the sub-block adds to the residual stream. */
+  readonly postNorm?: Norm
+  readonly heads: number
+  /** Heads of keys and values, each of which serves heads / keyHeads queries. */
+  readonly keyHeads: number
+  /** heads x headDim need not equal the width. */
+  readonly headDim: number
+  /** Of q, k, v and o. */
+  readonly bias: boolean
+  /** Of each head's queries and keys. */
+  readonly headNorm?: Norm
+  /** Factor on a query times a key. */
+  readonly scale: number
+  /** Scores s become softcap * tanh(s / softcap). */
+  readonly softcap?: number
+  readonly distance: Distance
+  readonly rope?: Rope
+  /** What a query that sees no key gets: the mean of all values, or zero. */
+  readonly unseeing: 'mean' | 'zero'
+}
+
+export interface FeedForward {
+  readonly kind: 'feedForward'
+  readonly norm: Norm
+  readonly postNorm?: Norm
+  /** Width between its matrices. */
+  readonly inner: number
+  /** act(gate x) * (up x) instead of act(up x). */
+  readonly gated: boolean
+  readonly activation: Activation
+  readonly bias: boolean
+}
+
+export interface Norm {
+  readonly kind: 'rms' | 'layer'
+  readonly epsilon: number
+}
+
+/** What a score gets by key - query: position bias, causal mask and window are one line over it. */
+export interface Distance {
+  /** A learned table with a row for each bucket of distances up to `max`, beyond which all share the last. */
+  readonly buckets?: {
+    readonly count: number
+    readonly max: number
+    /** One table is that of every attention; it is counted among what all plans keep. */
+    readonly shared?: boolean
+  }
+  /** The farthest key after a query that it sees, and the farthest before it; no limit where absent. */
+  readonly ahead?: number
+  readonly back?: number
+}
+
+export interface Rope {
+  readonly theta: number
+  readonly scaling?: { readonly factor: number }
+  /** Dimensions of a head that are rotated; all where absent. */
+  readonly rotated?: number
+}
+
+/** gelu_tanh is Hugging Face's `gelu_new`; quick_gelu is x * sigmoid(1.702 x). */
+export type Activation = 'relu' | 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'silu'
+
+/** Those there are kernels for, in the engine's order (engine/architecture.h). */
+export const ACTIVATIONS = ['relu', 'gelu_tanh'] as const satisfies readonly Activation[]
+
+export const blocksOf = (a: Architecture): number => a.subBlocks.length / 2
+export const subBlockCount = (a: Architecture): number => a.subBlocks.length
+/** The first attention, for what describes an encoder whose sub-blocks of a kind are alike. */
+export const attentionOf = (a: Architecture): Attention | undefined =>
+  a.subBlocks.find((s) => s.kind === 'attention')
+export const feedForwardOf = (a: Architecture): FeedForward | undefined =>
+  a.subBlocks.find((s) => s.kind === 'feedForward')
+
+export const isAttention = (subBlock: number): boolean => subBlock % 2 === 0
+
+/** The first `blocks` blocks of an encoder. */
+export const firstBlocks = (a: Architecture, blocks: number): Architecture => ({
+  ...a,
+  subBlocks: a.subBlocks.slice(0, 2 * blocks),
+})
+
+export function subBlockParameters({ width, subBlocks }: Architecture, subBlock: number): number {
+  const s = subBlocks[subBlock]!
+  const norms = normParameters(s.norm, width) + normParameters(s.postNorm, width)
+  if (s.kind === 'feedForward') {
+    const ups = s.gated ? 2 : 1
+    return norms + (ups + 1) * s.inner * width + (s.bias ? ups * s.inner + width : 0)
+  }
+  const outputs = (s.heads + 2 * s.keyHeads) * s.headDim
+  const matrices = (outputs + s.heads * s.headDim) * width
+  const biases = s.bias ? outputs + width : 0
+  const ownTable = s.distance.buckets?.shared === true ? 0 : tableParameters(s)
+  return norms + matrices + biases + 2 * normParameters(s.headNorm, s.headDim) + ownTable
+}
+
+/** Parameters outside the sub-blocks, which every plan keeps: embedding, final norm, a distance table that all share. */
+export function fixedParameters(a: Architecture): number {
+  const { width, input, output } = a
+  const attention = attentionOf(a)
+  return (
+    (input.vocab + (input.positions ?? 0)) * width +
+    normParameters(output.norm, width) +
+    (output.projection?.width ?? 0) * width +
+    (attention?.distance.buckets?.shared === true ? tableParameters(attention) : 0)
+  )
+}
+
+/** Parameters of the dense encoder, embedding included. */
+export const denseParameters = (a: Architecture): number =>
+  a.subBlocks.reduce((sum, _, s) => sum + subBlockParameters(a, s), fixedParameters(a))
+
+const tableParameters = ({ heads, distance: { buckets } }: Attention): number => (buckets?.count ?? 0) * heads
+
+/** An RMS norm has factors, a layer norm also shifts. */
+const normParameters = (norm: Norm | undefined, width: number): number =>
+  norm === undefined ? 0 : norm.kind === 'rms' ? width : 2 * width
