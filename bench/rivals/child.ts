@@ -1,4 +1,4 @@
-/** A rival's process, which answers one question at a time (serve.mjs). */
+/** A process to be measured, which answers one question at a time in lines of JSON: a rival's (serve.mjs), or a build of skrr. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
@@ -29,17 +29,23 @@ export class Child {
 
   /** One forward, in milliseconds by its own clock. */
   async run(): Promise<number> {
-    return ((await this.#ask({ ask: 'run' })) as { ms: number }).ms
+    return (await this.ask<{ ms: number }>({ ask: 'run' })).ms
   }
 
   /** Writes its embeddings to `file`: float32 [batch, tokens, width]. */
   async output(file: string): Promise<void> {
-    await this.#ask({ ask: 'output', file })
+    await this.ask({ ask: 'output', file })
   }
 
   /** Peak resident bytes since it started. */
   async peak(): Promise<number> {
-    return ((await this.#ask({ ask: 'peak' })) as { bytes: number }).bytes
+    return (await this.ask<{ bytes: number }>({ ask: 'peak' })).bytes
+  }
+
+  /** The answer to any question; its form is the process's own. */
+  async ask<Answer>(question: object): Promise<Answer> {
+    this.#process.stdin.write(`${JSON.stringify(question)}\n`)
+    return (await this.#answer()) as Answer
   }
 
   async end(): Promise<void> {
@@ -47,11 +53,6 @@ export class Child {
     const closed = new Promise((done) => this.#process.once('close', done))
     this.#process.stdin.end()
     await closed
-  }
-
-  async #ask(question: object): Promise<unknown> {
-    this.#process.stdin.write(`${JSON.stringify(question)}\n`)
-    return this.#answer()
   }
 
   async #answer(): Promise<unknown> {

@@ -19,7 +19,7 @@ import { Child } from './child.js'
 import { render, table } from './render.js'
 import { type Results, type Row } from './results.js'
 import { rivals, type Bits, type Place, type Rival, type Software } from './rivals.js'
-import { SLICE, sizeName, sliceFolder, type Size } from './slice.js'
+import { parseSize, SLICE, sizeName, sliceFolder, type Size } from './slice.js'
 
 const { values } = parseArgs({
   options: {
@@ -46,12 +46,6 @@ const PAUSE_MS = 400
 
 function gigabytes(): string {
   return (totalmem() / 2 ** 30).toFixed(0)
-}
-
-function parseSize(name: string): Size {
-  const [, batch, tokens] = /^(\d+)x(\d+)$/.exec(name) ?? []
-  if (tokens === undefined) throw new Error(`--sizes: found ${name}, expected BATCHxTOKENS`)
-  return { batch: Number(batch), tokens: Number(tokens) }
 }
 
 interface Running {

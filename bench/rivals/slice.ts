@@ -20,6 +20,13 @@ export interface Size {
 }
 export const sizeName = ({ batch, tokens }: Size): string => `${batch}x${tokens}`
 
+/** @param name as `sizeName` gives it */
+export function parseSize(name: string): Size {
+  const [, batch, tokens] = /^(\d+)x(\d+)$/.exec(name) ?? []
+  if (tokens === undefined) throw new Error(`--sizes: found ${name}, expected BATCHxTOKENS`)
+  return { batch: Number(batch), tokens: Number(tokens) }
+}
+
 /** Token ids [batch, tokens], the same for everybody; no pads, and no id that means something to a tokenizer. */
 export const idsOf = ({ batch, tokens }: Size): number[][] =>
   Array.from({ length: batch }, (_, b) =>
