@@ -12,7 +12,7 @@ import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
 import { Encoder } from '../src/encoder.js'
 import type { EncoderInput } from '../src/options.js'
 import { blocksOf, isAttention } from '../src/model/architecture.js'
-import { native, type NativeProjectionLayer } from '../src/native/addon.js'
+import { native, type NativeMapLayer } from '../src/native/addon.js'
 import { Plan } from '../src/plan/plan.js'
 import type { Precision } from '../src/model/precision.js'
 import { readProjection } from '../src/select/measure/projection.js'
@@ -48,7 +48,7 @@ const CHOICES: Record<string, Choose> = {
 }
 
 /** y = W x for every row x of `rows`; W keeps lengths as the whole projection does (src/select/measure/reduce.ts). */
-function project(rows: ArrayLike<number>, { weight, columns }: NativeProjectionLayer): Float64Array {
+function project(rows: ArrayLike<number>, { weight, columns }: NativeMapLayer): Float64Array {
   const outputs = weight.length / columns
   const out = new Float64Array((rows.length / columns) * outputs)
   for (let r = 0; r < rows.length / columns; r++) {

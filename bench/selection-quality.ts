@@ -79,7 +79,6 @@ const packing = { architecture, maxTokens: 512 }
 const evaluate = async (encoder: Encoder, prompts: typeof calibration): Promise<Evaluator> =>
   Evaluator.create({
     engine: encoder.engine,
-    architecture,
     projection: projection || undefined,
     cacheBytes: 0,
     chunks: [

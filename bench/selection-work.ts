@@ -13,10 +13,10 @@ import { t5Architecture, T5_XXL_SIZES } from '../src/families/shapes.js'
 import { openCheckpoint } from '../src/checkpoint/open.js'
 import { writeSynthetic } from '../src/export/synthetic.js'
 import { floatsOf, readTensors } from '../src/checkpoint/tensor-file.js'
-import { subBlockCount } from '../src/model/architecture.js'
-import { nativeSpec } from '../src/native/spec.js'
-import { native } from '../src/native/addon.js'
+import { blocksOf } from '../src/model/architecture.js'
+import { Engine } from '../src/native/engine.js'
 import type { Precision } from '../src/model/precision.js'
+import { Plan } from '../src/plan/plan.js'
 import { packEmbeds, packTokens } from '../src/prompts/batch.js'
 import { pipelines } from '../src/pipelines/index.js'
 import { chunksOf, type Chunk } from '../src/select/measure/calibration.js'
@@ -63,13 +63,8 @@ async function main(): Promise<void> {
 async function compare(name: string, path: string, chunks: Chunk[], removals: number): Promise<void> {
   const checkpoint = await openCheckpoint(path)
   const { architecture } = checkpoint
-  const cancel = new (native().CancelToken)()
-  const engine = await native().open(
-    nativeSpec(checkpoint),
-    { precision: values.precision as Precision, threads: 0 },
-    cancel,
-  )
-  await engine.load(Int32Array.from(Array(subBlockCount(architecture)).keys()), cancel)
+  const engine = await Engine.open(checkpoint, { device: 'cpu', precision: values.precision as Precision })
+  await engine.loadPlan(Plan.dense(blocksOf(architecture)), [])
   const projection = values.projection
     ? await readProjection(values.projection, architecture.width)
     : undefined
@@ -84,7 +79,6 @@ async function compare(name: string, path: string, chunks: Chunk[], removals: nu
       const start = performance.now()
       const evaluator = await Evaluator.create({
         engine,
-        architecture,
         chunks,
         projection,
         naive,
@@ -121,7 +115,7 @@ async function compare(name: string, path: string, chunks: Chunk[], removals: nu
     console.log(`  ${(executed[0]! / executed[1]!).toFixed(1)} times fewer; ${same}`)
     if (found[0] !== found[1]) process.exitCode = 1
   }
-  await engine.dispose()
+  await engine.native.dispose()
 }
 
 /** Prompts of 8 to 40 made-up tokens; the null condition is T5's eos alone. */

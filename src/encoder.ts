@@ -5,7 +5,7 @@ import { packEmbeds, packMatrix, packTokens, type PackedBatch } from './prompts/
 import { InputError, SkrrError, TokenizerError } from './errors.js'
 import { blocksOf, type Architecture } from './model/architecture.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
-import { checkPlanFits, layerTable, slotsOf } from './native/spec.js'
+import { checkPlanFits } from './native/spec.js'
 import {
   checkInput,
   checkOptions,
@@ -14,17 +14,12 @@ import {
   type EncodeOptions,
   type EncoderInput,
   type LoadOptions,
-  type LoadProgress,
   type SetPlanOptions,
 } from './options.js'
-import { checkPrecisions, openEngine, pickDevice } from './native/device.js'
-import {
-  runJob,
-  type Device,
-  type NativeCompensation,
-  type NativeEncoder,
-  type OutputType,
-} from './native/addon.js'
+import { runJob, type DeviceName, type NativeProgress, type OutputType } from './native/addon.js'
+import { pickDevice } from './native/device.js'
+import { Engine } from './native/engine.js'
+import type { LoadedPlan } from './native/loaded-plan.js'
 import { preparePrompt, resolvePipeline } from './pipelines/index.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { Plan } from './plan/plan.js'
@@ -42,15 +37,6 @@ export interface Encoded {
   readonly truncated: readonly boolean[]
 }
 
-/** What calls run under. */
-interface Running {
-  readonly plan: Plan
-  /** The plan's, on the device. */
-  readonly compensation: NativeCompensation | undefined
-}
-
-const bytesOf = ({ compensation }: Running): number => compensation?.bytes ?? 0
-
 /**
  * A T5-family text encoder under a plan.
  *
@@ -58,7 +44,8 @@ const bytesOf = ({ compensation }: Running): number => compensation?.bytes ?? 0
  * sub-blocks in order -> final norm (engine/encoder.cpp) -> embeddings.
  */
 export class Encoder {
-  #running: Running
+  /** What calls run under. */
+  #loaded: LoadedPlan
   readonly #disposing = new AbortController()
   #disposed: Promise<number> | undefined
   /** Calls of encode() that have not settled: their weights must stay. */
@@ -67,19 +54,13 @@ export class Encoder {
   #switching: Promise<void> = Promise.resolve()
 
   private constructor(
-    /** @internal */
-    readonly checkpoint: Checkpoint,
     /** @internal The search of plans works on its states. */
-    readonly engine: NativeEncoder,
+    readonly engine: Engine,
     /** @internal */
     readonly tokenizer: TokenizerThread | undefined,
-    readonly device: Device,
-    /** Why it runs there, where `auto` left that to us. */
-    readonly deviceReason: string | undefined,
-    readonly precision: Precision,
-    plan: Plan,
+    loaded: LoadedPlan,
   ) {
-    this.#running = { plan, compensation: undefined }
+    this.#loaded = loaded
     setMaxListeners(0, this.#disposing.signal) // every running call listens
   }
 
@@ -95,19 +76,15 @@ export class Encoder {
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
-    const { engine, device, deviceReason, precision } = await openEngine(checkpoint, options, plan)
-    const tokenizer = await openTokenizer(tokenizerPath, signal).catch(async (error: unknown) => {
-      await engine.dispose()
-      throw error
-    })
-    const encoder = new Encoder(checkpoint, engine, tokenizer, device, deviceReason, precision, plan)
+    const engine = await Engine.open(checkpoint, options, plan)
+    let tokenizer: TokenizerThread | undefined
     try {
-      encoder.#running = await encoder.#load(plan, signal, onProgress)
+      tokenizer = await openTokenizer(tokenizerPath, signal)
+      return new Encoder(engine, tokenizer, await engine.loadPlan(plan, [signal], progressTo(onProgress)))
     } catch (error) {
-      await encoder.dispose()
+      await engine.native.dispose().finally(() => tokenizer?.close())
       throw error
     }
-    return encoder
   }
 
   /** What load() would take on that device, before anything is loaded. @throws ERR_DEVICE where it is missing */
@@ -119,19 +96,38 @@ export class Encoder {
     return await estimateMemory(checkpoint, plan, { ...options, device })
   }
 
+  /** @internal */
+  get checkpoint(): Checkpoint {
+    return this.engine.checkpoint
+  }
+
   get architecture(): Architecture {
     return this.checkpoint.architecture
   }
 
+  get device(): DeviceName {
+    return this.engine.device.name
+  }
+
+  /** Why it runs there, where `auto` left that to us. */
+  get deviceReason(): string | undefined {
+    return this.engine.deviceReason
+  }
+
+  /** Of the sub-blocks the plan names none for. */
+  get precision(): Precision {
+    return this.engine.precision
+  }
+
   get plan(): Plan {
-    return this.#running.plan
+    return this.#loaded.plan
   }
 
   /** Bytes held now, by kind. */
   get memory(): MemoryUse {
     if (this.#disposed) return { weights: 0, embedding: 0, workspace: 0, total: 0 }
-    const { embedding, workspace, weights: slots } = this.engine.memory()
-    const weights = slots + bytesOf(this.#running)
+    const { embedding, workspace, weights: slots } = this.engine.native.memory()
+    const weights = slots + this.#loaded.bytes
     return { weights, embedding, workspace, total: weights + embedding + workspace }
   }
 
@@ -152,15 +148,15 @@ export class Encoder {
 
   async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
     this.#check()
-    const next = await this.#load(plan, signal, onProgress)
-    const { compensation: last } = this.#running
-    this.#running = next
-    const before = Promise.allSettled(this.#encoding) // these run under the plan they began with
-    void before.then(() => last?.dispose())
+    const signals = [signal, this.#disposing.signal]
+    const next = await this.engine.loadPlan(plan, signals, progressTo(onProgress))
+    const last = this.#loaded
+    this.#loaded = next
+    const ended = Promise.allSettled(this.#encoding).then(() => last.dispose()) // calls made before run under it
     if (!release) return
-    await before
+    await ended
     this.#check()
-    await this.engine.keepOnly(slotsOf(plan))
+    await this.engine.native.trim()
   }
 
   /**
@@ -168,7 +164,7 @@ export class Encoder {
    * @throws InputError, TokenizerError; ERR_DISPOSED; the signal's reason when aborted
    */
   async encode(input: EncoderInput, options: EncodeOptions = {}): Promise<Encoded> {
-    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#running)
+    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#loaded)
     this.#encoding.add(call)
     try {
       return await call
@@ -177,16 +173,15 @@ export class Encoder {
     }
   }
 
-  async #encode(input: EncoderInput, options: EncodeOptions, running: Running): Promise<Encoded> {
+  async #encode(input: EncoderInput, options: EncodeOptions, loaded: LoadedPlan): Promise<Encoded> {
     this.#check()
     const { batch, truncated } = await this.#pack(input, options)
     const { width } = this.architecture
     const type = options.output ?? 'f32'
     const embeddings = resultArray([batch.rows, batch.tokens, width], type)
-    const { slots, scales } = layerTable(running.plan)
     for (const part of microBatches(batch, width)) {
       await runJob([options.signal, this.#disposing.signal], (cancel) =>
-        this.engine.encode(part, slots, scales, running.compensation, embeddings, type, cancel),
+        this.engine.native.encode(part, loaded.native, embeddings, type, cancel),
       )
     }
     return {
@@ -208,9 +203,9 @@ export class Encoder {
   }
 
   async #free(): Promise<number> {
-    const bytes = bytesOf(this.#running)
-    this.#running.compensation?.dispose()
-    return await this.engine
+    const { bytes } = this.#loaded
+    this.#loaded.dispose()
+    return await this.engine.native
       .dispose()
       .then((freed) => freed + bytes)
       .finally(() => this.tokenizer?.close())
@@ -222,24 +217,6 @@ export class Encoder {
 
   #check(): void {
     this.#disposing.signal.throwIfAborted()
-  }
-
-  async #load(
-    plan: Plan,
-    signal?: AbortSignal,
-    onProgress?: (progress: LoadProgress) => void,
-  ): Promise<Running> {
-    checkPrecisions(plan, this.device)
-    const signals = [signal, this.#disposing.signal]
-    await runJob(signals, (cancel) =>
-      this.engine.load(slotsOf(plan), cancel, (doneBytes, totalBytes) =>
-        onProgress?.({ doneBytes, totalBytes }),
-      ),
-    )
-    if (plan.compensation === undefined) return { plan, compensation: undefined }
-    const { rank, down, up } = plan.compensation
-    const compensation = await runJob(signals, () => this.engine.loadCompensation(rank, down, up))
-    return { plan, compensation }
   }
 
   async #pack(
@@ -298,6 +275,11 @@ export class Encoder {
     })
   }
 }
+
+const progressTo =
+  (onProgress: LoadOptions['onProgress']): NativeProgress =>
+  (doneBytes, totalBytes) =>
+    onProgress?.({ doneBytes, totalBytes })
 
 const openTokenizer = async (
   path: string | undefined,

@@ -4,7 +4,7 @@ import { MAX_CALL_TOKENS, type Masked, type Matrix } from './prompts/batch.js'
 import { DEVICE_NAMES, isDevice } from './native/device.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './native/estimate.js'
-import type { Device, OutputType } from './native/addon.js'
+import type { DeviceName, OutputType } from './native/addon.js'
 import { pipelines, type PipelineName } from './pipelines/index.js'
 import { Plan } from './plan/plan.js'
 import { PRECISIONS, type Precision } from './model/precision.js'
@@ -18,7 +18,7 @@ export interface LoadOptions {
    * what is wanted; else the CPU. `device` and `deviceReason` of the encoder say which and why. `cuda` or `cuda:N` is that
    * device or an error.
    */
-  device?: 'auto' | Device | undefined
+  device?: 'auto' | DeviceName | undefined
   /**
    * Weight format in memory: f32, bf16, int8 or int4, whatever the checkpoint's is; a plan may name others for single sub-blocks.
    * Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has.
@@ -106,7 +106,7 @@ const options = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { e
 
 const load = {
   plan,
-  device: is<'auto' | Device>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
+  device: is<'auto' | DeviceName>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
   precision: oneOf(...PRECISIONS),
   threads: whole(1, MAX_THREADS),
   tokenizer: text,

@@ -3,7 +3,8 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import pc from 'picocolors'
 import { T5_V11_DEMO, T5_XXL } from '../families/shapes.js'
 import { probeCuda } from '../native/probe.js'
-import { pickDevice } from '../native/device.js'
+import { pickDevice, requireDevice, type Device } from '../native/device.js'
+import { estimateOn } from '../native/estimate.js'
 import { InputError } from '../errors.js'
 import { fingerprint } from '../model/fingerprint.js'
 import {
@@ -14,17 +15,9 @@ import {
   subBlockCount,
   type Architecture,
 } from '../model/architecture.js'
-import {
-  callNative,
-  native,
-  runJob,
-  type Device,
-  type NativeBench,
-  type NativeBenchRow,
-} from '../native/addon.js'
-import type { NativeOptions } from '../native/addon.js'
+import { native, runJob, type DeviceName, type NativeBench, type NativeBenchRow } from '../native/addon.js'
 import type { Precision } from '../model/precision.js'
-import { layerTable, nativeGeometry } from '../native/spec.js'
+import { nativePlan } from '../native/spec.js'
 import { loadPlan } from '../plan/file.js'
 import { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
@@ -43,7 +36,7 @@ interface Options {
   blocks?: number
   plan?: string
   tokens: number[]
-  device: 'auto' | Device
+  device: 'auto' | DeviceName
   precision?: Precision
   threads?: number
   repeats: number
@@ -52,9 +45,10 @@ interface Options {
 
 interface Subject {
   readonly architecture: Architecture
-  readonly options: NativeOptions & { device: Device }
+  readonly device: Device
+  readonly precision: Precision
   readonly deviceName: string
-  /** By name; the first is dense. */
+  /** By name, every precision named; the first is dense. */
   readonly plans: Readonly<Record<string, Plan>>
 }
 
@@ -99,66 +93,72 @@ function tokenCounts(text: string): number[] {
 
 async function bench(options: Options, { signal }: Run): Promise<void> {
   const subject = await prepare(options)
-  const { architecture, plans } = subject
+  const { architecture, device, plans } = subject
+  const { threads = 0 } = options
   const request = {
-    tables: Object.entries(plans).map(([name, plan]) => ({ name, ...layerTable(plan) })),
+    tables: Object.entries(plans).map(([name, plan]) => ({ name, ...nativePlan(plan) })),
     tokens: Int32Array.from(options.tokens),
     repeats: options.repeats,
   }
   const measured = await runJob([signal], (cancel) =>
-    native().bench(nativeGeometry(architecture), subject.options, request, cancel, showProgress),
+    native().bench(architecture, { device: device.name, threads }, request, cancel, showProgress),
   ).finally(clearProgress)
   if (options.json) printJson(summary(subject, measured))
   else process.stdout.write(`${page(subject, measured)}\n`)
 }
 
 async function prepare(asked: Options): Promise<Subject> {
-  const { precision = 'bf16', threads = 0 } = asked
+  const { precision = 'bf16' } = asked
   const { device } = await pickDevice(asked.device, { precision })
-  if (device !== 'cpu' && precision !== 'bf16') {
-    throw new InputError({ field: '--precision', found: precision, expected: `bf16 on device ${device}` })
-  }
-  const options = { device, precision, threads }
-  const name = device === 'cpu' ? (cpus()[0]?.model ?? 'CPU') : await probeCuda(device)
+  requireDevice(device, { precision })
+  const name = device.kind === 'cpu' ? (cpus()[0]?.model ?? 'CPU') : await probeCuda(device.name)
   const whole = ARCHITECTURES[asked.architecture]!
-  const architecture = firstBlocks(whole, fittingBlocks(whole, asked, options))
+  const architecture = firstBlocks(whole, await fittingBlocks(whole, asked, device, precision))
   const plan = await secondPlan(asked.plan, architecture, fingerprint(architecture) === fingerprint(T5_XXL))
-  return {
-    architecture,
-    options,
-    deviceName: name,
-    plans: { dense: Plan.dense(blocksOf(architecture)), ...plan },
-  }
+  const plans = { dense: Plan.dense(blocksOf(architecture)), ...plan }
+  for (const each of Object.values(plans)) requireDevice(device, { plan: each })
+  const named = Object.entries(plans).map(([label, each]) => [label, held(each, precision)] as const)
+  return { architecture, device, precision, deviceName: name, plans: Object.fromEntries(named) }
 }
 
 /** On the CPU as many blocks as are asked for, or as take half of the free memory. A CUDA device says itself what it lacks. */
-function fittingBlocks(whole: Architecture, asked: Options, options: Subject['options']): number {
+async function fittingBlocks(
+  whole: Architecture,
+  asked: Options,
+  device: Device,
+  precision: Precision,
+): Promise<number> {
   const there = blocksOf(whole)
   const { blocks = there, tokens } = asked
   if (blocks > there) {
     const expected = `at most the ${there} of ${asked.architecture}`
     throw new InputError({ field: '--blocks', found: String(blocks), expected })
   }
-  if (options.device !== 'cpu') return blocks
-  const needed = (count: number): number => {
-    const all = Int32Array.from({ length: 2 * count }, (_, s) => s)
-    const longest = Math.max(...tokens)
-    const geometry = nativeGeometry(firstBlocks(whole, count))
-    const bytes = callNative(() => native().estimate(geometry, all, options, 0, longest, longest))
+  if (device.kind !== 'cpu') return blocks
+  const longest = Math.max(...tokens)
+  const needed = async (count: number): Promise<number> => {
+    const dense = held(Plan.dense(count), precision)
+    const batch = { tokens: longest, longest }
+    const bytes = await estimateOn(device, firstBlocks(whole, count), dense, batch, asked.threads)
     return bytes.weights + bytes.workspace + BENCH_BYTES
   }
   const free = freemem()
   if (asked.blocks === undefined) {
-    for (let count = blocks; count > 1; count--) if (needed(count) < free / 2) return count
+    for (let count = blocks; count > 1; count--) if ((await needed(count)) < free / 2) return count
     return 1
   }
-  if (needed(blocks) < free) return blocks
+  const bytes = await needed(blocks)
+  if (bytes < free) return blocks
   throw new InputError({
     field: '--blocks',
-    found: `${blocks}, which take ${formatBytes(needed(blocks))}`,
+    found: `${blocks}, which take ${formatBytes(bytes)}`,
     expected: `fewer: ${formatBytes(free)} of memory are free`,
   })
 }
+
+/** The weights are random: there is no checkpoint that stored them in another precision. */
+const held = (plan: Plan, own: Precision): Plan =>
+  plan.with({ precisions: plan.precisions.map((named) => named ?? own) })
 
 async function secondPlan(
   asked: string | undefined,
@@ -197,11 +197,14 @@ function clearProgress(): void {
 const roofline = ({ bytes, flops, seconds }: NativeBenchRow, { copy, multiply }: NativeBench): number =>
   Math.max(bytes / copy, flops / multiply) / seconds
 
-function summary({ architecture, options, deviceName, plans }: Subject, measured: NativeBench): unknown {
+function summary(
+  { architecture, device, precision, deviceName, plans }: Subject,
+  measured: NativeBench,
+): unknown {
   return {
-    device: options.device,
+    device: device.name,
     deviceName,
-    precision: options.precision,
+    precision,
     architecture,
     ceilings: {
       copyBytesPerSecond: measured.copy,
@@ -227,13 +230,16 @@ function summary({ architecture, options, deviceName, plans }: Subject, measured
   }
 }
 
-function page({ architecture, options, deviceName, plans }: Subject, measured: NativeBench): string {
+function page(
+  { architecture, device, precision, deviceName, plans }: Subject,
+  measured: NativeBench,
+): string {
   const { copy, multiply, product } = measured
   const g = architecture
   const blocks = blocksOf(g)
   const parameters = Plan.dense(blocks).parameters(g) - fixedParameters(g)
   const head = fields([
-    ['device', `${deviceName} (${options.device}, ${options.precision})`],
+    ['device', `${deviceName} (${device.name}, ${precision})`],
     [
       'encoder',
       `${blocks} blocks, width ${g.width}, ff ${feedForwardOf(g)?.inner}: ${(parameters / 1e6).toFixed(0)} M random weights`,

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { DEVICE_NAMES, isDevice } from '../native/device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
-import type { Device } from '../native/addon.js'
+import type { DeviceName } from '../native/addon.js'
 import { listPresets } from '../plan/presets.js'
 import { PRECISIONS } from '../model/precision.js'
 
@@ -81,13 +81,13 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** An option that is a whole number of at least `least`. */
 /** A device by its name; whether there is one shows when it is opened. */
-export function deviceName(text: string): 'auto' | Device {
+export function deviceName(text: string): 'auto' | DeviceName {
   if (isDevice(text)) return text
   throw new InvalidArgumentError(`Expected ${DEVICE_NAMES}.`)
 }
 
+/** An option that is a whole number of at least `least`. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text)

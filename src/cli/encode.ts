@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander'
 import { checkWritable } from '../io/atomic.js'
 import { writeSafetensors } from '../export/write.js'
 import { Encoder, type Encoded } from '../encoder.js'
-import type { Device } from '../native/addon.js'
+import type { DeviceName } from '../native/addon.js'
 import { pipelines, type PipelineName } from '../pipelines/index.js'
 import type { Precision } from '../model/precision.js'
 import {
@@ -21,7 +21,7 @@ interface Options extends InputOptions {
   model: string
   textEncoder?: string
   plan?: string
-  device?: 'auto' | Device
+  device?: 'auto' | DeviceName
   precision?: Precision
   threads?: number
   tokenizer?: string

@@ -13,8 +13,8 @@ import {
   isAttention,
 } from '../model/architecture.js'
 import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
-import { estimateMemory, resolvePrecision, type MemoryUse } from '../native/estimate.js'
-import { asStored } from '../native/spec.js'
+import { estimateMemory, type MemoryUse } from '../native/estimate.js'
+import { ownPrecision, resolved } from '../native/precision.js'
 import { compensationParameters } from '../plan/compensation.js'
 import { fingerprint } from '../model/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
@@ -57,7 +57,7 @@ async function inspect(options: Options): Promise<void> {
   const checkpoint = await openCheckpoint(options.model, options)
   const plan = await resolvePlan(options.plan, checkpoint)
   const bytes = bytesByKind(checkpoint, plan)
-  const precision = resolvePrecision(checkpoint, options.precision)
+  const precision = ownPrecision(checkpoint, options.precision)
   const memory = { precision, ...(await estimateMemory(checkpoint, plan, { precision })) }
   if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
   else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
@@ -118,8 +118,10 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
 }
 
 /** `int8`, or `bf16 and int8` where the plan has its own for some. */
-const precisionsOf = (plan: Plan, own: Precision): string =>
-  [...new Set(plan.sources().map((source) => plan.precisions[source] ?? own))].join(' and ') || own
+const precisionsOf = (plan: Plan, checkpoint: Checkpoint, own: Precision): string => {
+  const { precisions } = resolved(plan, checkpoint, own)
+  return [...new Set(plan.sources().map((source) => precisions[source]))].join(' and ') || own
+}
 
 /** Of sub-blocks of a kind that differ, the first. */
 function describe(a: Architecture): string {
@@ -158,7 +160,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ],
     [
       'in memory',
-      `${formatBytes(memory.total)} as ${precisionsOf(asStored(plan, checkpoint), memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
+      `${formatBytes(memory.total)} as ${precisionsOf(plan, checkpoint, memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
         `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])

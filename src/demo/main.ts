@@ -10,7 +10,7 @@ import { action, type Run } from '../cli/command.js'
 import { ByteBar } from '../cli/terminal.js'
 import { resolvePlan, Encoder } from '../encoder.js'
 import type { LoadOptions } from '../options.js'
-import { resolvePrecision } from '../native/estimate.js'
+import { ownPrecision } from '../native/precision.js'
 import { native } from '../native/addon.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { Plan } from '../plan/plan.js'
@@ -41,7 +41,7 @@ async function demo(options: Options, { signal }: Run): Promise<void> {
     model: options.model ?? `${relative(process.cwd(), model)}/ (the shape of T5-v1.1 base)`,
     synthetic: options.model === undefined,
     architecture,
-    precision: resolvePrecision(checkpoint, undefined),
+    precision: ownPrecision(checkpoint, undefined),
     machine: `CPU, ${isa}, ${threads} threads`,
   }
   print(heading(setting))

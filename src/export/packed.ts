@@ -12,12 +12,12 @@ import {
 } from '../checkpoint/packed.js'
 import type { Checkpoint } from '../checkpoint/types.js'
 import { tensorBytes, type TensorSource } from './write.js'
-import { openEngine } from '../native/device.js'
-import { subBlockCount } from '../model/architecture.js'
+import { Engine } from '../native/engine.js'
+import { blocksOf } from '../model/architecture.js'
 import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
-import { runJob, type NativeEncoder } from '../native/addon.js'
+import { runJob } from '../native/addon.js'
 import { checkPlanFits, slotIn } from '../native/spec.js'
-import type { Plan } from '../plan/plan.js'
+import { Plan } from '../plan/plan.js'
 import type { Precision } from '../model/precision.js'
 import { modelIdentity } from '../checkpoint/identity.js'
 
@@ -47,7 +47,7 @@ export async function exportPacked(
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
   const { architecture } = checkpoint
-  const { engine } = await openEngine(checkpoint, { device: 'cpu', precision, threads, signal })
+  const engine = await Engine.open(checkpoint, { device: 'cpu', precision, threads, signal })
   try {
     const packer = new Packer(checkpoint, engine, signal)
     const dtype = precision === 'f32' ? 'F32' : 'BF16'
@@ -75,7 +75,7 @@ export async function exportPacked(
       onProgress,
     })
   } finally {
-    await engine.dispose()
+    await engine.native.dispose()
   }
 }
 
@@ -99,7 +99,7 @@ class Packer {
 
   constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly engine: NativeEncoder,
+    private readonly engine: Engine,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
@@ -121,8 +121,13 @@ class Packer {
 
   async #pack(subBlock: number, precision: PackedPrecision): Promise<Pieces> {
     const { architecture } = this.checkpoint
-    const slot = slotIn(precision, subBlock, subBlockCount(architecture))
-    await runJob([this.signal], (cancel) => this.engine.load(Int32Array.of(slot), cancel))
+    const { native } = this.engine
+    const dense = Plan.dense(blocksOf(architecture)).table
+    const alone = new Plan(
+      dense.map((s) => (s === subBlock ? s : null)),
+      { precisions: dense.map(() => precision) },
+    )
+    const loaded = await this.engine.loadPlan(alone, [this.signal])
     const pieces = Object.fromEntries(
       packedTensors(architecture, subBlock, precision).map((spec) => [
         spec.role,
@@ -131,9 +136,12 @@ class Packer {
     ) as Record<PackedRole, Uint8Array>
     for (const which of ['in', 'out'] as const) {
       const scales = new Float32Array(pieces[`${which}_scales`].buffer)
-      await runJob([this.signal], () => this.engine.copyPacked(slot, which, pieces[which], scales))
+      await runJob([this.signal], () =>
+        native.copyPacked(slotIn(precision, subBlock), which, pieces[which], scales),
+      )
     }
-    await this.engine.keepOnly(new Int32Array())
+    loaded.dispose()
+    await native.trim()
     return pieces
   }
 }

@@ -3,7 +3,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
-import type { Precision } from '../model/precision.js'
+import type { Architecture } from '../model/architecture.js'
+import { asPlansAreLoaded, type OldBinding } from './old-addon.js'
 
 /**
  * The one file that touches the .node binary: finds it, types its surface, turns its errors into ours.
@@ -21,26 +22,8 @@ export interface NativeTensor {
   scale: number
 }
 
-/** The shape of an encoder whose sub-blocks of a kind are alike (engine/geometry.h). */
-export interface NativeGeometry {
-  family: 't5' | 'umt5'
-  blocks: number
-  width: number
-  heads: number
-  headDim: number
-  ff: number
-  vocab: number
-  buckets: number
-  maxDistance: number
-  epsilon: number
-  activation: string
-  gated: boolean
-  /** Every attention has its own table of distances. */
-  biasPerBlock: boolean
-}
-
 export interface NativeSpec {
-  geometry: NativeGeometry
+  architecture: Architecture
   files: string[]
   fixed: Record<string, NativeTensor>
   /** By role; an empty object for a sub-block the checkpoint does not hold. */
@@ -48,13 +31,11 @@ export interface NativeSpec {
 }
 
 /** Where an encoder runs: `cuda` is `cuda:0`. */
-export type Device = 'cpu' | 'cuda' | `cuda:${number}`
+export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}`
 
 export interface NativeOptions {
   /** Default: cpu. */
-  device?: Device | undefined
-  /** Of slots that name none. */
-  precision: Precision
+  device?: DeviceName | undefined
   /** 0: all this process may use. */
   threads: number
 }
@@ -71,53 +52,63 @@ export interface NativeBatch {
   embeds?: Float32Array | undefined
 }
 
+/** A plan as the engine reads it. */
+export interface NativePlan {
+  /** [positions] slot whose weights run there (spec.ts), -1 where nothing does. */
+  slots: Int32Array
+  /** [positions] factor on each residual. */
+  scales: Float32Array
+  /** Of the output, after the final norm. */
+  map?: NativeMapSpec | undefined
+}
+
+/** Layers on rows, one after the other: GELU(tanh) between two, unless their result is added to the rows they took. */
+export interface NativeMapSpec {
+  layers: readonly NativeMapLayer[]
+  residual: boolean
+}
+
 export interface NativeEncoder {
-  /** Slots: engine/layer_table.h, numbered by spec.ts. */
-  load(slots: Int32Array, cancel: CancelToken, onProgress?: NativeProgress): Promise<void>
-  keepOnly(slots: Int32Array): Promise<void>
+  /** Loads what is missing. The slots stay for as long as the loaded plan is not disposed, and then until trim(). */
+  loadPlan(plan: NativePlan, cancel: CancelToken, onProgress?: NativeProgress): Promise<NativeLoadedPlan>
+  /** Frees every slot that no loaded plan holds. */
+  trim(): Promise<void>
   /** What a loaded slot of int8 or int4 packed (src/checkpoint/packed.ts): bytes and scales, of exactly its sizes. */
   copyPacked(slot: number, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   encode(
     batch: NativeBatch,
-    slots: Int32Array,
-    scales: Float32Array,
-    compensation: NativeCompensation | undefined,
+    plan: NativeLoadedPlan,
     output: Float32Array | Uint16Array,
     type: OutputType,
     cancel: CancelToken,
   ): Promise<void>
-  /** down, up [rank, width], row-major. */
-  loadCompensation(rank: number, down: Float32Array, up: Float32Array): Promise<NativeCompensation>
   memory(): { weights: number; embedding: number; workspace: number }
   dispose(): Promise<number>
 
   // For the search of plans. States are immutable: advance() makes new ones. All handles should be disposed.
   begin(batch: NativeBatch, cancel: CancelToken): Promise<NativeStates>
-  /** A copy of `states` after positions [from, to) of the table. */
+  /** A copy of `states` after positions [from, to) of the plan. */
   advance(
     states: NativeStates,
-    slots: Int32Array,
-    scales: Float32Array,
+    plan: NativeLoadedPlan,
     from: number,
     to: number,
     cancel: CancelToken,
   ): Promise<NativeStates>
-  loadProjection(layers: NativeProjectionLayer[]): Promise<NativeProjection>
-  /** Final norm, then the compensation and the projection where there is one. */
+  loadMap(map: NativeMapSpec): Promise<NativeMap>
+  /** Final norm, then the plan's map and the projection where there is one. */
   features(
     states: NativeStates,
-    compensation: NativeCompensation | undefined,
-    projection: NativeProjection | undefined,
+    plan: NativeLoadedPlan | undefined,
+    projection: NativeMap | undefined,
     cancel: CancelToken,
   ): Promise<NativeFeatures>
   /** Runs positions [from, end) on a copy and compares its features with the reference's. */
   measure(
     states: NativeStates,
-    slots: Int32Array,
-    scales: Float32Array,
+    plan: NativeLoadedPlan,
     from: number,
-    compensation: NativeCompensation | undefined,
-    projection: NativeProjection | undefined,
+    projection: NativeMap | undefined,
     reference: NativeFeatures,
     cancel: CancelToken,
   ): Promise<NativeComparison>
@@ -158,18 +149,19 @@ export interface NativeStates extends NativeHandle {
 export interface NativeFeatures extends NativeHandle {
   readonly kind?: 'features'
 }
-export interface NativeProjection extends NativeHandle {
-  readonly kind?: 'projection'
+export interface NativeMap extends NativeHandle {
+  readonly kind?: 'map'
 }
-export interface NativeCompensation extends NativeHandle {
-  readonly kind?: 'compensation'
+/** Its bytes are its map's. */
+export interface NativeLoadedPlan extends NativeHandle {
+  readonly kind?: 'plan'
 }
 export interface NativeRegression extends NativeHandle {
   readonly kind?: 'regression'
 }
 
-/** y = W x + b, W [rows, columns] row-major; GELU(tanh) between two layers. */
-export interface NativeProjectionLayer {
+/** y = W x + b, W [rows, columns] row-major. */
+export interface NativeMapLayer {
   weight: Float32Array
   bias?: Float32Array | undefined
   rows: number
@@ -213,27 +205,20 @@ export interface CancelToken {
   cancel(): void
 }
 
-interface Binding {
+export interface Binding {
   CancelToken: new () => CancelToken
   open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
+  /** Bytes of these slots (each once), of a map of this rank and of a batch, on any device. */
   estimate(
-    geometry: NativeGeometry,
-    slots: Int32Array,
+    architecture: Architecture,
     options: NativeOptions,
-    rank: number,
-    tokens: number,
-    longest: number,
-  ): { weights: number; workspace: number }
-  estimateCuda(
-    geometry: NativeGeometry,
-    subBlocks: Int32Array,
-    options: Pick<NativeOptions, 'device'>,
+    slots: Int32Array,
     rank: number,
     tokens: number,
     longest: number,
   ): Promise<{ weights: number; workspace: number }>
   bench(
-    geometry: NativeGeometry,
+    architecture: Architecture,
     options: NativeOptions,
     request: NativeBenchRequest,
     cancel: CancelToken,
@@ -274,7 +259,7 @@ function loadBinding(): Binding {
     })
   }
   try {
-    return createRequire(import.meta.url)(file) as Binding
+    return asPlansAreLoaded(createRequire(import.meta.url)(file) as OldBinding)
   } catch (cause) {
     throw new SkrrError(
       'ERR_DEVICE',
@@ -309,6 +294,7 @@ export async function runJob<T>(
   for (const signal of active) signal.throwIfAborted()
   const cancel = new (native().CancelToken)()
   const job = callNative(() => start(cancel))
+  let lost = true
   let abort: () => void = () => undefined
   const aborted = new Promise<never>((_, reject) => {
     abort = () => {
@@ -319,13 +305,20 @@ export async function runJob<T>(
   })
   for (const signal of active) signal.addEventListener('abort', abort, { once: true })
   try {
-    return await Promise.race([job, aborted])
+    const result = await Promise.race([job, aborted])
+    lost = false
+    return result
   } catch (error) {
     throw fromNative(error)
   } finally {
     for (const signal of active) signal.removeEventListener('abort', abort)
-    job.catch(() => undefined) // a job that lost the race has no other listener
+    if (lost) void job.then(disposeOf, () => undefined) // what comes too late has no other owner
   }
+}
+
+async function disposeOf(result: unknown): Promise<void> {
+  if (typeof result !== 'object' || result === null || !('dispose' in result)) return
+  await (result as { dispose(): unknown }).dispose()
 }
 
 /** The class of each code the engine uses; the rest are plain SkrrErrors. */

@@ -1,86 +1,86 @@
 import type { Checkpoint } from '../checkpoint/types.js'
-import { probeCuda, tryCuda } from './probe.js'
-import { PlanError } from '../errors.js'
-import { resolvePrecision } from './estimate.js'
-import { native, runJob, type Device, type NativeEncoder } from './addon.js'
-import { nativeSpec } from './spec.js'
+import { InputError, PlanError, type SkrrError } from '../errors.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 import type { Plan } from '../plan/plan.js'
-import type { Precision } from '../model/precision.js'
+import type { DeviceName } from './addon.js'
+import { tryCuda } from './probe.js'
 
 export const DEVICE_NAMES = 'auto, cpu, cuda or cuda:N'
 
-export const isDevice = (name: string): name is 'auto' | Device => /^(auto|cpu|cuda(:\d{1,3})?)$/.test(name)
+export const isDevice = (name: string): name is 'auto' | DeviceName =>
+  /^(auto|cpu|cuda(:\d{1,3})?)$/.test(name)
 
-export interface DeviceOptions {
-  device?: 'auto' | Device | undefined
-  precision?: Precision | undefined
-  threads?: number | undefined
-  signal?: AbortSignal | undefined
+/** What a device can do; whether there is one shows when it is opened. */
+export interface Device {
+  readonly name: DeviceName
+  readonly kind: 'cpu' | 'cuda'
+  /** Weight formats it computes with. */
+  readonly precisions: readonly Precision[]
+  /** Runs weights as a packed checkpoint stores them. */
+  readonly packed: boolean
 }
 
-/** An engine, where it came to run and, where the caller left that open, why there. */
-export interface OpenedEngine {
-  engine: NativeEncoder
-  device: Device
-  deviceReason: string | undefined
-  precision: Precision
-}
+export const deviceOf = (name: DeviceName): Device =>
+  name === 'cpu'
+    ? { name, kind: 'cpu', precisions: PRECISIONS, packed: true }
+    : { name, kind: 'cuda', precisions: ['bf16'], packed: false }
 
 /** What will run, as far as it decides where it can. */
 export interface Wanted {
-  precision?: Precision | undefined
-  checkpoint?: Checkpoint
-  plan?: Plan
+  readonly precision?: Precision | undefined
+  readonly checkpoint?: Checkpoint | undefined
+  readonly plan?: Plan | undefined
+}
+
+/** What of it a device cannot run, in words, and as an error of a caller who wants it there; undefined where it can. */
+function lacking(
+  { name, precisions, packed }: Device,
+  { precision, checkpoint, plan }: Wanted,
+): { what: string; error: SkrrError } | undefined {
+  const known = precisions.join(', ')
+  if (checkpoint !== undefined && checkpoint.packed.size > 0 && !packed) {
+    const expected = `cpu: the weights of ${checkpoint.path} are packed for it`
+    const error = new InputError({ field: 'device', found: `"${name}"`, expected })
+    return { what: 'weights packed for it', error }
+  }
+  if (precision !== undefined && !precisions.includes(precision)) {
+    const error = new InputError({
+      field: 'precision',
+      found: `"${precision}"`,
+      expected: `${known} on device ${name}`,
+      hint: "Or use device 'cpu'",
+    })
+    return { what: `${precision} weights`, error }
+  }
+  const s = plan?.precisions.findIndex((named) => named !== null && !precisions.includes(named)) ?? -1
+  if (s < 0) return undefined
+  const error = new PlanError({
+    field: `precisions[${s}]`,
+    found: `"${plan!.precisions[s]}"`,
+    expected: `${known} or null on device ${name}`,
+  })
+  return { what: `a plan's ${plan!.precisions[s]} weights`, error }
+}
+
+/** @throws InputError, PlanError where the device cannot run what is wanted */
+export function requireDevice(device: Device, wanted: Wanted): void {
+  const lack = lacking(device, wanted)
+  if (lack) throw lack.error
 }
 
 /**
  * The device asked for. `auto` is CUDA where that works and has what is wanted, else the CPU; the reason says which it is and why.
  */
 export async function pickDevice(
-  asked: 'auto' | Device = 'auto',
+  asked: 'auto' | DeviceName = 'auto',
   wanted: Wanted = {},
 ): Promise<{ device: Device; reason: string | undefined }> {
-  if (asked !== 'auto') return { device: asked, reason: undefined }
-  const only = onlyOnCpu(wanted)
-  if (only !== undefined) return { device: 'cpu', reason: `auto picked the CPU: ${only} run there alone` }
+  if (asked !== 'auto') return { device: deviceOf(asked), reason: undefined }
+  const [cpu, first] = [deviceOf('cpu'), deviceOf('cuda')]
+  const lack = lacking(first, wanted)
+  if (lack) return { device: cpu, reason: `auto picked the CPU: ${lack.what} run there alone` }
   const cuda = await tryCuda()
   return cuda.works
-    ? { device: 'cuda', reason: `auto picked cuda: ${cuda.name} computes what the CPU does` }
-    : { device: 'cpu', reason: `auto picked the CPU: ${cuda.why}` }
-}
-
-function onlyOnCpu({ precision, checkpoint, plan }: Wanted): string | undefined {
-  if (precision !== undefined && precision !== 'bf16') return `${precision} weights`
-  if (checkpoint !== undefined && checkpoint.packed.size > 0) return 'weights packed for it'
-  const other = plan?.precisions.find((named) => named !== null && named !== 'bf16')
-  return other ? `a plan's ${other} weights` : undefined
-}
-
-/** Opens the engine on the device asked for, and on no other; `plan` is what will run on it. */
-export async function openEngine(
-  checkpoint: Checkpoint,
-  options: DeviceOptions,
-  plan?: Plan,
-): Promise<OpenedEngine> {
-  const { threads = 0, signal } = options
-  const wanted = { precision: options.precision, checkpoint, ...(plan && { plan }) }
-  const { device, reason } = await pickDevice(options.device, wanted)
-  const precision = resolvePrecision(checkpoint, options.precision, device)
-  if (device !== 'cpu') await probeCuda(device)
-  const engine = await runJob([signal], (cancel) =>
-    native().open(nativeSpec(checkpoint), { device, precision, threads }, cancel),
-  )
-  return { engine, device, deviceReason: reason, precision }
-}
-
-/** @throws PlanError where the plan wants a weight format the device does not have */
-export function checkPrecisions(plan: Plan, device: Device): void {
-  if (device === 'cpu') return
-  const s = plan.precisions.findIndex((precision) => precision !== null && precision !== 'bf16')
-  if (s < 0) return
-  throw new PlanError({
-    field: `precisions[${s}]`,
-    found: `"${plan.precisions[s]}"`,
-    expected: `bf16 or null on device ${device}`,
-  })
+    ? { device: first, reason: `auto picked cuda: ${cuda.name} computes what the CPU does` }
+    : { device: cpu, reason: `auto picked the CPU: ${cuda.why}` }
 }

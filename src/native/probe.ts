@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { SkrrError } from '../errors.js'
-import { addonFile, fromNative, native, type Device } from './addon.js'
+import { addonFile, fromNative, native, type DeviceName } from './addon.js'
 
 /**
  * Code of a library beside ours, and of a driver below it, runs when a CUDA device is opened. Where it is damaged it can end
@@ -10,7 +10,7 @@ import { addonFile, fromNative, native, type Device } from './addon.js'
  * @returns the device's name
  * @throws SkrrError ERR_DEVICE
  */
-export async function probeCuda(device: Device): Promise<string> {
+export async function probeCuda(device: DeviceName): Promise<string> {
   const file = native().cudaLibraryPath()
   const index = Number(device.split(':')[1] ?? 0)
   const key = JSON.stringify([file, await version(file), index])

@@ -1,15 +1,10 @@
 import { PlanError } from '../errors.js'
 import type { Checkpoint, TensorRef } from '../checkpoint/types.js'
-import {
-  attentionOf,
-  blocksOf,
-  feedForwardOf,
-  subBlockCount,
-  type Architecture,
-} from '../model/architecture.js'
 import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
-import type { NativeGeometry, NativeSpec, NativeTensor } from './addon.js'
+import { subBlockCount } from '../model/architecture.js'
+import type { NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
+import { compensationWidth, type Compensation } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
@@ -27,7 +22,7 @@ export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
     return byRole
   }
   return {
-    geometry: nativeGeometry(architecture),
+    architecture,
     files,
     fixed: locate(fixedTensors(architecture)),
     subBlocks: Array.from({ length: subBlockCount(architecture) }, (_, s) => ({
@@ -104,52 +99,35 @@ function checkStored(plan: Plan, source: number, stored: Precision, file: string
   })
 }
 
-/** The plan with the precision written in that each packed sub-block has. */
-export function asStored(plan: Plan, { packed }: Checkpoint): Plan {
-  const precisions = plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? null)
-  return plan.with({ precisions })
-}
-
-/** The layer table as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */
-export function layerTable(plan: Plan): { slots: Int32Array; scales: Float32Array } {
+/** A resolved plan (precision.ts) as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */
+export function nativePlan(plan: Plan): NativePlan {
   return {
     slots: Int32Array.from(plan.table, (source) => (source === null ? -1 : slotOf(plan, source))),
     scales: Float32Array.from(plan.scales),
+    map: plan.compensation && mapOf(plan.compensation),
   }
 }
 
-/** The slots a plan needs loaded, each once. */
+/** The slots a resolved plan needs loaded, each once. */
 export const slotsOf = (plan: Plan): Int32Array =>
   Int32Array.from(plan.sources(), (source) => slotOf(plan, source))
 
-/** As engine/layer_table.h numbers them: 2L in the encoder's own precision, then 2L in each precision there is. */
-function slotOf(plan: Plan, source: number): number {
-  const precision = plan.precisions[source] ?? null
-  return precision === null ? source : slotIn(precision, source, plan.table.length)
-}
+const slotOf = (plan: Plan, source: number): number => slotIn(plan.precisions[source]!, source)
 
-/** The slot of a sub-block, one of `count`, in a precision named. */
-export const slotIn = (precision: Precision, subBlock: number, count: number): number =>
-  subBlock + count * (1 + PRECISIONS.indexOf(precision))
+/** Where the weights of a sub-block lie in a precision. */
+export const slotIn = (precision: Precision, subBlock: number): number =>
+  subBlock * PRECISIONS.length + PRECISIONS.indexOf(precision)
 
-// --- until the addon takes an Architecture as it is: its record of one shape for all sub-blocks ---
-
-export function nativeGeometry(a: Architecture): NativeGeometry {
-  const [attention, feedForward] = [attentionOf(a)!, feedForwardOf(a)!]
-  const { count, max, shared = false } = attention.distance.buckets!
-  return {
-    family: shared ? 't5' : 'umt5',
-    blocks: blocksOf(a),
-    width: a.width,
-    heads: attention.heads,
-    headDim: attention.headDim,
-    ff: feedForward.inner,
-    vocab: a.input.vocab,
-    buckets: count,
-    maxDistance: max,
-    epsilon: a.output.norm.epsilon,
-    activation: feedForward.activation,
-    gated: feedForward.gated,
-    biasPerBlock: !shared,
+/** y + up' (down y): two layers whose result is added to what they took. */
+function mapOf({ rank, down, up }: Compensation): NativeMapSpec {
+  const width = compensationWidth({ rank, down, up })
+  const back = new Float32Array(up.length) // [width, rank]
+  for (let j = 0; j < rank; j++) {
+    for (let c = 0; c < width; c++) back[c * rank + j] = up[j * width + c]!
   }
+  const layers = [
+    { weight: down, rows: rank, columns: width },
+    { weight: back, rows: width, columns: rank },
+  ]
+  return { layers, residual: true }
 }

@@ -1,7 +1,8 @@
 import { Encoder } from '../encoder.js'
 import { blocksOf, subBlockCount } from '../model/architecture.js'
-import { checkPlanFits, slotsOf } from '../native/spec.js'
-import { native, runJob, type NativeProjectionLayer } from '../native/addon.js'
+import { checkPlanFits } from '../native/spec.js'
+import { native, type NativeMapLayer } from '../native/addon.js'
+import type { LoadedPlan } from '../native/loaded-plan.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from '../plan/plan.js'
 import {
@@ -55,7 +56,7 @@ export type { Discrepancy, Work } from './measure/evaluator.js'
 interface Subject {
   readonly encoder: Encoder
   readonly chunks: readonly Chunk[]
-  readonly projection: readonly NativeProjectionLayer[] | undefined
+  readonly projection: readonly NativeMapLayer[] | undefined
   readonly journal: Journal | undefined
 }
 
@@ -84,9 +85,9 @@ export async function selectPlan(
   const chunks = await chunksFor(encoder, calibration, options)
   if (settings.compensate > 0) checkCompensable(settings.compensate, architecture, chunks)
   const journal = await openJournal({ encoder, chunks, projection }, options, settings)
+  let dense: LoadedPlan | undefined
   try {
-    const all = Int32Array.from(Array(subBlockCount(architecture)).keys())
-    await runJob([options.signal], (cancel) => engine.load(all, cancel))
+    dense = await engine.loadPlan(Plan.dense(blocksOf(architecture)), [options.signal])
     const selection = await search({ encoder, chunks, projection, journal }, options, settings, reached)
     await options.onResult?.(selection)
     await journal?.remove()
@@ -95,8 +96,8 @@ export async function selectPlan(
     await journal?.close()
     throw error
   } finally {
-    // an encoder that was disposed meanwhile has nothing left to unload
-    await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)
+    dense?.dispose()
+    await engine.native.trim().catch(() => undefined) // an encoder disposed meanwhile has nothing to free
   }
 }
 
@@ -144,7 +145,7 @@ async function search(
   options.onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: none })
 
   const { method, metric } = settings
-  const common = { engine, architecture, cacheBytes, signal }
+  const common = { engine, cacheBytes, signal }
   const evaluators: Evaluator[] = []
   const evaluate = async (
     name: string,
@@ -174,7 +175,7 @@ async function search(
       skrr: () => skrrMethod(judge, methodOptions),
       paper: () => beamMethod(judge, methodOptions),
       finercut: async () => beamMethod(judge, methodOptions, await evaluateOutput(metric)),
-      shortgpt: () => shortGptMethod(engine, judge, methodOptions),
+      shortgpt: () => shortGptMethod(judge, methodOptions),
       laco: async () => lacoMethod(judge, methodOptions, await evaluateOutput('cosine')),
     }
     const chosen = await choose[method]()

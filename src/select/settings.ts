@@ -2,7 +2,7 @@ import { InputError } from '../errors.js'
 import type { CalibrationInput } from './measure/calibration.js'
 import type { Metric, Work, Discrepancy } from './measure/evaluator.js'
 import { METHODS, type Method, type MethodProgress } from './methods/index.js'
-import type { NativeProjectionLayer } from '../native/addon.js'
+import type { NativeMapLayer } from '../native/addon.js'
 import { MAX_RANK } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 import type { ReuseOrder } from './methods/reuse.js'
@@ -33,7 +33,7 @@ export interface SelectOptions {
   /** Default: mse. */
   readonly metric?: Metric | undefined
   /** The denoiser's module that takes the embedding: a safetensors file or its layers. Default: none. */
-  readonly projection?: string | readonly NativeProjectionLayer[] | undefined
+  readonly projection?: string | readonly NativeMapLayer[] | undefined
   /** The null condition of classifier-free guidance. Default: the empty prompt. */
   readonly null?: CalibrationInput | undefined
   /** Longest prompt, in tokens. Default: 512. */

@@ -3,9 +3,9 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { t5Architecture, T5_V11_DEMO_SIZES } from '../../src/families/shapes.js'
-import { nativeGeometry } from '../../src/native/spec.js'
 import { Plan, Encoder } from '../../src/index.js'
 import { native, runJob } from '../../src/native/addon.js'
+import { slotIn } from '../../src/native/spec.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -73,11 +73,12 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
 
   it('measures each of its kernels, and encoders, behind skrr bench', async () => {
     const sizes = { ...T5_V11_DEMO_SIZES, blocks: 1, width: 64, heads: 1, ff: 64 }
-    const table = (slots: number[]) => ({ slots: Int32Array.from(slots), scales: Float32Array.of(1, 1) })
+    const bf16 = (subBlock: number): number => (subBlock < 0 ? -1 : slotIn('bf16', subBlock))
+    const table = (run: number[]) => ({ slots: Int32Array.from(run, bf16), scales: Float32Array.of(1, 1) })
     const measured = await runJob([], (cancel) =>
       native().bench(
-        nativeGeometry(t5Architecture(sizes)),
-        { device: 'cuda', precision: 'bf16', threads: 0 },
+        t5Architecture(sizes),
+        { device: 'cuda', threads: 0 },
         {
           tables: [
             { name: 'dense', ...table([0, 1]) },

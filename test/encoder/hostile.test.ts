@@ -118,9 +118,7 @@ describe('a file that shrinks', () => {
     const checkpoint = await openCheckpoint(model)
     const { file } = checkpoint.tensors.get('shared.weight')!
     await shrink(model, 'shared.weight')
-    const job = runJob([], (cancel) =>
-      native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 1 }, cancel),
-    )
+    const job = runJob([], (cancel) => native().open(nativeSpec(checkpoint), { threads: 1 }, cancel))
     await expectError(job, 'ERR_CHECKPOINT', file, 'shared.weight', 'found a file that is', 'expected')
   })
 

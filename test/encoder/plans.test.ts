@@ -130,6 +130,14 @@ describe('a plan with precisions', () => {
     },
   )
 
+  it('that names the precision the encoder has holds no weight twice', async () => {
+    await using encoder = await Encoder.load(golden('t5-tiny-v11', 'bf16'))
+    expect(encoder.precision).toBe('bf16')
+    const { weights } = encoder.memory
+    await encoder.setPlan(inAll('bf16'))
+    expect(encoder.memory.weights).toBe(weights)
+  })
+
   it('holds each sub-block in its own, wherever it runs, and is estimated so', async () => {
     const precisions = dense.map((s) => (s! % 2 === 1 ? 'int8' : null))
     const plan = new Plan([0, 1, 0, 1, 4, 5, 6, 7, 8, 9, 10, 11], { precisions })

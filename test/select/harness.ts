@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { blocksOf } from '../../src/model/architecture.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import { subBlockCount } from '../../src/model/architecture.js'
-import { nativeSpec } from '../../src/native/spec.js'
-import { native, type NativeEncoder } from '../../src/native/addon.js'
+import { Engine } from '../../src/native/engine.js'
+import { Plan } from '../../src/plan/plan.js'
 import { packMatrix } from '../../src/prompts/batch.js'
 import { chunksOf, type Chunk } from '../../src/select/measure/calibration.js'
 import { Evaluator, type EvaluatorOptions } from '../../src/select/measure/evaluator.js'
@@ -14,16 +14,12 @@ export const MODEL = join(GOLDEN, 't5-tiny-v11')
 export const SKRR = join(GOLDEN, 't5-tiny-v11-skrr')
 
 /** The engine with every sub-block of a checkpoint loaded, gone when the test is over. */
-export async function loadEngine(
-  path = MODEL,
-): Promise<{ engine: NativeEncoder; architecture: Evaluator['architecture'] }> {
+export async function loadEngine(path = MODEL): Promise<Engine> {
   const checkpoint = await openCheckpoint(path)
-  const cancel = new (native().CancelToken)()
-  const engine = await native().open(nativeSpec(checkpoint), { precision: 'f32', threads: 1 }, cancel)
-  onTestFinished(() => engine.dispose().then(() => undefined))
-  const { architecture } = checkpoint
-  await engine.load(Int32Array.from(Array(subBlockCount(architecture)).keys()), cancel)
-  return { engine, architecture }
+  const engine = await Engine.open(checkpoint, { device: 'cpu', precision: 'f32', threads: 1 })
+  onTestFinished(() => engine.native.dispose().then(() => undefined))
+  await engine.loadPlan(Plan.dense(blocksOf(checkpoint.architecture)), [])
+  return engine
 }
 
 /** The golden runs' inputs, a prompt a chunk. */
@@ -41,8 +37,8 @@ export async function goldenChunks(name: 'calibration' | 'ragged' = 'calibration
 }
 
 export async function goldenEvaluator(options: Partial<EvaluatorOptions> = {}): Promise<Evaluator> {
-  const { engine, architecture } = await loadEngine()
-  const evaluator = await Evaluator.create({ engine, architecture, chunks: await goldenChunks(), ...options })
+  const engine = await loadEngine()
+  const evaluator = await Evaluator.create({ engine, chunks: await goldenChunks(), ...options })
   onTestFinished(() => evaluator.dispose())
   return evaluator
 }

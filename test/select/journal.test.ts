@@ -125,6 +125,17 @@ describe('the journal of a search', () => {
     await expect(search(await load(), { journal: folder, ...resume })).rejects.toThrow(/no regular file/)
   })
 
+  it('of another version is refused, and what to run is said', async () => {
+    const journal = join(await temporaryFolder(), 'journal')
+    await writeFile(
+      journal,
+      '{"format":"skrr-journal","version":1,"model":"m","calibration":"c","options":"o"}\n',
+    )
+    await expect(search(await load(), { journal, resume: true })).rejects.toThrow(
+      /version: found 1, expected 2.*Delete it, and run the same command without `resume` \(CLI: --resume\)/,
+    )
+  })
+
   it('on a full disk ends the search with a clear error, and what was written stays valid', async () => {
     const encoder = await load()
     const journal = join(await temporaryFolder(), 'journal')

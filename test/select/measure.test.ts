@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { setTimeout } from 'node:timers/promises'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Encoder } from '../../src/encoder.js'
+import type { NativeHandle } from '../../src/native/addon.js'
 import { Plan } from '../../src/plan/plan.js'
 import { Evaluator } from '../../src/select/measure/evaluator.js'
 import { searchSkips } from '../../src/select/methods/skip.js'
@@ -101,9 +103,41 @@ describe('the cache of states', () => {
     expect(executed).toEqual([...executed].sort((a, b) => b - a))
   })
 
+  it('and all else is given back where making the evaluator is aborted', async () => {
+    const engine = await loadEngine()
+    const chunks = await goldenChunks()
+    const controller = new AbortController()
+    const disposals: unknown[] = []
+    const watch = (name: 'begin' | 'loadMap' | 'features', abortAt: number): void => {
+      const make = engine.native[name].bind(engine.native) as (...args: unknown[]) => Promise<NativeHandle>
+      let calls = 0
+      vi.spyOn(engine.native, name).mockImplementation(async (...args: unknown[]) => {
+        if (++calls === abortAt) controller.abort(new Error('enough'))
+        const handle = await make(...args)
+        disposals.push(vi.spyOn(handle, 'dispose'))
+        return handle
+      })
+    }
+    const projection = [{ weight: new Float32Array(64), rows: 1, columns: 64 }]
+    for (const [name, abortAt] of [
+      ['begin', 2],
+      ['features', 1],
+    ] as const) {
+      watch('loadMap', 0)
+      watch('begin', name === 'begin' ? abortAt : 0)
+      watch('features', name === 'features' ? abortAt : 0)
+      const created = Evaluator.create({ engine, chunks, projection, signal: controller.signal })
+      await expect(created).rejects.toThrow('enough')
+      await setTimeout(50) // what was under way when it was aborted comes too late, and goes then
+      expect(disposals.length).toBeGreaterThan(2)
+      for (const disposal of disposals) expect(disposal).toHaveBeenCalled()
+      vi.restoreAllMocks()
+    }
+  })
+
   it('is given back when the evaluator is disposed', async () => {
-    const { engine, architecture } = await loadEngine()
-    const evaluator = await Evaluator.create({ engine, architecture, chunks: await goldenChunks() })
+    const engine = await loadEngine()
+    const evaluator = await Evaluator.create({ engine, chunks: await goldenChunks() })
     await searchSkips(evaluator, options)
     expect(evaluator.memory.cache).toBeGreaterThan(0)
     evaluator.dispose()

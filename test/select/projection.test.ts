@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors } from '../../src/export/write.js'
-import type { NativeProjectionLayer } from '../../src/native/addon.js'
+import type { NativeMapLayer } from '../../src/native/addon.js'
 import { readProjection } from '../../src/select/measure/projection.js'
 import { GOLDEN, temporaryFolder } from '../checkpoint/helpers.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -10,7 +10,7 @@ import { relativeError, TOLERANCE } from '../tolerance.js'
 const file = (name: string): string => join(GOLDEN, 'projections', `${name}.safetensors`)
 
 /** x [rows, columns] through the layers, in double: what the module means. */
-function project(layers: readonly NativeProjectionLayer[], x: ArrayLike<number>): number[] {
+function project(layers: readonly NativeMapLayer[], x: ArrayLike<number>): number[] {
   let values = Array.from(x)
   for (const [l, { weight, bias, rows, columns }] of layers.entries()) {
     const next: number[] = []

@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Encoder } from '../../src/encoder.js'
 import { native } from '../../src/native/addon.js'
+import { Plan } from '../../src/plan/plan.js'
 import { html } from '../../src/report/html.js'
 import { writeReport } from '../../src/report/report.js'
 import type { ReportContext } from '../../src/report/context.js'
@@ -193,24 +194,21 @@ describe('similarity', () => {
     const { attention, feedForward } = await measureSimilarity(encoder, single)
     const { engine, architecture } = encoder
     const count = 2 * blocksOf(architecture)
-    const all = Int32Array.from(Array(count).keys())
-    await engine.load(all, cancel())
+    const { native: dense } = await engine.loadPlan(Plan.dense(blocksOf(architecture)), [])
     const batch = {
       ...{ starts: Int32Array.of(0, 1), positions: Int32Array.of(0), visible: Uint8Array.of(1) },
       ...{ outputRows: Int32Array.of(0), ids: Int32Array.of(7) },
     }
-    const ones = new Float32Array(count).fill(1)
-    const middle = await engine.advance(
-      await engine.begin(batch, cancel()),
-      all,
-      ones,
+    const middle = await engine.native.advance(
+      await engine.native.begin(batch, cancel()),
+      dense,
       0,
       count / 2,
       cancel(),
     )
-    const after = (s: number) => engine.advance(middle, all, ones, s, s + 1, cancel())
+    const after = (s: number) => engine.native.advance(middle, dense, s, s + 1, cancel())
     const square = async (a: number, b?: number): Promise<number> =>
-      (await engine.compareStates(await after(a), b === undefined ? middle : await after(b)))[0]!
+      (await engine.native.compareStates(await after(a), b === undefined ? middle : await after(b)))[0]!
     for (const [map, half] of [
       [attention, 0],
       [feedForward, 1],

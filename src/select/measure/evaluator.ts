@@ -1,19 +1,19 @@
 import { SkrrError } from '../../errors.js'
 import { blocksOf, type Architecture } from '../../model/architecture.js'
-import { layerTable } from '../../native/spec.js'
 import {
   runJob,
   type CancelToken,
   type NativeComparison,
-  type NativeEncoder,
   type NativeFeatures,
-  type NativeProjection,
-  type NativeProjectionLayer,
+  type NativeHandle,
+  type NativeMap,
+  type NativeMapLayer,
   type NativeStates,
 } from '../../native/addon.js'
+import type { Engine } from '../../native/engine.js'
 import { Plan } from '../../plan/plan.js'
 import type { Chunk } from './calibration.js'
-import { LoadedCompensations } from './loaded-compensations.js'
+import { LoadedPlans } from './loaded-plans.js'
 import { memoryMemo, unknown, type Memo } from './memo.js'
 import { reduceProjection } from './reduce.js'
 import { programOf, type Program } from './program.js'
@@ -37,10 +37,9 @@ export interface Work {
 }
 
 export interface EvaluatorOptions {
-  readonly engine: NativeEncoder
-  readonly architecture: Architecture
+  readonly engine: Engine
   readonly chunks: readonly Chunk[]
-  readonly projection?: readonly NativeProjectionLayer[] | undefined
+  readonly projection?: readonly NativeMapLayer[] | undefined
   readonly metric?: Metric | undefined
   /** Most bytes of cached states; default 1 GiB. */
   readonly cacheBytes?: number | undefined
@@ -71,32 +70,29 @@ export interface Candidate {
  * or, with metric `cosine`, of 1 - cos(f_dense, f) over tokens. All sub-blocks must be loaded in the engine.
  */
 export class Evaluator {
-  readonly architecture: Architecture
   readonly chunks: readonly Chunk[]
   readonly naive: boolean
-  readonly engine: NativeEncoder
+  readonly engine: Engine
   readonly signal: AbortSignal | undefined
   /** What features are squared under: as given, or reduced (reduce.ts). */
-  readonly projection: readonly NativeProjectionLayer[] | undefined
+  readonly projection: readonly NativeMapLayer[] | undefined
   readonly #metric: Metric
   readonly #memo: Memo
   readonly #cache: StateCache
-  readonly #projection: NativeProjection | undefined
-  readonly #reference: readonly NativeFeatures[]
+  readonly #projection: NativeMap | undefined
+  readonly #reference: NativeFeatures[] = []
   readonly #weights: readonly number[]
-  readonly #compensations: LoadedCompensations
+  readonly #loaded: LoadedPlans
   #executed = 0
   #naiveWork = 0
 
   private constructor(
     options: EvaluatorOptions,
-    layers: readonly NativeProjectionLayer[] | undefined,
+    layers: readonly NativeMapLayer[] | undefined,
     roots: readonly NativeStates[],
-    projection: NativeProjection | undefined,
-    reference: NativeFeatures[],
+    projection: NativeMap | undefined,
   ) {
-    const { architecture, chunks, metric = 'mse', cacheBytes = 2 ** 30 } = options
-    this.architecture = architecture
+    const { chunks, metric = 'mse', cacheBytes = 2 ** 30 } = options
     this.chunks = chunks
     this.naive = options.naive ?? false
     this.engine = options.engine
@@ -106,9 +102,8 @@ export class Evaluator {
     this.#memo = options.memo ?? memoryMemo(chunks.length)
     this.#cache = new StateCache(roots, this.naive ? 0 : cacheBytes)
     this.#projection = projection
-    this.#compensations = new LoadedCompensations(options.engine, options.signal)
-    this.#reference = reference
-    const width = metric === 'cosine' ? 1 : (options.projection?.at(-1)?.rows ?? architecture.width)
+    this.#loaded = new LoadedPlans(options.engine, options.signal)
+    const width = metric === 'cosine' ? 1 : (options.projection?.at(-1)?.rows ?? this.architecture.width)
     this.#weights = chunks.map(
       ({ isNull }) => 1 / (width * tokensOf(chunks.filter((c) => c.isNull === isNull))),
     )
@@ -116,29 +111,46 @@ export class Evaluator {
 
   /** Runs the dense encoder over the calibration set and keeps its features on the device. */
   static async create(options: EvaluatorOptions): Promise<Evaluator> {
-    const { engine, signal, chunks, architecture } = options
-    const job = <T>(start: (cancel: CancelToken) => Promise<T>): Promise<T> => runJob([signal], start)
-    const roots: NativeStates[] = []
-    const reference: NativeFeatures[] = []
+    const { engine, signal, chunks } = options
     const reducible = options.metric !== 'cosine' && options.naive !== true
     const layers =
       options.projection && (reducible ? reduceProjection(options.projection) : options.projection)
-    const projection = layers && (await job(() => engine.loadProjection([...layers])))
-    for (const { batch } of chunks) roots.push(await job((cancel) => engine.begin(batch, cancel)))
-    const evaluator = new Evaluator(options, layers, roots, projection, reference)
+    const held: NativeHandle[] = []
+    const hold = async <T extends NativeHandle>(start: (cancel: CancelToken) => Promise<T>): Promise<T> => {
+      const handle = await runJob([signal], start)
+      held.push(handle)
+      return handle
+    }
+    let evaluator: Evaluator | undefined
     try {
-      const dense = evaluator.candidate(Plan.dense(blocksOf(architecture)))
-      for (const chunk of chunks.keys()) {
-        const { states, owned } = await evaluator.#run(dense, chunk)
-        reference.push(await job((cancel) => engine.features(states, undefined, projection, cancel)))
-        if (owned) states.dispose()
-        await evaluator.#checkReference(chunk)
-      }
+      const projection = layers && (await hold(() => engine.native.loadMap({ layers, residual: false })))
+      const roots: NativeStates[] = []
+      for (const { batch } of chunks) roots.push(await hold((cancel) => engine.native.begin(batch, cancel)))
+      evaluator = new Evaluator(options, layers, roots, projection)
+      await evaluator.#runDense()
       return evaluator
     } catch (error) {
-      evaluator.dispose()
+      if (evaluator) evaluator.dispose()
+      else for (const handle of held) handle.dispose()
       throw error
     }
+  }
+
+  async #runDense(): Promise<void> {
+    const dense = this.candidate(Plan.dense(blocksOf(this.architecture)))
+    for (const chunk of this.chunks.keys()) {
+      const { states, owned } = await this.#run(dense, chunk)
+      const features = await runJob([this.signal], (cancel) =>
+        this.engine.native.features(states, undefined, this.#projection, cancel),
+      )
+      this.#reference.push(features)
+      if (owned) states.dispose()
+      await this.#checkReference(chunk)
+    }
+  }
+
+  get architecture(): Architecture {
+    return this.engine.checkpoint.architecture
   }
 
   get work(): Work {
@@ -156,7 +168,7 @@ export class Evaluator {
   }
 
   candidate(plan: Plan): Candidate {
-    const program = programOf(plan)
+    const program = programOf(this.engine.resolve(plan))
     const errors = this.naive ? unknown(this.chunks.length) : this.#memo.errors(program.key)
     return { plan, program, errors }
   }
@@ -217,14 +229,17 @@ export class Evaluator {
     this.#naiveWork += candidate.program.steps.length * this.chunks[chunk]!.tokens
     const { states, owned } = await this.#run(candidate, chunk)
     if (owned) return states
-    const { slots, scales } = layerTable(plan)
-    const end = slots.length // of no positions: a copy, since the cache may drop its own
-    return runJob([this.signal], (cancel) => this.engine.advance(states, slots, scales, end, end, cancel))
+    const loaded = await this.#loaded.of(plan)
+    const end = plan.table.length // of no positions: a copy, since the cache may drop its own
+    return runJob([this.signal], (cancel) =>
+      this.engine.native.advance(states, loaded.native, end, end, cancel),
+    )
   }
 
-  /** Only states that are beginnings of these plans stay cached. */
+  /** Only states that are beginnings of these plans stay cached, and only these stay loaded. */
   retain(plans: readonly Plan[]): void {
-    this.#cache.retain(plans.map(programOf))
+    this.#cache.retain(plans.map((plan) => this.candidate(plan).program))
+    this.#loaded.retain(plans)
   }
 
   /** Mean squares of a plan's features and of the dense encoder's (with metric mse), for the calibration set and the null condition. */
@@ -244,7 +259,7 @@ export class Evaluator {
   dispose(): void {
     this.#cache.dispose()
     for (const features of this.#reference) features.dispose()
-    this.#compensations.dispose()
+    this.#loaded.dispose()
     this.#projection?.dispose()
   }
 
@@ -261,19 +276,18 @@ export class Evaluator {
 
   async #checkReference(chunk: number): Promise<void> {
     const features = this.#reference[chunk]!
-    const rows = rowsOf(await this.engine.compareFeatures(features, features))
+    const rows = rowsOf(await this.engine.native.compareFeatures(features, features))
     if (!rows.every((row) => row.every(Number.isFinite))) throw notFinite('the dense encoder')
   }
 
   async #compare(candidate: Candidate, chunk: number): Promise<NativeComparison> {
     const { states, owned } = await this.#run(candidate, chunk)
-    const { slots, scales } = layerTable(candidate.plan)
     const end = candidate.plan.table.length
     const reference = this.#reference[chunk]!
     try {
-      const map = await this.#compensations.of(candidate.plan)
+      const loaded = await this.#loaded.of(candidate.plan)
       return await runJob([this.signal], (cancel) =>
-        this.engine.measure(states, slots, scales, end, map, this.#projection, reference, cancel),
+        this.engine.native.measure(states, loaded.native, end, this.#projection, reference, cancel),
       )
     } finally {
       if (owned) states.dispose()
@@ -282,7 +296,7 @@ export class Evaluator {
 
   /** The states after the whole program, from the nearest ones cached; the caller disposes them if they are `owned`. */
   async #run({ plan, program }: Candidate, chunk: number): Promise<{ states: NativeStates; owned: boolean }> {
-    const { slots, scales } = layerTable(plan)
+    const loaded = await this.#loaded.of(plan)
     const nearest = this.#cache.nearest(program, chunk)
     let { states } = nearest
     let owned = false
@@ -290,7 +304,7 @@ export class Evaluator {
       const { position } = program.steps[depth]!
       const from = states
       const next = await runJob([this.signal], (cancel) =>
-        this.engine.advance(from, slots, scales, position, position + 1, cancel),
+        this.engine.native.advance(from, loaded.native, position, position + 1, cancel),
       )
       this.#executed += this.chunks[chunk]!.tokens
       if (owned) states.dispose()

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { NativeProjectionLayer } from '../../native/addon.js'
+import type { NativeMapLayer } from '../../native/addon.js'
 import type { Chunk } from './calibration.js'
 
 /** One word that tells a calibration set, null condition and projection included, from others. */
 export function calibrationIdentity(
   chunks: readonly Chunk[],
-  projection: readonly NativeProjectionLayer[] | undefined,
+  projection: readonly NativeMapLayer[] | undefined,
 ): string {
   const hash = createHash('sha256')
   const add = (array: ArrayBufferView | undefined): void => {

@@ -1,16 +1,18 @@
 import { open, readFile, rm, stat, type FileHandle } from 'node:fs/promises'
 import { ioReason } from '../../io/files.js'
 import { InputError, OutputError } from '../../errors.js'
+import { show } from '../../io/show.js'
 import { memoryMemo, type Memo } from './memo.js'
 
 /**
  * What a search has measured, on disk as it goes: a search is deterministic given its measurements, so whoever has them all can
  * replay it. JSON lines, only ever appended:
  *
- *     {"format":"skrr-journal","version":1,"model":"...","calibration":"...","options":"..."}
- *     "D: 0 1 2 4 5 7@0.5"       a measure and a program (program.ts); its number is how many came before
- *     [0,12,0.8431]              program 0, chunk 12: the error's sum
+ *     {"format":"skrr-journal","version":2,"model":"...","calibration":"...","options":"..."}
+ *     "D: 0:f32 1:f32 3:int8@0.5"   a measure and a program (program.ts); its number is how many came before
+ *     [0,12,0.8431]                 program 0, chunk 12: the error's sum
  *
+ * The programs of version 1 named no precision, so what they measured is not known.
  * A process killed in mid-write leaves half a line at the end, which is cut off when the search goes on.
  */
 
@@ -21,7 +23,7 @@ export interface JournalSubject {
   readonly options: string
 }
 
-const FORMAT = { format: 'skrr-journal', version: 1 }
+const FORMAT = { format: 'skrr-journal', version: 2 }
 const FLUSH_BYTES = 1 << 16
 const FLUSH_MS = 1000
 
@@ -191,12 +193,21 @@ async function openFor(file: string, resume: boolean): Promise<FileHandle> {
 
 function checkSubject(file: string, text: string, subject: JournalSubject): void {
   const header = parse(text.slice(0, Math.max(0, text.indexOf('\n')))) as Record<string, unknown> | undefined
-  if (header?.['format'] !== FORMAT.format || header['version'] !== FORMAT.version) {
+  if (header?.['format'] !== FORMAT.format) {
     throw new InputError({
       file,
       found: 'no journal of a search',
-      expected: 'one of version 1',
+      expected: 'one',
       hint: 'Delete it to start anew',
+    })
+  }
+  if (header['version'] !== FORMAT.version) {
+    throw new InputError({
+      file,
+      field: 'version',
+      found: show(header['version']),
+      expected: `${FORMAT.version}: another version of skrr wrote it`,
+      hint: 'Delete it, and run the same command without `resume` (CLI: --resume)',
     })
   }
   for (const [name, expected] of Object.entries(subject)) {

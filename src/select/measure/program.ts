@@ -3,7 +3,7 @@ import type { Compensation } from '../../plan/compensation.js'
 import type { Plan } from '../../plan/plan.js'
 
 /**
- * What a plan executes, in order. A state depends on nothing else: neither on the positions where nothing runs nor on which
+ * What a resolved plan (native/precision.ts) executes, in order. A state depends on nothing else: neither on the positions where nothing runs nor on which
  * plan it was computed for. So two plans share the states of their programs' common beginning, whatever else they differ in.
  */
 export interface Program {
@@ -15,7 +15,7 @@ export interface Program {
 export interface Step {
   /** Where in the layer table it runs. */
   readonly position: number
-  /** Source and scale: `7`, or `7@0.5`. */
+  /** Source, precision and scale: `7:int4`, or `7:int4@0.5`. */
   readonly name: string
 }
 
@@ -24,7 +24,8 @@ export function programOf(plan: Plan): Program {
   for (const [position, source] of plan.table.entries()) {
     const scale = plan.scales[position]!
     if (source === null || scale === 0) continue
-    steps.push({ position, name: scale === 1 ? String(source) : `${source}@${scale}` })
+    const weights = `${source}:${plan.precisions[source]}`
+    steps.push({ position, name: `${weights}${scale === 1 ? '' : `@${scale}`}` })
   }
   const names = steps.map(({ name }) => name)
   if (plan.compensation) names.push(`+${hashOf(plan.compensation)}`)

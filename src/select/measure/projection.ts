@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js'
 import { floatsOf, readTensors, type Tensor } from '../../checkpoint/tensor-file.js'
-import type { NativeProjectionLayer } from '../../native/addon.js'
+import type { NativeMapLayer } from '../../native/addon.js'
 
 /**
  * The names under which denoisers keep the module that projects the text embedding, as diffusers and the original files have
@@ -21,7 +21,7 @@ const PREFIXES = ['', 'model.diffusion_model.', 'transformer.', 'module.']
  * @param width what the encoder gives, which the first layer must take
  * @throws InputError
  */
-export async function readProjection(file: string, width: number): Promise<NativeProjectionLayer[]> {
+export async function readProjection(file: string, width: number): Promise<NativeMapLayer[]> {
   const all = PREFIXES.flatMap((prefix) => MODULES.map((names) => names.map((name) => `${prefix}${name}.`)))
   const modules = [...all, ['']]
   const wanted = modules.flat().flatMap((name) => [`${name}weight`, `${name}bias`])
@@ -34,7 +34,7 @@ export async function readProjection(file: string, width: number): Promise<Nativ
       expected: `weights of ${MODULES.map((names) => names[0]).join(', ')}, or a plain \`weight\``,
     })
   }
-  const layers: NativeProjectionLayer[] = []
+  const layers: NativeMapLayer[] = []
   let columns = width
   for (const name of found) {
     const layer = readLayer(file, tensors, name, columns)
@@ -49,7 +49,7 @@ function readLayer(
   tensors: ReadonlyMap<string, Tensor>,
   name: string,
   columns: number,
-): NativeProjectionLayer {
+): NativeMapLayer {
   const weight = tensors.get(`${name}weight`)
   const shape = weight?.shape.join(', ')
   const rows = weight?.shape[0] ?? 0

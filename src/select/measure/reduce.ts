@@ -1,11 +1,11 @@
-import type { NativeProjectionLayer } from '../../native/addon.js'
+import type { NativeMapLayer } from '../../native/addon.js'
 
 /**
  * A linear projection that widens, W [rows, n] with rows > n, as the triangle R [n, n] with R'R = W'W: |R d|^2 = |W d|^2 for every d,
  * so squared errors and norms are the same at n / rows of the work. By Cholesky in double; a direction that W maps to less than
  * rounding gets a row of zeros. Other projections (two layers, narrow ones, such with a bias, which norms feel) stay as they are.
  */
-export function reduceProjection(layers: readonly NativeProjectionLayer[]): readonly NativeProjectionLayer[] {
+export function reduceProjection(layers: readonly NativeMapLayer[]): readonly NativeMapLayer[] {
   const [first, second] = layers
   if (first === undefined || second !== undefined || first.bias !== undefined) return layers
   const { weight, rows, columns: n } = first

@@ -1,7 +1,8 @@
 import type { Encoder } from '../../encoder.js'
 import { blocksOf, isAttention, subBlockCount } from '../../model/architecture.js'
-import { layerTable, slotsOf } from '../../native/spec.js'
 import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
+import type { Engine } from '../../native/engine.js'
+import type { LoadedPlan } from '../../native/loaded-plan.js'
 import { Plan } from '../../plan/plan.js'
 import { chunksOf, packCalibration, type CalibrationInput, type Chunk } from './calibration.js'
 
@@ -45,13 +46,20 @@ export async function measureSimilarity(
   const sample = spread(chunks, SAMPLE_TOKENS)
   const count = subBlockCount(architecture)
   const [hidden, residuals] = [new Cosines(count + 1, () => true), new Cosines(count, sameType)]
+  const dense = Plan.dense(blocksOf(architecture))
+  const loaded: LoadedPlan[] = []
   try {
-    await runJob([signal], (cancel) => engine.load(Int32Array.from(Array(count).keys()), cancel))
-    for (const chunk of sample)
-      await compareChunk(engine, blocksOf(architecture), chunk, hidden, residuals, signal)
+    for (const scale of [1, MAGNIFY]) {
+      const plan = dense.with({ scales: dense.table.map(() => scale) })
+      loaded.push(await engine.loadPlan(plan, [signal]))
+    }
+    const [plain, magnified] = loaded as [LoadedPlan, LoadedPlan]
+    for (const chunk of sample) {
+      await compareChunk(engine, { plain, magnified }, chunk, hidden, residuals, signal)
+    }
   } finally {
-    // an encoder that was disposed meanwhile has nothing left to unload
-    await engine.keepOnly(slotsOf(encoder.plan)).catch(() => undefined)
+    for (const plan of loaded) plan.dispose()
+    await engine.native.trim().catch(() => undefined) // an encoder disposed meanwhile has nothing to free
   }
   const tokens = tokensOf(sample)
   const means = residuals.means(tokens)
@@ -68,34 +76,32 @@ export async function measureSimilarity(
 }
 
 async function compareChunk(
-  engine: NativeEncoder,
-  blocks: number,
+  { native }: Engine,
+  { plain, magnified }: Record<'plain' | 'magnified', LoadedPlan>,
   { batch }: Chunk,
   hidden: Cosines,
   residuals: Cosines,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const dense = Plan.dense(blocks)
-  const { slots, scales } = layerTable(dense)
-  const { scales: magnified } = layerTable(dense.with({ scales: dense.table.map(() => MAGNIFY) }))
+  const { table } = plain.plan
   const held: NativeStates[] = []
-  const advance = async (from: NativeStates, position: number, by: Float32Array): Promise<NativeStates> => {
+  const advance = async (from: NativeStates, position: number, by: LoadedPlan): Promise<NativeStates> => {
     const states = await runJob([signal], (cancel) =>
-      engine.advance(from, slots, by, position, position + 1, cancel),
+      native.advance(from, by.native, position, position + 1, cancel),
     )
     held.push(states)
     return states
   }
   try {
-    const stream = [await runJob([signal], (cancel) => engine.begin(batch, cancel))]
+    const stream = [await runJob([signal], (cancel) => native.begin(batch, cancel))]
     held.push(stream[0]!)
-    for (const position of slots.keys()) stream.push(await advance(stream[position]!, position, scales))
-    await hidden.add(engine, stream, signal)
-    const middle = stream[blocks]!
+    for (const position of table.keys()) stream.push(await advance(stream[position]!, position, plain))
+    await hidden.add(native, stream, signal)
+    const middle = stream[table.length / 2]!
     for (const states of stream) if (states !== middle) states.dispose()
     const residual: NativeStates[] = []
-    for (const position of slots.keys()) residual.push(await advance(middle, position, magnified))
-    await residuals.add(engine, residual, signal)
+    for (const position of table.keys()) residual.push(await advance(middle, position, magnified))
+    await residuals.add(native, residual, signal)
   } finally {
     for (const states of held) states.dispose()
   }
@@ -113,7 +119,7 @@ class Cosines {
   }
 
   async add(
-    engine: NativeEncoder,
+    native: NativeEncoder,
     states: readonly NativeStates[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
@@ -121,7 +127,7 @@ class Cosines {
       for (let j = 0; j <= i; j++) {
         if (!this.counts(i, j)) continue
         signal?.throwIfAborted()
-        const rows = await engine.compareStates(states[i]!, states[j]!)
+        const rows = await native.compareStates(states[i]!, states[j]!)
         let sum = 0
         for (let s = 1; s < rows.length; s += 4) sum += rows[s]! // [sequences, 4], the second is the cosines' sum
         this.#sums[i]![j]! += sum

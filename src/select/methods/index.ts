@@ -1,5 +1,4 @@
 import { blocksOf } from '../../model/architecture.js'
-import type { NativeEncoder } from '../../native/addon.js'
 import { Plan } from '../../plan/plan.js'
 import type { Discrepancy, Evaluator } from '../measure/evaluator.js'
 import { chooseReuse, type ReuseOrder } from './reuse.js'
@@ -65,13 +64,9 @@ export async function beamMethod(
 }
 
 /** Needs no D for its skips; the evaluator serves Algorithm 2 on top. */
-export async function shortGptMethod(
-  engine: NativeEncoder,
-  evaluator: Evaluator,
-  options: MethodOptions,
-): Promise<Chosen> {
-  const blocks = blocksOf(evaluator.architecture)
-  const { order, influence } = await blockInfluence(engine, blocks, evaluator.chunks, options.signal)
+export async function shortGptMethod(evaluator: Evaluator, options: MethodOptions): Promise<Chosen> {
+  const { engine, architecture, chunks } = evaluator
+  const { order, influence } = await blockInfluence(engine, blocksOf(architecture), chunks, options.signal)
   return withReuse(evaluator, options, skipsOf(order, options.reached), { influence })
 }
 

@@ -12,7 +12,7 @@ export class MapFit {
   ) {}
 
   static async create(evaluator: Evaluator, plan: Plan): Promise<MapFit> {
-    const regression = await runJob([evaluator.signal], () => evaluator.engine.newRegression())
+    const regression = await runJob([evaluator.signal], () => evaluator.engine.native.newRegression())
     return new MapFit(evaluator, plan, regression)
   }
 
@@ -23,7 +23,7 @@ export class MapFit {
     try {
       const dense = await this.evaluator.output(Plan.dense(blocksOf(architecture)), chunk)
       await runJob([signal], (cancel) =>
-        engine.addTo(this.regression, planned, dense, weight, cancel),
+        engine.native.addTo(this.regression, planned, dense, weight, cancel),
       ).finally(() => dense.dispose())
     } finally {
       planned.dispose()
@@ -42,7 +42,9 @@ export class MapFit {
       new Float32Array(rank * architecture.width),
     ]
     const metric = projection?.[0]?.weight
-    await runJob([signal], (cancel) => engine.fit(this.regression, ridge, metric, down, up, rank, cancel))
+    await runJob([signal], (cancel) =>
+      engine.native.fit(this.regression, ridge, metric, down, up, rank, cancel),
+    )
     return this.plan.with({ compensation: { rank, down, up } })
   }
 

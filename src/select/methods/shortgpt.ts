@@ -1,5 +1,5 @@
-import { layerTable } from '../../native/spec.js'
-import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
+import { runJob, type NativeStates } from '../../native/addon.js'
+import type { Engine } from '../../native/engine.js'
 import { Plan } from '../../plan/plan.js'
 import type { Chunk } from '../measure/calibration.js'
 import type { Work } from '../measure/evaluator.js'
@@ -10,30 +10,32 @@ import type { Work } from '../measure/evaluator.js'
  * influences by block. The null condition is not looked at.
  */
 export async function blockInfluence(
-  engine: NativeEncoder,
+  engine: Engine,
   blocks: number,
   chunks: readonly Chunk[],
   signal?: AbortSignal,
 ): Promise<{ order: readonly number[]; influence: readonly number[]; work: Work }> {
-  const { slots, scales } = layerTable(Plan.dense(blocks))
+  const { native } = engine
+  const dense = await engine.loadPlan(Plan.dense(blocks), [signal])
   const cosines = Array<number>(blocks).fill(0)
   let tokens = 0
   for (const { batch, isNull, tokens: count } of chunks) {
     if (isNull) continue
     tokens += count
-    let before: NativeStates = await runJob([signal], (cancel) => engine.begin(batch, cancel))
+    let before: NativeStates = await runJob([signal], (cancel) => native.begin(batch, cancel))
     for (let block = 0; block < blocks; block++) {
       const from = before
       const after = await runJob([signal], (cancel) =>
-        engine.advance(from, slots, scales, 2 * block, 2 * block + 2, cancel),
+        native.advance(from, dense.native, 2 * block, 2 * block + 2, cancel),
       )
-      const rows = await engine.compareStates(before, after)
+      const rows = await native.compareStates(before, after)
       for (let s = 1; s < rows.length; s += 4) cosines[block]! += rows[s]!
       before.dispose()
       before = after
     }
     before.dispose()
   }
+  dense.dispose()
   const influence = cosines.map((sum) => 1 - sum / tokens)
   const order = [...influence.keys()].sort((a, b) => influence[a]! - influence[b]! || a - b)
   const executed = tokens * 2 * blocks

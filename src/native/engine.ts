@@ -1,0 +1,66 @@
+import type { Checkpoint } from '../checkpoint/types.js'
+import type { Precision } from '../model/precision.js'
+import type { Plan } from '../plan/plan.js'
+import { native, runJob, type DeviceName, type NativeEncoder, type NativeProgress } from './addon.js'
+import { pickDevice, requireDevice, type Device } from './device.js'
+import { LoadedPlan } from './loaded-plan.js'
+import { ownPrecision, resolved } from './precision.js'
+import { probeCuda } from './probe.js'
+import { nativePlan, nativeSpec } from './spec.js'
+
+export interface EngineOptions {
+  readonly device?: 'auto' | DeviceName | undefined
+  readonly precision?: Precision | undefined
+  readonly threads?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * A checkpoint open on a device. Plans are loaded into it and run by `native`. Here "the encoder's own precision" ends: all that
+ * lies below names one.
+ */
+export class Engine {
+  private constructor(
+    readonly native: NativeEncoder,
+    readonly checkpoint: Checkpoint,
+    readonly device: Device,
+    /** Why it runs there, where `auto` left that to us. */
+    readonly deviceReason: string | undefined,
+    /** Of the sub-blocks a plan names none for. */
+    readonly precision: Precision,
+  ) {}
+
+  /** On the device asked for, and on no other; `plan` is what will run on it. @throws ERR_DEVICE; InputError */
+  static async open(checkpoint: Checkpoint, options: EngineOptions, plan?: Plan): Promise<Engine> {
+    const { threads = 0, signal } = options
+    const wanted = { precision: options.precision, checkpoint, plan }
+    const { device, reason } = await pickDevice(options.device, wanted)
+    const precision = ownPrecision(checkpoint, options.precision, device)
+    if (device.kind === 'cuda') await probeCuda(device.name)
+    const encoder = await runJob([signal], (cancel) =>
+      native().open(nativeSpec(checkpoint), { device: device.name, threads }, cancel),
+    )
+    return new Engine(encoder, checkpoint, device, reason, precision)
+  }
+
+  /** The plan with every precision named. */
+  resolve(plan: Plan): Plan {
+    return resolved(plan, this.checkpoint, this.precision)
+  }
+
+  /**
+   * Loads what the plan needs and is not there yet.
+   * @throws PlanError for weights the device or the checkpoint does not have; the reason of a signal
+   */
+  async loadPlan(
+    plan: Plan,
+    signals: readonly (AbortSignal | undefined)[],
+    onProgress?: NativeProgress,
+  ): Promise<LoadedPlan> {
+    requireDevice(this.device, { plan })
+    const loaded = await runJob(signals, (cancel) =>
+      this.native.loadPlan(nativePlan(this.resolve(plan)), cancel, onProgress),
+    )
+    return new LoadedPlan(plan, loaded)
+  }
+}
