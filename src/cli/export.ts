@@ -54,16 +54,10 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
   const plan = await resolvePlan(options.plan, checkpoint)
   const bar = new ByteBar('writing')
   const { precision, out, materialize = false } = options
-  const remainder = plan.remainder()
   const common = { signal, onProgress: bar.update }
   const written =
     precision === undefined
-      ? exportCheckpoint(checkpoint, plan.table, plan.scales, out, {
-          materialize,
-          planJson: plan.stringify(),
-          remainderJson: remainder?.stringify(),
-          ...common,
-        })
+      ? exportCheckpoint(checkpoint, plan, out, { materialize, ...common })
       : exportPacked(checkpoint, plan, out, { precision, ...common })
   const bytes = await written.finally(() => bar.stop())
   const sparsity = plan.sparsity(checkpoint.architecture)
@@ -78,7 +72,7 @@ async function exportModel(options: Options, { signal }: Run): Promise<void> {
         `${out}, ${formatBytes(bytes)} of weights${precision === undefined ? '' : ` in ${precision}`}`,
       ],
       ['sparsity', formatPercent(sparsity)],
-      ...(materialize && remainder ? [COMPENSATION_STAYS] : []),
+      ...(materialize && plan.compensation ? [COMPENSATION_STAYS] : []),
     ])}\n`,
   )
 }

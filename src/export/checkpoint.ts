@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { CheckpointError, PlanError } from '../errors.js'
-import { isAttention, subBlockCount } from '../model/architecture.js'
+import { CheckpointError } from '../errors.js'
+import { checkPlanFits } from '../native/spec.js'
+import type { Plan } from '../plan/plan.js'
 import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { writeFolderAtomically } from '../io/atomic.js'
 import { configFromArchitecture } from '../families/config.js'
@@ -14,41 +15,35 @@ import { tensorBytes, writeSafetensors, type TensorSource, type WriteOptions } f
 
 export interface ExportOptions {
   /** An ordinary Hugging Face checkpoint with the plan worked into its weights, instead of one with a plan beside it. */
-  readonly materialize?: boolean
-  /** The text of skrr-plan.json; not written when materialised, since the plan is in the weights then. */
-  readonly planJson: string
-  /** What is written there instead when materialised: what of the plan no weights hold (Plan.remainder). */
-  readonly remainderJson?: string | undefined
+  readonly materialize?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** Bytes of weights written so far, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
 /**
- * Writes what a plan keeps of a checkpoint as a new Hugging Face folder `outDir`, which must not exist or be empty.
- * `table`: for each of the 2L positions the sub-block whose weights run there, or null; `scales`: a residual factor per
- * position, 1 where absent. Weights are streamed and keep their type.
+ * Writes what a plan keeps of a checkpoint as a new Hugging Face folder, which must not exist or be empty, with the plan beside it.
+ * Weights are streamed and keep their type.
  *
  * Materialised, position p holds a copy of its source's weights, its residual scale multiplied into the output matrix
  * (`o`, `wo`); where it is skipped, that matrix is zero, so that h + 0 is what any T5 computes. Fp8 becomes bf16, or
- * float32 where it carries a factor.
+ * float32 where it carries a factor. Beside it lies only what of the plan no weights hold (Plan.remainder).
  *
- * Returns the bytes of weights written. Throws OutputError (folder not empty, cannot be written), PlanError (a source the
- * checkpoint does not hold), CheckpointError (a source that changed, a scale that overflows).
+ * Returns the bytes of weights written. Throws OutputError (folder not empty, cannot be written), PlanError (a plan of another
+ * model, a source the checkpoint does not hold), CheckpointError (a source that changed, a scale that overflows).
  */
 export async function exportCheckpoint(
   checkpoint: Checkpoint,
-  table: readonly (number | null)[],
-  scales: readonly number[] | undefined,
-  outDir: string,
-  { materialize = false, planJson, remainderJson, signal, onProgress }: ExportOptions,
+  plan: Plan,
+  folder: string,
+  { materialize = false, signal, onProgress }: ExportOptions = {},
 ): Promise<number> {
   refusePacked(checkpoint)
-  checkTable(checkpoint, table, scales)
-  const tensors = materialize ? materialized(checkpoint, table, scales) : kept(checkpoint, table)
-  return await writeModel(outDir, checkpoint, tensors, {
+  checkPlanFits(plan, checkpoint)
+  const tensors = materialize ? materialized(checkpoint, plan) : kept(checkpoint, plan)
+  return await writeModel(folder, checkpoint, tensors, {
     dtype: mainDType(tensors),
-    planJson: materialize ? remainderJson : planJson,
+    plan: materialize ? plan.remainder() : plan,
     // transformers refuses a file that does not say this
     metadata: { format: 'pt' },
     signal,
@@ -59,7 +54,8 @@ export async function exportCheckpoint(
 export interface ModelFolder extends Pick<WriteOptions, 'metadata' | 'align' | 'signal'> {
   /** What config.json calls torch_dtype. */
   readonly dtype: WeightDType
-  readonly planJson: string | undefined
+  /** What lies beside the weights. */
+  readonly plan: Plan | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
@@ -68,7 +64,7 @@ export async function writeModel(
   outDir: string,
   { architecture, tokenizerPath }: Checkpoint,
   tensors: readonly TensorSource[],
-  { dtype, planJson, onProgress, ...options }: ModelFolder,
+  { dtype, plan, onProgress, ...options }: ModelFolder,
 ): Promise<number> {
   const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (folder: string): Promise<void> => {
@@ -78,7 +74,7 @@ export async function writeModel(
     })
     const config = configFromArchitecture(architecture, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
-    if (planJson !== undefined) await writeFile(join(folder, PLAN_FILE), planJson, { flush: true })
+    if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
     if (tokenizerPath !== undefined) await copyTokenizer(dirname(tokenizerPath), folder)
   }
   await writeFolderAtomically(outDir, fill, options.signal)
@@ -97,52 +93,11 @@ export function refusePacked({ path, packed }: Checkpoint): void {
   })
 }
 
-function checkTable(
-  { architecture, tensors, path }: Checkpoint,
-  table: readonly (number | null)[],
-  scales: readonly number[] | undefined,
-): void {
-  const positions = subBlockCount(architecture)
-  for (const [field, list] of Object.entries({ table, scales })) {
-    if (list === undefined || list.length === positions) continue
-    throw new PlanError({
-      field,
-      found: `${list.length} entries`,
-      expected: `${positions}, two for each block`,
-    })
-  }
-  table.forEach((source, p) => {
-    if (source === null) return
-    const field = `table[${p}]`
-    if (
-      !Number.isInteger(source) ||
-      source < 0 ||
-      source >= positions ||
-      isAttention(source) !== isAttention(p)
-    ) {
-      const kind = isAttention(p) ? 'an attention' : 'a feed-forward'
-      throw new PlanError({
-        field,
-        found: String(source),
-        expected: `${kind} of the ${positions} sub-blocks`,
-      })
-    }
-    if (!tensors.has(subBlockTensors(architecture, source)[0]!.name)) {
-      throw new PlanError({
-        field,
-        found: `sub-block ${source}`,
-        expected: `one of those that ${path} holds`,
-      })
-    }
-  })
-}
-
 /** The fixed tensors and each sub-block that runs anywhere, byte for byte. */
-function kept(checkpoint: Checkpoint, table: readonly (number | null)[]): Stored[] {
+function kept(checkpoint: Checkpoint, plan: Plan): Stored[] {
   const { architecture, tensors } = checkpoint
-  const sources = new Set(table.filter((source) => source !== null))
   const specs: TensorSpec[] = [...fixedTensors(architecture)]
-  for (const source of sources) specs.push(...subBlockTensors(architecture, source))
+  for (const source of plan.sources()) specs.push(...subBlockTensors(architecture, source))
   return specs.flatMap(({ name, shape }) => {
     const ref = tensors.get(name)!
     const stored = { name, dtype: ref.dtype, shape, data: rawChunks(ref) }
@@ -160,11 +115,7 @@ const scaleTensor = (name: string, scale: number): Stored => ({
 /** A weight on its way to a file. */
 type Stored = TensorSource & { readonly dtype: WeightDType }
 
-function materialized(
-  checkpoint: Checkpoint,
-  table: readonly (number | null)[],
-  scales: readonly number[] | undefined,
-): Stored[] {
+function materialized(checkpoint: Checkpoint, { table, scales }: Plan): Stored[] {
   const { architecture, tensors } = checkpoint
   const fixed = fixedTensors(architecture).map((spec) => copied(spec, tensors.get(spec.name)!, 1))
   const inPlace = table.flatMap((source, p) => {
@@ -173,7 +124,7 @@ function materialized(
     // sources and targets are of one kind, so their tensors stand in the same order
     return subBlockTensors(architecture, source).map(({ name }, i) => {
       const spec = targets[i]!
-      return copied(spec, tensors.get(name)!, isOutput(spec) ? (scales?.[p] ?? 1) : 1)
+      return copied(spec, tensors.get(name)!, isOutput(spec) ? scales[p]! : 1)
     })
   })
   return [...fixed, ...inPlace]

@@ -65,7 +65,7 @@ export async function exportPacked(
     const original = await modelIdentity(checkpoint)
     return await writeModel(outDir, checkpoint, tensors, {
       dtype,
-      planJson: plan.stringify(),
+      plan,
       metadata: {
         format: anyPacked ? 'skrr' : 'pt',
         ...packedMetadata(architecture, { precision, original }),

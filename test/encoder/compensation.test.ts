@@ -106,12 +106,11 @@ describe('a compensated plan', () => {
   it('comes back from its exports, plain, packed and materialised', async () => {
     const folder = await temporaryFolder()
     const checkpoint = await openCheckpoint(model)
-    const options = { planJson: plan.stringify(), remainderJson: plan.remainder()!.stringify() }
     const plain = join(folder, 'plain')
     const ordinary = join(folder, 'ordinary')
     const packed = join(folder, 'packed')
-    await exportCheckpoint(checkpoint, plan.table, plan.scales, plain, options)
-    await exportCheckpoint(checkpoint, plan.table, plan.scales, ordinary, { ...options, materialize: true })
+    await exportCheckpoint(checkpoint, plan, plain)
+    await exportCheckpoint(checkpoint, plan, ordinary, { materialize: true })
     await exportPacked(checkpoint, plan, packed, { precision: 'int8' })
     await using direct = await Encoder.load(model, { plan })
     await using int8 = await Encoder.load(model, { plan, precision: 'int8' })

@@ -36,10 +36,7 @@ async function embed(path: string, what: EncoderInput, plan?: Plan): Promise<Flo
 /** Exports under a plan and hands over the new folder. */
 async function exported(path: string, plan: Plan, materialize: boolean): Promise<string> {
   const out = join(await temporaryFolder(), 'out')
-  await exportCheckpoint(await openCheckpoint(path), plan.table, plan.scales, out, {
-    materialize,
-    planJson: plan.stringify(),
-  })
+  await exportCheckpoint(await openCheckpoint(path), plan, out, { materialize })
   return out
 }
 

@@ -172,9 +172,7 @@ describe('a plan with precisions', () => {
   it('comes back from its export', async () => {
     const plan = new Plan(dense, { precisions: dense.map((s) => (s === 3 ? 'int8' : null)) })
     const out = join(await temporaryFolder(), 'out')
-    await exportCheckpoint(await openCheckpoint(model), plan.table, plan.scales, out, {
-      planJson: plan.stringify(),
-    })
+    await exportCheckpoint(await openCheckpoint(model), plan, out)
     await using direct = await Encoder.load(model, { plan })
     await using exported = await Encoder.load(out)
     expect(exported.plan.equals(plan)).toBe(true)
