@@ -22,8 +22,8 @@ import { pipelines } from '../src/pipelines/index.js'
 import { chunksOf, type Chunk } from '../src/select/measure/calibration.js'
 import { Evaluator } from '../src/select/measure/evaluator.js'
 import { readProjection } from '../src/select/measure/projection.js'
-import { chooseReuse } from '../src/select/methods/reuse.js'
-import { searchSkips } from '../src/select/methods/skip.js'
+import { chooseReuse } from '../src/select/moves/reuse.js'
+import { searchSkips } from '../src/select/moves/skip.js'
 
 /** T5-XXL's depth; the width does not matter for counts. */
 const DEEP_SIZES = { ...T5_XXL_SIZES, width: 32, heads: 2, headDim: 16, ff: 64, vocab: 256 }

@@ -1,7 +1,7 @@
 import type { Encoder } from '../encoder.js'
 import { writeReport } from '../report/report.js'
 import { selectPlan, type CalibrationInput, type Selection, type SelectOptions } from '../select/index.js'
-import { METHODS, type Method } from '../select/methods/index.js'
+import { METHODS, type Method } from '../select/methods/method.js'
 import { measureSimilarity, type Similarity } from '../select/measure/similarity.js'
 import { weightBytes } from '../select/measure/target.js'
 

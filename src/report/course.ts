@@ -3,7 +3,7 @@ import type { Precision } from '../model/precision.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
 import { weightBytes } from '../select/measure/target.js'
-import type { Trace } from '../select/trace.js'
+import type { Trace } from '../select/methods/trace.js'
 
 /** A plan on the way to the one that was chosen. */
 export interface CoursePoint {

@@ -1,9 +1,9 @@
 import { Encoder } from '../encoder.js'
-import { blocksOf, subBlockCount } from '../model/architecture.js'
-import { checkPlanFits } from '../native/spec.js'
+import { modelIdentity } from '../checkpoint/identity.js'
+import { blocksOf } from '../model/architecture.js'
 import { native, type NativeMapLayer } from '../native/addon.js'
 import type { LoadedPlan } from '../native/loaded-plan.js'
-import { fingerprint } from '../model/fingerprint.js'
+import { checkPlanFits } from '../native/spec.js'
 import { Plan } from '../plan/plan.js'
 import {
   chunksOf,
@@ -12,44 +12,24 @@ import {
   type CalibrationInput,
   type Chunk,
 } from './measure/calibration.js'
-import { checkCompensable, compensate, provenanceOf } from './methods/compensate.js'
+import { Evaluators, type EvaluatorsOptions } from './measure/evaluators.js'
 import { calibrationIdentity } from './measure/identity.js'
-import { modelIdentity } from '../checkpoint/identity.js'
 import { Journal } from './measure/journal.js'
-import { Evaluator, type Discrepancy, type Metric, type Work } from './measure/evaluator.js'
-import {
-  beamMethod,
-  lacoMethod,
-  shortGptMethod,
-  type Chosen,
-  type Method,
-  type MethodOptions,
-  type MethodProgress,
-} from './methods/index.js'
-import { skrrMethod } from './methods/skrr.js'
 import { readProjection } from './measure/projection.js'
+import { targetReached } from './measure/target.js'
+import { checkCompensable, compensate } from './methods/compensate.js'
+import { searches } from './methods/index.js'
+import type { Chosen, MethodOptions } from './methods/method.js'
+import { fractionOf } from './progress.js'
+import { conclude, type Selection } from './selection.js'
 import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
-import { fixedBytes, targetReached, weightBytes } from './measure/target.js'
-import type { Trace } from './trace.js'
 
-export interface Selection {
-  readonly plan: Plan
-  readonly D: Discrepancy
-  /** The terms of D over the mean squares of the dense features they compare with (metric mse). */
-  readonly relative: Omit<Discrepancy, 'total'>
-  /** Norm of the null condition's features over the dense encoder's. Far from 1 ruins images, whatever D says. */
-  readonly nullNorm: number
-  readonly work: Work
-  /** Bytes of cached states at most. */
-  readonly cachePeak: number
-  readonly trace: Trace
-}
-
+export type { Selection } from './selection.js'
 export type { SelectOptions, SelectProgress } from './settings.js'
 export type { CalibrationInput } from './measure/calibration.js'
 export type { Target } from './measure/target.js'
-export type { Method } from './methods/index.js'
-export type { Trace } from './trace.js'
+export type { Method } from './methods/method.js'
+export type { Trace } from './methods/trace.js'
 export type { Discrepancy, Work } from './measure/evaluator.js'
 
 /** What a search works on. */
@@ -69,10 +49,7 @@ interface Subject {
 export async function selectPlan(
   encoder: Encoder,
   calibration: CalibrationInput,
-  options: SelectOptions & {
-    /** Puts the result where it stays, before the journal is deleted: what fails here is repeated by `resume`. */
-    readonly onResult?: (selection: Selection) => Promise<void>
-  },
+  options: SelectOptions,
 ): Promise<Selection> {
   const { architecture, engine } = encoder
   checkPlanFits(Plan.dense(blocksOf(architecture)), encoder.checkpoint)
@@ -139,138 +116,41 @@ async function search(
   reached: MethodOptions['reached'],
 ): Promise<Selection> {
   const { engine, architecture } = encoder
-  const { cacheBytes, signal } = options
+  const { cacheBytes, signal, target, onProgress } = options
+  const { method, metric, compensate: rank } = settings
   const dense = Plan.dense(blocksOf(architecture))
-  const none: Work = { executed: 0, naive: 0 }
-  options.onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: none })
-
-  const { method, metric } = settings
-  const common = { engine, cacheBytes, signal }
-  const evaluators: Evaluator[] = []
-  const evaluate = async (
-    name: string,
-    measured: Pick<Subject, 'chunks' | 'projection'> & { metric: Metric },
-  ): Promise<Evaluator> => {
-    const evaluator = await Evaluator.create({ ...common, ...measured, memo: journal?.memo(name) })
-    evaluators.push(evaluator)
-    return evaluator
-  }
-  /** The encoder's own output on the prompts alone, which is all that FinerCut and LaCo look at. */
-  const evaluateOutput = (metric: Metric): Promise<Evaluator> => {
-    const prompts = chunks.filter(({ isNull }) => !isNull)
-    return evaluate('output', { chunks: prompts, projection: undefined, metric })
-  }
-  const work = (): Work => evaluators.map((evaluator) => evaluator.work).reduce(sum, none)
-  const methodOptions: MethodOptions = {
-    ...settings,
-    reached,
-    signal,
-    all: options.fullTrace ?? false,
-    onProgress: (progress) =>
-      options.onProgress?.({ ...progress, fraction: fractionOf(progress, encoder, options), work: work() }),
-  }
+  onProgress?.({ phase: 'dense', fraction: 0, plan: dense, D: undefined, work: { executed: 0, naive: 0 } })
+  const memo: EvaluatorsOptions['memo'] = (name) => journal?.memo(name)
+  const evaluators = await Evaluators.create({ engine, chunks, projection, metric, cacheBytes, signal, memo })
   try {
-    const judge = await evaluate('D', { chunks, projection, metric })
-    const choose: Record<Method, () => Promise<Chosen>> = {
-      skrr: () => skrrMethod(judge, methodOptions),
-      paper: () => beamMethod(judge, methodOptions),
-      finercut: async () => beamMethod(judge, methodOptions, await evaluateOutput(metric)),
-      shortgpt: () => shortGptMethod(judge, methodOptions),
-      laco: async () => lacoMethod(judge, methodOptions, await evaluateOutput('cosine')),
-    }
-    const chosen = await choose[method]()
-    const { compensate: rank } = settings
-    const whole = rank === 0 ? chosen : await compensated(judge, chosen, rank, options, work)
-    return await conclude(judge, whole, options, settings, work)
+    const chosen = await searches[method](evaluators, {
+      ...settings,
+      reached,
+      signal,
+      all: options.fullTrace ?? false,
+      onProgress: (progress) => {
+        const fraction = fractionOf(progress, engine, target)
+        onProgress?.({ ...progress, fraction, work: evaluators.work })
+      },
+    })
+    const whole = rank === 0 ? chosen : await compensated(evaluators, chosen, rank, options)
+    return await conclude(evaluators, whole, options, settings)
   } finally {
-    for (const evaluator of evaluators) evaluator.dispose()
+    evaluators.dispose()
   }
 }
 
 /** The last phase: the chosen plan with a compensation, where that earns its place. */
 async function compensated(
-  judge: Evaluator,
+  evaluators: Evaluators,
   chosen: Chosen,
   rank: number,
   { onProgress }: SelectOptions,
-  work: () => Work,
 ): Promise<Chosen> {
+  const { judge } = evaluators
   const D = await judge.discrepancy(chosen.plan)
   const { plan, trace } = await compensate(judge, chosen.plan, rank, (done, of) =>
-    onProgress?.({ phase: 'compensate', fraction: done / of, plan: chosen.plan, D, work: work() }),
+    onProgress?.({ phase: 'compensate', fraction: done / of, plan: chosen.plan, D, work: evaluators.work }),
   )
   return { ...chosen, plan, trace: { ...chosen.trace, compensation: trace } }
-}
-
-async function conclude(
-  judge: Evaluator,
-  chosen: Chosen,
-  options: SelectOptions,
-  settings: Settings,
-  work: () => Work,
-): Promise<Selection> {
-  const { architecture, chunks } = judge
-  const searched = work()
-  const D = await judge.discrepancy(chosen.plan)
-  const norms = await judge.norms(chosen.plan)
-  const { method, metric, beams, dedup, reuse, reuseOrder, joint } = settings
-  const projection = options.projection !== undefined
-  // what the plan was chosen by, and nothing that another run of the same search would write otherwise
-  const plan = chosen.plan.with({
-    fingerprint: fingerprint(architecture),
-    provenance: {
-      method,
-      target: { ...options.target },
-      metric,
-      projection,
-      ...(!['shortgpt', 'laco'].includes(method) && { beams, dedup }),
-      ...(method === 'skrr' ? { joint } : { reuse: reuse ? reuseOrder : 'none' }),
-      ...(chosen.plan.compensation && { compensation: provenanceOf(chosen.trace.compensation!) }),
-      tokens: chunks.reduce((total, { tokens }) => total + tokens, 0),
-      skips: chosen.skips,
-      D: { ...D },
-    },
-  })
-  return {
-    plan,
-    D,
-    relative: {
-      calibration: D.calibration / norms.calibration.dense,
-      null: D.null / norms.null.dense,
-    },
-    nullNorm: Math.sqrt(norms.null.squares / norms.null.dense),
-    work: searched,
-    cachePeak: judge.memory.cachePeak,
-    trace: {
-      method,
-      metric,
-      projection,
-      ...chosen.trace,
-      D: D.total,
-      D_calibration: D.calibration,
-      D_null: D.null,
-      work: searched,
-    },
-  }
-}
-
-const sum = (a: Work, b: Work): Work => ({
-  executed: a.executed + b.executed,
-  naive: a.naive + b.naive,
-})
-
-/** Steps done of those it will take, the average sub-block's weight assumed of those to come. */
-function fractionOf(
-  { phase, step, plan }: MethodProgress,
-  { architecture, precision }: Encoder,
-  { target }: SelectOptions,
-): number | undefined {
-  if (phase === 'refine') return undefined
-  if (phase === 'reuse') return Math.min(1, step / Math.max(1, plan.skipped().length + step))
-  if ('skipCount' in target) return Math.min(1, step / target.skipCount)
-  const blocks = blocksOf(architecture)
-  const dense = weightBytes(Plan.dense(blocks), architecture, precision)
-  const average = (dense - fixedBytes(architecture, precision)) / subBlockCount(architecture)
-  const remove = dense - ('sparsity' in target ? (1 - target.sparsity) * dense : target.bytes)
-  return Math.min(1, step / Math.max(1, Math.ceil(remove / average)))
 }

@@ -1,11 +1,12 @@
 import { InputError } from '../errors.js'
 import type { CalibrationInput } from './measure/calibration.js'
 import type { Metric, Work, Discrepancy } from './measure/evaluator.js'
-import { METHODS, type Method, type MethodProgress } from './methods/index.js'
+import { METHODS, type Method, type MethodProgress } from './methods/method.js'
 import type { NativeMapLayer } from '../native/addon.js'
+import type { Selection } from './selection.js'
 import { MAX_RANK } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
-import type { ReuseOrder } from './methods/reuse.js'
+import type { ReuseOrder } from './moves/reuse.js'
 import type { Target } from './measure/target.js'
 
 export interface SelectOptions {
@@ -48,6 +49,8 @@ export interface SelectOptions {
   readonly journal?: string | undefined
   /** Go on from the journal, where it is there. */
   readonly resume?: boolean | undefined
+  /** Puts the result where it stays, before the journal is deleted: what fails here is repeated by `resume`. */
+  readonly onResult?: ((selection: Selection) => Promise<void>) | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: SelectProgress) => void) | undefined
 }

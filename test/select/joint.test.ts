@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { subBlockParameters } from '../../src/model/architecture.js'
 import { Plan } from '../../src/plan/plan.js'
 import { searchJoint, type Removal } from '../../src/select/moves/joint.js'
-import { searchSkips } from '../../src/select/methods/skip.js'
+import { searchSkips } from '../../src/select/moves/skip.js'
 import { goldenEvaluator } from './harness.js'
 
 // skrr's second start: what to skip and what to re-use in its place, chosen together (docs/selection.md).

@@ -8,7 +8,7 @@ import { Encoder } from '../../src/encoder.js'
 import type { NativeHandle } from '../../src/native/addon.js'
 import { Plan } from '../../src/plan/plan.js'
 import { Evaluator } from '../../src/select/measure/evaluator.js'
-import { searchSkips } from '../../src/select/methods/skip.js'
+import { searchSkips } from '../../src/select/moves/skip.js'
 import { goldenChunks, goldenEvaluator, loadEngine, MODEL, SKRR } from './harness.js'
 
 const golden = JSON.parse(readFileSync(join(SKRR, 'expected.json'), 'utf8')) as {

@@ -1,6 +1,8 @@
 import { blocksOf } from '../../model/architecture.js'
 import { Plan } from '../../plan/plan.js'
 import type { Evaluator } from '../measure/evaluator.js'
+import type { Search } from './method.js'
+import { withReuse } from './phases.js'
 
 /** A merge that was tried. */
 export interface Merge {
@@ -17,6 +19,12 @@ const INTERVAL = 2
 const THRESHOLD = 0.7
 const STEP = 0.05
 
+/** Chosen by the cosine of the encoder's own output. */
+export const searchLaco: Search = async (evaluators, options) => {
+  const { skips, merges } = await lacoMerges(await evaluators.output('cosine'), options.reached)
+  return await withReuse(evaluators.judge, options, skips, { merges })
+}
+
 /**
  * LaCo (arXiv 2402.11187, Algorithm 1) with two layers merged into one, interval 2, over all layers: Skrr's setting of it. LaCo
  * merges a layer with those after it by adding their differences; of two,
@@ -29,7 +37,7 @@ const STEP = 0.05
  * @param evaluator cosine, over the encoder's output, no null condition
  * @returns blocks in the order in which they went, as sub-blocks
  */
-export async function lacoMerges(
+async function lacoMerges(
   evaluator: Evaluator,
   reached: (skips: readonly number[]) => boolean,
 ): Promise<{ skips: readonly number[]; merges: readonly Merge[] }> {

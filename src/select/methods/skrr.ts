@@ -3,10 +3,11 @@ import { Plan } from '../../plan/plan.js'
 import { searchJoint, type Removal } from '../moves/joint.js'
 import type { Standing } from '../moves/local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
-import { skipPhase, type Chosen, type MethodOptions } from './index.js'
+import type { MethodOptions, Search } from './method.js'
+import { skipPhase } from './phases.js'
 import { NEAR_TIE } from '../measure/rank.js'
 import { refine, type RefineStep } from '../moves/refine.js'
-import { jointTrace, refineTrace, skipTrace } from '../trace.js'
+import { jointTrace, refineTrace, skipTrace } from './trace.js'
 
 /** From where the local search sets out. */
 interface Start extends Pick<Removal, 'plan' | 'D' | 'skips'> {
@@ -17,7 +18,7 @@ interface Start extends Pick<Removal, 'plan' | 'D' | 'skips'> {
  * Our own method: local search (refine.ts) from where Algorithm 1 ends, and from where a search for skips and re-use together
  * (joint.ts) ends; the better of the two plans. So it is never worse than the first alone.
  */
-export async function skrrMethod(evaluator: Evaluator, options: MethodOptions): Promise<Chosen> {
+export const searchSkrr: Search = async ({ judge: evaluator }, options) => {
   const found = await skipPhase(evaluator, options)
   const joint = options.joint ? await jointPhase(evaluator, options) : undefined
   const { skips, D } = found.beams[0]!

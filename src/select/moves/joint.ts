@@ -3,7 +3,7 @@ import { Plan } from '../../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
 import { rank } from '../measure/rank.js'
-import { expand } from '../methods/skip.js'
+import { expand } from './skip.js'
 import { nearestOf, REUSE_SCALES, rewired, withoutSource } from './wiring.js'
 
 /** A beam: whose weights are gone, in the order in which they went, and what runs in their places. */

@@ -1,11 +1,11 @@
-import type { Plan } from '../plan/plan.js'
-import type { TraceCompensation } from './methods/compensate.js'
-import type { Removal } from './moves/joint.js'
-import type { Merge } from './methods/laco.js'
-import type { Metric, Work } from './measure/evaluator.js'
-import type { RefineStep } from './moves/refine.js'
-import type { ReuseOrder, ReuseStep } from './methods/reuse.js'
-import type { Beam, SkipStep } from './methods/skip.js'
+import type { Plan } from '../../plan/plan.js'
+import type { TraceCompensation } from './compensate.js'
+import type { Removal } from '../moves/joint.js'
+import type { Merge } from './laco.js'
+import type { Metric, Work } from '../measure/evaluator.js'
+import type { RefineStep } from '../moves/refine.js'
+import type { ReuseOrder, ReuseStep } from '../moves/reuse.js'
+import type { Beam, SkipStep } from '../moves/skip.js'
 
 /**
  * All that a search measured, as `--trace` writes it; D is the sum of both means. docs/selection.md has the format. -1 stands
