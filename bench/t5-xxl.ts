@@ -15,7 +15,7 @@ import { cpus, tmpdir, totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { T5_XXL } from '../src/families/shapes.js'
+import { T5_XXL } from '../src/families/t5.js'
 import { writeSynthetic } from '../src/export/synthetic.js'
 import { ByteBar, formatBytes, formatPercent } from '../src/cli/terminal.js'
 import {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { t5Architecture } from '../dist/families/shapes.js'
+import { t5Architecture } from '../dist/families/t5.js'
 import { writeSynthetic } from '../dist/export/synthetic.js'
 import { Plan, Encoder } from '../dist/index.js'
 

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { t5Architecture, T5_V11_DEMO_SIZES } from '../dist/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO_SIZES } from '../dist/families/t5.js'
 import { writeSynthetic } from '../dist/export/synthetic.js'
 import { Encoder } from '../dist/index.js'
 

@@ -38,7 +38,7 @@ export interface Encoded {
 }
 
 /**
- * A T5-family text encoder under a plan.
+ * A text encoder under a plan.
  *
  * The path of a prompt: tokens (tokenizer/) -> packed rows (prompts/batch.ts) -> rows of the embedding table -> the layer table's
  * sub-blocks in order -> final norm (engine/encoder.cpp) -> embeddings.

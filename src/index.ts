@@ -1,4 +1,4 @@
-/** skrr: T5-family text encoders in minimal memory, under plans that skip and re-use layers. */
+/** skrr: text encoders in minimal memory, under plans that skip and re-use layers. */
 export { Encoder, type Encoded } from './encoder.js'
 export {
   type EncodeOptions,

@@ -8,7 +8,8 @@ import { existsSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { floatToF16, fromFloat32 } from '../../src/io/half.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../../src/families/tensors.js'
+import { tensorsOf, type TensorSpec } from '../../src/families/index.js'
+import { isAttention } from '../../src/model/architecture.js'
 import { SIZES, SLICE, weight } from './slice.js'
 
 export type GgufPrecision = 'bf16' | 'q8_0' | 'q4_0'
@@ -61,14 +62,15 @@ function q4(values: Float32Array): Uint8Array {
 
 const NAMES: Partial<Record<TensorSpec['role'], string>> = {
   embedding: 'token_embd',
-  final_norm: 'enc.output_norm',
+  finalNorm: 'enc.output_norm',
   q: 'attn_q',
   k: 'attn_k',
   v: 'attn_v',
   o: 'attn_o',
-  wi_0: 'ffn_gate',
-  wi_1: 'ffn_up',
-  wo: 'ffn_down',
+  distance: 'attn_rel_b',
+  gate: 'ffn_gate',
+  up: 'ffn_up',
+  down: 'ffn_down',
 }
 
 interface Entry extends TensorSpec {
@@ -77,22 +79,14 @@ interface Entry extends TensorSpec {
 }
 
 function entries(precision: GgufPrecision): Entry[] {
-  const format = ({ shape, role }: TensorSpec): Format =>
-    shape.length === 1 || role === 'bias' ? F32 : FORMATS[precision]
-  const fixed = fixedTensors(SLICE).map((spec) => ({
-    ...spec,
-    as: `${spec.role === 'bias' ? 'enc.blk.0.attn_rel_b' : NAMES[spec.role]}.weight`,
-    format: format(spec),
-  }))
-  const blocks = Array.from({ length: 2 * SIZES.blocks }, (_, s) => {
-    const norm = s % 2 === 0 ? 'attn_norm' : 'ffn_norm'
-    return subBlockTensors(SLICE, s).map((spec) => ({
-      ...spec,
-      as: `enc.blk.${Math.floor(s / 2)}.${NAMES[spec.role] ?? norm}.weight`,
-      format: format(spec),
-    }))
+  return tensorsOf(SLICE).map(({ subBlock, ...spec }) => {
+    const { role, shape } = spec
+    const norm = subBlock !== undefined && isAttention(subBlock) ? 'attn_norm' : 'ffn_norm'
+    const name = `${NAMES[role] ?? norm}.weight`
+    const as =
+      role === 'embedding' || role === 'finalNorm' ? name : `enc.blk.${Math.floor(subBlock! / 2)}.${name}`
+    return { ...spec, as, format: shape.length === 1 || role === 'distance' ? F32 : FORMATS[precision] }
   })
-  return [...fixed, ...blocks.flat()]
 }
 
 const u32 = (value: number): Buffer => {

@@ -6,9 +6,9 @@
  * The bias is a constant [1, heads, tokens, tokens], the shapes are fixed, and there is no mask: nothing is left to compute
  * but the encoder.
  */
-import { t5Sizes } from '../../src/families/shapes.js'
+import { t5Sizes } from '../../src/families/t5.js'
 import { type Architecture } from '../../src/model/architecture.js'
-import { fixedTensors, subBlockTensors } from '../../src/families/tensors.js'
+import { familyOf } from '../../src/families/index.js'
 import { sizeName, type Size } from './slice.js'
 
 /** f32: MatMul. int8: DynamicQuantizeLinear + MatMulInteger. int4: MatMulNBits. */
@@ -129,8 +129,14 @@ export function encoderGraph(
     return [sum!, x]
   }
 
-  const [embedding, finalNorm] = fixedTensors(a).map(({ name }) => name)
-  const names = Array.from({ length: 2 * g.blocks }, (_, s) => subBlockTensors(a, s).map(({ name }) => name))
+  const [embedding, finalNorm] = familyOf(a)
+    .fixed(a)
+    .map(({ name }) => name)
+  const names = Array.from({ length: 2 * g.blocks }, (_, s) =>
+    familyOf(a)
+      .subBlock(a, s)
+      .map(({ name }) => name),
+  )
   const bias = graph.constant(`bias.${size.tokens}`, 'f32', [1, g.heads, size.tokens, size.tokens])
   const table = graph.constant(embedding!, 'f32', [g.vocab, g.width])
   let [h] = graph.node('Gather', [table, 'input_ids'])

@@ -5,11 +5,12 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { t5Architecture, T5_XXL_SIZES, type T5Sizes } from '../../src/families/shapes.js'
+import { t5Architecture, T5_XXL_SIZES } from '../../src/families/t5.js'
+import type { T5Sizes } from '../../src/families/t5-config.js'
 import { toFloat32 } from '../../src/io/half.js'
 import { writeSynthetic } from '../../src/export/synthetic.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
-import type { WeightDType } from '../../src/checkpoint/types.js'
+import type { PlainEncoding } from '../../src/model/encoding.js'
 
 export const SIZES: T5Sizes = { ...T5_XXL_SIZES, blocks: 2, vocab: 1024 }
 export const SLICE = t5Architecture(SIZES)
@@ -56,7 +57,7 @@ export async function weight(slice: string, name: string): Promise<Float32Array>
   const tensor = (await readTensors(join(slice, 'model.safetensors'), [name])).get(name)
   if (tensor === undefined) throw new Error(`${slice}: no tensor ${name}`)
   const { buffer, byteOffset, byteLength } = tensor.data
-  return toFloat32(tensor.dtype as WeightDType, new Uint8Array(buffer, byteOffset, byteLength))
+  return toFloat32(tensor.dtype as PlainEncoding, new Uint8Array(buffer, byteOffset, byteLength))
 }
 
 /** T5's bucket of a key at `distance` = key - query, bidirectional (Raffel et al., 2020; transformers' modeling_t5.py). */

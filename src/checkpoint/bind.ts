@@ -1,31 +1,28 @@
 import { CheckpointError } from '../errors.js'
 import { blocksOf, subBlockCount, type Architecture } from '../model/architecture.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
-import { isWeightDType, WEIGHT_DTYPES } from '../model/dtype.js'
+import { familyOf, type TensorSpec } from '../families/index.js'
+import { isPlainEncoding, PLAIN_ENCODINGS } from '../model/encoding.js'
+import { isMatrix, type FixedRole, type Role } from '../model/roles.js'
 import { readExactly, withFile } from '../io/files.js'
-import { isCompanion, scaleNames } from '../families/names.js'
+import { isCompanion, scaleNames } from './companions.js'
 import {
   checkPackedMetadata,
   PACKED_ALIGNMENT,
   packedPrecision,
   packedTensors,
-  unpackedTensors,
   type PackedRef,
   type PackedSpec,
   type PackedSubBlock,
 } from './packed.js'
 import type { HeaderTensor } from './safetensors.js'
-import type { TensorRef } from './types.js'
+import type { Checkpoint, StoredSubBlock, TensorRef } from './types.js'
 
 /** A tensor of a header, with the file it lies in. */
 export interface Located extends HeaderTensor {
   readonly file: string
 }
 
-export interface Bound {
-  readonly tensors: Map<string, TensorRef>
-  readonly packed: Map<number, PackedSubBlock>
-}
+export type Bound = Pick<Checkpoint, 'fixed' | 'subBlocks' | 'packed'>
 
 export interface BindOptions {
   /** `__metadata__` of each file. */
@@ -37,43 +34,66 @@ export interface BindOptions {
 }
 
 /**
- * Checks every tensor the architecture asks for and gives it its canonical name. An encoder tensor the architecture does not know
- * is an error too: computing without it would give wrong embeddings in silence.
+ * Checks every tensor the architecture asks for and gives it its role. An encoder tensor the architecture does not know is an
+ * error too: computing without it would give wrong embeddings in silence.
  */
 export async function bindTensors(
   architecture: Architecture,
   located: ReadonlyMap<string, Located>,
   { source, sparse, metadata }: BindOptions,
 ): Promise<Bound> {
+  const family = familyOf(architecture)
   const bound = new Map<string, TensorRef>()
-  const packed = new Map<number, PackedSubBlock>()
-  const bind = async (specs: readonly TensorSpec[], maybeAbsent: boolean): Promise<void> => {
-    if (maybeAbsent && !specs.some(({ name }) => located.has(name))) return
-    for (const spec of specs) bound.set(spec.name, await bindOne(spec, located, source))
+  const bind = async <R extends Role | FixedRole>(
+    specs: readonly TensorSpec<R>[],
+  ): Promise<Partial<Record<R, TensorRef>>> => {
+    const byRole: Partial<Record<R, TensorRef>> = {}
+    for (const spec of specs) {
+      const ref = bound.get(spec.name) ?? (await bindOne(spec, located, source))
+      bound.set(spec.name, ref)
+      byRole[spec.role] = ref
+    }
+    return byRole
   }
-  await bind(fixedTensors(architecture), false)
+  const fixed = await bind(family.fixed(architecture))
+  const subBlocks: StoredSubBlock[] = []
+  const packed = new Map<number, PackedSubBlock>()
   for (let s = 0; s < subBlockCount(architecture); s++) {
+    const specs = family.subBlock(architecture, s)
     const precision = packedPrecision(architecture, s, located)
-    await bind(
-      precision ? unpackedTensors(architecture, s) : subBlockTensors(architecture, s),
-      sparse && !precision,
-    )
-    if (precision === undefined) continue
+    if (precision === undefined) {
+      const absent = sparse && !specs.some(({ name, shared }) => !shared && located.has(name))
+      subBlocks.push(await bind(absent ? specs.filter(({ shared }) => shared) : specs))
+      continue
+    }
+    subBlocks.push(await bind(specs.filter(({ role }) => !isMatrix(role))))
     const tensors = packedTensors(architecture, s, precision).map((spec) => bindPacked(spec, located, source))
     for (const { file } of tensors) checkPackedMetadata(file, metadata.get(file)!, architecture)
-    packed.set(s, { precision, tensors })
+    const byRole = Object.fromEntries(tensors.map((tensor) => [tensor.role, tensor]))
+    packed.set(s, { precision, tensors: byRole as PackedSubBlock['tensors'] })
   }
-  const packedNames = new Set([...packed.values()].flatMap(({ tensors }) => tensors.map(({ name }) => name)))
+  checkAllKnown(architecture, located, [
+    ...bound.keys(),
+    ...[...packed.values()].flatMap(({ tensors }) => Object.values(tensors).map(({ name }) => name)),
+  ])
+  return { fixed, subBlocks, packed }
+}
+
+function checkAllKnown(
+  architecture: Architecture,
+  located: ReadonlyMap<string, Located>,
+  names: readonly string[],
+): void {
+  const known = new Set(names)
   for (const [name, { file }] of located) {
-    if (bound.has(name) || packedNames.has(name) || isCompanion(name)) continue
+    if (known.has(name) || isCompanion(name)) continue
     throw new CheckpointError({
       file,
       field: name,
-      message: `is not a tensor of ${architecture.family === 'umt5' ? 'a UMT5' : 'a T5'} encoder with ${blocksOf(architecture)} blocks`,
+      message: `is not a tensor of ${familyOf(architecture).describe(architecture)} with ${blocksOf(architecture)} blocks`,
       hint: 'The config.json belongs to another model, or the encoder is of a kind that is not supported.',
     })
   }
-  return { tensors: bound, packed }
 }
 
 /** The tensor under a name, of the shape it must have. */
@@ -117,15 +137,15 @@ async function bindOne(
   source: string,
 ): Promise<TensorRef> {
   const { file, name, dtype, shape, offset, bytes } = find(spec, located, source)
-  if (!isWeightDType(dtype)) {
+  if (!isPlainEncoding(dtype)) {
     throw new CheckpointError({
       file,
       field: name,
       found: dtype,
-      expected: `one of ${WEIGHT_DTYPES.join(', ')}`,
+      expected: `one of ${PLAIN_ENCODINGS.join(', ')}`,
     })
   }
-  const ref = { name, file, offset, bytes, dtype, shape }
+  const ref = { name, file, offset, bytes, encoding: dtype, shape }
   const scale = await scaleOf(spec.name, located)
   return scale === 1 ? ref : { ...ref, scale }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readExactly, withFile } from '../io/files.js'
 import { fingerprint } from '../model/fingerprint.js'
-import type { Checkpoint } from './types.js'
+import { storedTensors, type Checkpoint } from './types.js'
 
 const SAMPLE_BYTES = 4096
 
@@ -11,11 +11,13 @@ const SAMPLE_BYTES = 4096
  */
 export async function modelIdentity(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash('sha256')
-  const packed = [...checkpoint.packed.values()].flatMap(({ tensors }) => tensors)
-  const tensors = [...checkpoint.tensors, ...packed.map((tensor) => [tensor.name, tensor] as const)]
-  for (const [name, tensor] of tensors.sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const { file, offset, bytes, dtype, shape } = tensor
-    hash.update(JSON.stringify([name, dtype, shape, 'scale' in tensor ? tensor.scale : 1]))
+  const plain = storedTensors(checkpoint).map(({ name, ref }) => ({ ...ref, name, type: ref.encoding }))
+  const packed = [...checkpoint.packed.values()]
+    .flatMap(({ tensors }) => Object.values(tensors))
+    .map((tensor) => ({ ...tensor, type: tensor.dtype, scale: 1 }))
+  const tensors = [...plain, ...packed].sort((a, b) => (a.name < b.name ? -1 : 1))
+  for (const { name, type, shape, scale, file, offset, bytes } of tensors) {
+    hash.update(JSON.stringify([name, type, shape, scale ?? 1]))
     const sample = new Uint8Array(Math.min(bytes, SAMPLE_BYTES))
     await withFile(file, (handle) => readExactly(handle, sample, offset, file))
     hash.update(sample)

@@ -93,7 +93,7 @@ export async function locateTokenizer(folder: string): Promise<string | undefine
   const sibling = number === null ? [] : [join(dirname(folder), `tokenizer${number[1] ?? ''}`)]
   for (const place of [folder, ...inside.map((name) => join(folder, name)), ...sibling]) {
     const names = await namesIn(place)
-    // a tokenizer with merges is CLIP's: byte-pair encoding, not sentencepiece
+    // a tokenizer with merges is another encoder's: byte-pair encoding, not sentencepiece
     if (names.includes('merges.txt')) continue
     const file = ['tokenizer.json', 'spiece.model'].find((name) => names.includes(name))
     if (file !== undefined) return join(place, file)

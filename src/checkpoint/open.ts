@@ -3,18 +3,24 @@ import { dirname, join, resolve } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import { bindTensors, type Located } from './bind.js'
-import { declaredModelType, architectureFromConfig, T5_MODEL_TYPES } from '../families/config.js'
+import {
+  architectureFromConfig,
+  declaredModelType,
+  FAMILIES,
+  familyOf,
+  MODEL_TYPES,
+  ONE_ENCODER,
+  type Family,
+} from '../families/index.js'
 import { ioReason, namesIn, readJson } from '../io/files.js'
 import { identifyTensors } from './identify.js'
-import { inferArchitecture } from '../families/infer.js'
 import { CONFIG_BYTES, locateTokenizer, locateWeights, textEncoders, type WeightFiles } from './locate.js'
-import { encoderNames, encoderPrefixes } from '../families/names.js'
 import { exportedPrecision } from './packed.js'
 import { readHeader } from './safetensors.js'
 import type { Checkpoint } from './types.js'
 
 export interface OpenOptions {
-  /** Which text encoder of a diffusers pipeline, by its folder: `text_encoder_2`. Without it, the only T5 there is. */
+  /** Which text encoder of a diffusers pipeline, by its folder: `text_encoder_2`. Without it, the only one that can be used. */
   readonly textEncoder?: string | undefined
 }
 
@@ -70,13 +76,13 @@ async function openFile(path: string): Promise<Checkpoint> {
   return assemble(path, path, headers, folder, await architectureBeside(folder))
 }
 
-/** The architecture of a T5's config.json beside a single file; other models' configs in a folder of files mean nothing. */
+/** The architecture of an encoder's config.json beside a single file; other models' configs in a folder of files mean nothing. */
 async function architectureBeside(folder: string): Promise<Architecture | undefined> {
   if (!(await namesIn(folder)).includes('config.json')) return undefined
   const file = join(folder, 'config.json')
   const json = await readJson(file, CONFIG_BYTES)
   const type = declaredModelType(json) ?? ''
-  return (T5_MODEL_TYPES as readonly string[]).includes(type) ? architectureFromConfig(file, json) : undefined
+  return MODEL_TYPES.includes(type) ? architectureFromConfig(file, json) : undefined
 }
 
 /** What the parts of a checkpoint make: `source` is named when something is absent, `folder` holds what lies beside. */
@@ -87,10 +93,13 @@ async function assemble(
   folder: string,
   declared: Architecture | undefined,
 ): Promise<Checkpoint> {
-  const located = encoderTensors(source, all)
-  const full = declared ?? inferArchitecture(source, located)
+  const families = declared === undefined ? FAMILIES : [familyOf(declared)]
+  const { family, located } = encoderTensors(source, all, families)
+  const full = declared ?? family.fromShapes(source, located)
+  const embedding = family.fixed(full).find(({ role }) => role === 'embedding')
   // an encoder of something else than tokens has no embedding, whatever its config says
-  const architecture = located.has('shared.weight') ? full : { ...full, input: { ...full.input, vocab: 0 } }
+  const absent = embedding !== undefined && !located.has(embedding.name)
+  const architecture = absent ? { ...full, input: { ...full.input, vocab: 0 } } : full
   const beside = await namesIn(folder)
   const planPath = declared !== undefined && beside.includes(PLAN_FILE) ? join(folder, PLAN_FILE) : undefined
   const bound = await bindTensors(architecture, located, { source, sparse: planPath !== undefined, metadata })
@@ -137,24 +146,32 @@ async function readHeaders({ files, index }: WeightFiles): Promise<Headers> {
   return { all, metadata }
 }
 
-/** The tensors of the one T5 encoder among `all`, by canonical names. */
-function encoderTensors(source: string, all: ReadonlyMap<string, Located>): Map<string, Located> {
-  const prefixes = encoderPrefixes(all.keys())
-  const [prefix] = prefixes
-  if (prefix === undefined) {
+/** The tensors of the one encoder among `all`, by canonical names. */
+function encoderTensors(
+  source: string,
+  all: ReadonlyMap<string, Located>,
+  families: readonly Family[],
+): { family: Family; located: Map<string, Located> } {
+  const found = families.flatMap((family) =>
+    family.prefixes(all.keys()).map((prefix) => ({ family, prefix })),
+  )
+  const [first] = found
+  if (first === undefined) {
     throw new CheckpointError({
       file: source,
       found: identifyTensors([...all.keys()]),
-      expected: 'a T5-family encoder (tensors named encoder.block.*)',
+      expected: families.map(({ title, tensors }) => `a ${title} (${tensors})`).join(' or '),
     })
   }
-  if (prefixes.length > 1) {
-    const found = `${prefixes.length} encoders, under ${prefixes.map((each) => JSON.stringify(each)).join(', ')}`
-    throw new CheckpointError({ file: source, found, expected: 'one T5-family encoder' })
+  if (found.length > 1) {
+    const under = found.map(({ prefix }) => JSON.stringify(prefix)).join(', ')
+    const message = `${found.length} encoders, under ${under}`
+    throw new CheckpointError({ file: source, found: message, expected: ONE_ENCODER })
   }
+  const { family, prefix } = first
   const located = new Map<string, Located>()
-  for (const [canonical, name] of encoderNames(all.keys(), prefix)) located.set(canonical, all.get(name)!)
-  return located
+  for (const [canonical, name] of family.canonical(all.keys(), prefix)) located.set(canonical, all.get(name)!)
+  return { family, located }
 }
 
 async function chooseEncoder(
@@ -178,14 +195,14 @@ async function chooseEncoder(
       expected: `one of ${listed}`,
     })
   }
-  const usable = encoders.filter((name) => (T5_MODEL_TYPES as readonly string[]).includes(types.get(name)!))
+  const usable = encoders.filter((name) => MODEL_TYPES.includes(types.get(name)!))
   const [only] = usable
   if (only !== undefined && usable.length === 1) return only
   throw new CheckpointError({
     file: path,
     field: 'text encoder',
     found: listed,
-    expected: 'one T5-family encoder among them',
+    expected: `${ONE_ENCODER} among them`,
     hint: usable.length > 1 ? `Choose one with the textEncoder option: ${usable.join(', ')}` : undefined,
   })
 }

@@ -1,16 +1,18 @@
 import { CheckpointError } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
-import { subBlockTensors, type TensorSpec } from '../families/tensors.js'
+import { familyOf } from '../families/index.js'
+import { blockBytes } from '../model/encoding.js'
+import type { Role } from '../model/roles.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /**
  * Weights as the CPU's kernels multiply them (cpu/packed_layout.h), stored so that a file is mapped and used in place. A packed
- * sub-block has its norm (and UMT5's bias) as any other, and instead of its matrices two, `in` and `out`, of bytes with scales:
+ * sub-block has its norm (and its table of distances) as any other, and instead of its matrices two, of bytes with scales:
  *
- *     encoder.block.0.layer.0.SelfAttention.qkv.int8          U8  [panels, bytes of a panel]    q over k over v
- *     encoder.block.0.layer.0.SelfAttention.qkv.int8_scales   F32 [panels * 32]                 one an output
- *     encoder.block.0.layer.1.DenseReluDense.wi.int4          ...                               wi_0 and wi_1, panel by panel
+ *     in    <name>.int8          U8  [panels, bytes of a panel]    q over k over v; or gate and up, panel by panel
+ *           <name>.int8_scales   F32 [panels * 32]                 one an output
+ *     out   <name>.int8          ...                               o; or down
  *
  * The file's metadata says which version of the layout it is, the precision of what the plan names none for, the shape of the
  * model, and which checkpoint it was made from.
@@ -26,9 +28,8 @@ export const isPacked = (precision: Precision): precision is PackedPrecision =>
 
 const COLUMNS = 32 // outputs of a panel
 const DEPTH = 64 // inputs of a block
-const BLOCK_BYTES: Record<PackedPrecision, number> = { int8: 2048, int4: 1088 }
 
-export type PackedRole = 'in' | 'in_scales' | 'out' | 'out_scales'
+export type PackedRole = Extract<Role, 'in' | 'inScales' | 'out' | 'outScales'>
 export interface PackedSpec {
   readonly role: PackedRole
   readonly name: string
@@ -45,41 +46,29 @@ export interface PackedRef extends PackedSpec {
 
 export interface PackedSubBlock {
   readonly precision: PackedPrecision
-  readonly tensors: readonly PackedRef[]
+  readonly tensors: Readonly<Record<PackedRole, PackedRef>>
 }
 
 /** What stands in place of a sub-block's matrices. */
-export function packedTensors(
-  { width, subBlocks }: Architecture,
-  subBlock: number,
-  precision: PackedPrecision,
-): PackedSpec[] {
-  const matrix = (role: 'in' | 'out', name: string, outputs: number[], k: number): PackedSpec[] => {
+export function packedTensors(a: Architecture, subBlock: number, precision: PackedPrecision): PackedSpec[] {
+  const names = familyOf(a).packed(a, subBlock)
+  const matrix = (role: 'in' | 'out', outputs: number[], inputs: number): PackedSpec[] => {
     const panels = outputs.reduce((sum, n) => sum + Math.ceil(n / COLUMNS), 0)
-    const bytes = Math.ceil(k / DEPTH) * BLOCK_BYTES[precision]
-    const stem = `encoder.block.${Math.floor(subBlock / 2)}.layer.${name}.${precision}`
+    const bytes = Math.ceil(inputs / DEPTH) * blockBytes(precision)
+    const name = `${names[role]}.${precision}`
     return [
-      { role, name: stem, dtype: 'U8', shape: [panels, bytes] },
-      { role: `${role}_scales`, name: `${stem}_scales`, dtype: 'F32', shape: [panels * COLUMNS] },
+      { role, name, dtype: 'U8', shape: [panels, bytes] },
+      { role: `${role}Scales`, name: `${name}_scales`, dtype: 'F32', shape: [panels * COLUMNS] },
     ]
   }
-  const s = subBlocks[subBlock]!
+  const s = a.subBlocks[subBlock]!
   if (s.kind === 'attention') {
-    const inner = s.heads * s.headDim
-    return [
-      ...matrix('in', '0.SelfAttention.qkv', [inner, inner, inner], width),
-      ...matrix('out', '0.SelfAttention.o', [width], inner),
-    ]
+    const [queries, keys] = [s.heads * s.headDim, s.keyHeads * s.headDim]
+    return [...matrix('in', [queries, keys, keys], a.width), ...matrix('out', [a.width], queries)]
   }
-  return [
-    ...matrix('in', '1.DenseReluDense.wi', s.gated ? [s.inner, s.inner] : [s.inner], width),
-    ...matrix('out', '1.DenseReluDense.wo', [width], s.inner),
-  ]
+  const ups = s.gated ? [s.inner, s.inner] : [s.inner]
+  return [...matrix('in', ups, a.width), ...matrix('out', [a.width], s.inner)]
 }
-
-/** The tensors of a packed sub-block that are stored as any others. */
-export const unpackedTensors = (g: Architecture, subBlock: number): TensorSpec[] =>
-  subBlockTensors(g, subBlock).filter(({ role }) => role === 'norm' || role === 'bias')
 
 /** The precision a sub-block is packed in, by the names that are there. */
 export const packedPrecision = (

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import { DTYPES, isDType, itemBytes, type DType } from '../model/dtype.js'
+import { DTYPES, isDType, itemBytes, type DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
 import { identifyBytes } from './identify.js'
 import { firstDuplicateKey } from '../io/json-keys.js'

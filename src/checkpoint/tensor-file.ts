@@ -1,5 +1,5 @@
 import { CheckpointError, InputError } from '../errors.js'
-import type { DType } from '../model/dtype.js'
+import type { DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
 import { bf16ToFloat, f16ToFloat } from '../io/half.js'
 import { readHeader, type HeaderTensor } from './safetensors.js'

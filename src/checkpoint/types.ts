@@ -1,9 +1,9 @@
 import type { Architecture } from '../model/architecture.js'
+import { tensorsOf, type PlacedTensor } from '../families/index.js'
+import type { PlainEncoding } from '../model/encoding.js'
+import type { FixedRole, Role } from '../model/roles.js'
 import type { Precision } from '../model/precision.js'
 import type { PackedSubBlock } from './packed.js'
-
-/** Weight formats the engine reads, by their safetensors names. */
-export type WeightDType = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
 
 /**
  * A tensor that has been checked: it lies inside its file and has the size its shape says. It is aligned to its element
@@ -16,20 +16,24 @@ export interface TensorRef {
   /** Absolute byte offset in the file. */
   readonly offset: number
   readonly bytes: number
-  readonly dtype: WeightDType
+  readonly encoding: PlainEncoding
   readonly shape: readonly number[]
   /** Factor on every element (ComfyUI's scaled fp8 files carry one per matrix); absent means 1. */
   readonly scale?: number
 }
+
+export type StoredSubBlock = Readonly<Partial<Record<Role, TensorRef>>>
 
 /** An encoder found on disk: its architecture and where each tensor lies. No weight has been read. */
 export interface Checkpoint {
   /** The path the user gave. */
   readonly path: string
   readonly architecture: Architecture
-  /** By canonical name (model/architecture.ts). Sub-blocks may be absent in a checkpoint exported under a plan. */
-  readonly tensors: ReadonlyMap<string, TensorRef>
-  /** Sub-blocks whose matrices are packed; their norms are in `tensors`. Empty but for `export --precision int8` and int4. */
+  /** Tensors outside the sub-blocks; no embedding where it only takes inputsEmbeds. */
+  readonly fixed: Readonly<Partial<Record<FixedRole, TensorRef>>>
+  /** [2 x blocks] the tensors of each; one that a plan left out of an export has only those it shares with others. */
+  readonly subBlocks: readonly StoredSubBlock[]
+  /** Sub-blocks whose matrices are packed; their norms are in `subBlocks`. Empty but for `export --precision int8` and int4. */
   readonly packed: ReadonlyMap<number, PackedSubBlock>
   /** What `export --precision` was asked for; absent elsewhere. */
   readonly precision?: Precision
@@ -38,3 +42,18 @@ export interface Checkpoint {
   /** skrr-plan.json beside the weights: the plan the checkpoint was exported under. */
   readonly planPath?: string
 }
+
+/** Whether a checkpoint has the weights of a sub-block. */
+export const holds = ({ subBlocks }: Checkpoint, subBlock: number): boolean =>
+  subBlocks[subBlock]?.norm !== undefined
+
+/** A tensor of a checkpoint under its canonical name; see PlacedTensor. */
+export type StoredTensor = PlacedTensor & { readonly ref: TensorRef }
+
+/** All there are, but for packed matrices, each once. */
+export const storedTensors = ({ architecture, fixed, subBlocks }: Checkpoint): StoredTensor[] =>
+  tensorsOf(architecture).flatMap((tensor) => {
+    const { role, subBlock } = tensor
+    const ref = subBlock === undefined ? fixed[role as FixedRole] : subBlocks[subBlock]?.[role as Role]
+    return ref === undefined ? [] : [{ ...tensor, ref }]
+  })

@@ -1,7 +1,7 @@
 import { cpus, freemem } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import pc from 'picocolors'
-import { T5_V11_DEMO, T5_XXL } from '../families/shapes.js'
+import { T5_V11_DEMO, T5_XXL } from '../families/t5.js'
 import { probeCuda } from '../native/probe.js'
 import { pickDevice, requireDevice, type Device } from '../native/device.js'
 import { estimateOn } from '../native/estimate.js'

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import pc from 'picocolors'
 import { openCheckpoint } from '../checkpoint/open.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
-import type { Checkpoint } from '../checkpoint/types.js'
+import { storedTensors, type Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
 import {
   type Architecture,
@@ -12,7 +12,6 @@ import {
   feedForwardOf,
   isAttention,
 } from '../model/architecture.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
 import { estimateMemory, type MemoryUse } from '../native/estimate.js'
 import { ownPrecision, resolved } from '../native/precision.js'
 import { compensationParameters } from '../plan/compensation.js'
@@ -64,38 +63,31 @@ async function inspect(options: Options): Promise<void> {
 }
 
 function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
-  const { architecture, tensors, packed } = checkpoint
-  const sizeOf = (specs: readonly TensorSpec[]): number =>
-    specs.reduce((sum, { name }) => sum + (tensors.get(name)?.bytes ?? 0), 0)
-  const sizeOfSources = (attention: boolean): number =>
-    plan
-      .sources()
-      .filter((source) => isAttention(source) === attention)
-      .reduce(
-        (sum, source) =>
-          sum + sizeOf(subBlockTensors(architecture, source)) + packedBytes(packed.get(source)),
-        0,
-      )
-  const fixed = fixedTensors(architecture)
-  return {
-    attention: sizeOfSources(true),
-    feedForward: sizeOfSources(false),
-    embedding: sizeOf(fixed.filter(({ role }) => role === 'embedding')),
-    other: sizeOf(fixed.filter(({ role }) => role !== 'embedding')),
+  const sources = plan.sources()
+  const bytes = { attention: 0, feedForward: 0, embedding: 0, other: 0 }
+  for (const { role, subBlock, shared, ref } of storedTensors(checkpoint)) {
+    if (role === 'embedding') bytes.embedding += ref.bytes
+    else if (subBlock === undefined || shared) bytes.other += ref.bytes
+    else if (sources.includes(subBlock)) bytes[kindOf(subBlock)] += ref.bytes
   }
+  for (const source of sources) bytes[kindOf(source)] += packedBytes(checkpoint.packed.get(source))
+  return bytes
 }
+
+const kindOf = (subBlock: number): 'attention' | 'feedForward' =>
+  isAttention(subBlock) ? 'attention' : 'feedForward'
 
 interface Memory extends MemoryUse {
   precision: Precision
 }
 
 const packedBytes = (subBlock: PackedSubBlock | undefined): number =>
-  subBlock?.tensors.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0
+  Object.values(subBlock?.tensors ?? {}).reduce((sum, { bytes }) => sum + bytes, 0)
 
 /** Element types of the file, and the precisions of what is packed. */
-const formatsOf = ({ tensors, packed }: Checkpoint): string[] => [
-  ...new Set([...tensors.values()].map(({ dtype }) => dtype)),
-  ...new Set([...packed.values()].map(({ precision }) => precision)),
+const formatsOf = (checkpoint: Checkpoint): string[] => [
+  ...new Set(storedTensors(checkpoint).map(({ ref }) => ref.encoding)),
+  ...new Set([...checkpoint.packed.values()].map(({ precision }) => precision)),
 ]
 
 const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): number =>

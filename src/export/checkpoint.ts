@@ -3,14 +3,15 @@ import { dirname, join } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import { checkPlanFits } from '../native/spec.js'
 import type { Plan } from '../plan/plan.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
+import { familyOf, type PlacedTensor, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
-import { configFromArchitecture } from '../families/config.js'
 import { constantChunks, foldedChunks, ordinaryDType, rawChunks } from './fold.js'
-import { scaleNames } from '../families/names.js'
+import { scaleNames } from '../checkpoint/companions.js'
 import { PLAN_FILE } from '../checkpoint/open.js'
 import { copyTokenizer } from './tokenizer-files.js'
-import type { Checkpoint, TensorRef, WeightDType } from '../checkpoint/types.js'
+import { storedTensors, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
+import type { PlainEncoding } from '../model/encoding.js'
+import { isOutput, type Role } from '../model/roles.js'
 import { tensorBytes, writeSafetensors, type TensorSource, type WriteOptions } from './write.js'
 
 export interface ExportOptions {
@@ -26,7 +27,7 @@ export interface ExportOptions {
  * Weights are streamed and keep their type.
  *
  * Materialised, position p holds a copy of its source's weights, its residual scale multiplied into the output matrix
- * (`o`, `wo`); where it is skipped, that matrix is zero, so that h + 0 is what any T5 computes. Fp8 becomes bf16, or
+ * (`o`, `down`); where it is skipped, that matrix is zero, so that h + 0 is what any software computes. Fp8 becomes bf16, or
  * float32 where it carries a factor. Beside it lies only what of the plan no weights hold (Plan.remainder).
  *
  * Returns the bytes of weights written. Throws OutputError (folder not empty, cannot be written), PlanError (a plan of another
@@ -53,7 +54,7 @@ export async function exportCheckpoint(
 
 export interface ModelFolder extends Pick<WriteOptions, 'metadata' | 'align' | 'signal'> {
   /** What config.json calls torch_dtype. */
-  readonly dtype: WeightDType
+  readonly dtype: PlainEncoding
   /** What lies beside the weights. */
   readonly plan: Plan | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -66,16 +67,19 @@ export async function writeModel(
   tensors: readonly TensorSource[],
   { dtype, plan, onProgress, ...options }: ModelFolder,
 ): Promise<number> {
+  const family = familyOf(architecture)
   const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (folder: string): Promise<void> => {
     await writeSafetensors(join(folder, 'model.safetensors'), tensors, {
       ...options,
       onProgress: (done) => onProgress?.(done, total),
     })
-    const config = configFromArchitecture(architecture, dtype)
+    const config = family.config(architecture, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
     if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
-    if (tokenizerPath !== undefined) await copyTokenizer(dirname(tokenizerPath), folder)
+    if (tokenizerPath !== undefined) {
+      await copyTokenizer(dirname(tokenizerPath), folder, family.tokenizerFiles)
+    }
   }
   await writeFolderAtomically(outDir, fill, options.signal)
   return total
@@ -93,16 +97,16 @@ export function refusePacked({ path, packed }: Checkpoint): void {
   })
 }
 
-/** The fixed tensors and each sub-block that runs anywhere, byte for byte. */
-function kept(checkpoint: Checkpoint, plan: Plan): Stored[] {
-  const { architecture, tensors } = checkpoint
-  const specs: TensorSpec[] = [...fixedTensors(architecture)]
-  for (const source of plan.sources()) specs.push(...subBlockTensors(architecture, source))
-  return specs.flatMap(({ name, shape }) => {
-    const ref = tensors.get(name)!
-    const stored = { name, dtype: ref.dtype, shape, data: rawChunks(ref) }
-    return ref.scale === undefined ? [stored] : [stored, scaleTensor(name, ref.scale)]
-  })
+/** What every plan keeps, and each sub-block that runs anywhere, byte for byte. */
+function kept(checkpoint: Checkpoint, { table }: Plan): Stored[] {
+  const stays = ({ subBlock, shared }: PlacedTensor): boolean =>
+    subBlock === undefined || shared === true || table.includes(subBlock)
+  return storedTensors(checkpoint)
+    .filter(stays)
+    .flatMap(({ name, shape, ref }) => {
+      const stored = { name, dtype: ref.encoding, shape, data: rawChunks(ref) }
+      return ref.scale === undefined ? [stored] : [stored, scaleTensor(name, ref.scale)]
+    })
 }
 
 const scaleTensor = (name: string, scale: number): Stored => ({
@@ -113,24 +117,22 @@ const scaleTensor = (name: string, scale: number): Stored => ({
 })
 
 /** A weight on its way to a file. */
-type Stored = TensorSource & { readonly dtype: WeightDType }
+type Stored = TensorSource & { readonly dtype: PlainEncoding }
 
 function materialized(checkpoint: Checkpoint, { table, scales }: Plan): Stored[] {
-  const { architecture, tensors } = checkpoint
-  const fixed = fixedTensors(architecture).map((spec) => copied(spec, tensors.get(spec.name)!, 1))
+  const { architecture, subBlocks } = checkpoint
+  const fixed = storedTensors(checkpoint).filter(({ subBlock, shared }) => subBlock === undefined || shared)
   const inPlace = table.flatMap((source, p) => {
-    const targets = subBlockTensors(architecture, p)
-    if (source === null) return targets.map((spec) => skipped(spec, tensors.get(spec.name), checkpoint))
-    // sources and targets are of one kind, so their tensors stand in the same order
-    return subBlockTensors(architecture, source).map(({ name }, i) => {
-      const spec = targets[i]!
-      return copied(spec, tensors.get(name)!, isOutput(spec) ? scales[p]! : 1)
-    })
+    const specs = familyOf(architecture)
+      .subBlock(architecture, p)
+      .filter(({ shared }) => !shared)
+    if (source === null) return specs.map((spec) => skipped(spec, subBlocks[p]![spec.role], checkpoint))
+    return specs.map((spec) =>
+      copied(spec, subBlocks[source]![spec.role]!, isOutput(spec.role) ? scales[p]! : 1),
+    )
   })
-  return [...fixed, ...inPlace]
+  return [...fixed.map((tensor) => copied(tensor, tensor.ref, 1)), ...inPlace]
 }
-
-const isOutput = ({ role }: TensorSpec): boolean => role === 'o' || role === 'wo'
 
 function copied({ name, shape }: TensorSpec, ref: TensorRef, factor: number): Stored {
   const dtype = ordinaryDType(ref)
@@ -138,17 +140,17 @@ function copied({ name, shape }: TensorSpec, ref: TensorRef, factor: number): St
 }
 
 /** A skipped position keeps its own weights where they are there, so that only the zeroed matrix sets it apart. */
-function skipped(spec: TensorSpec, ref: TensorRef | undefined, checkpoint: Checkpoint): Stored {
-  if (ref !== undefined && !isOutput(spec)) return copied(spec, ref, 1)
+function skipped(spec: TensorSpec<Role>, ref: TensorRef | undefined, { fixed }: Checkpoint): Stored {
   const { name, shape, role } = spec
-  const dtype = ordinaryDType(ref ?? checkpoint.tensors.get('encoder.final_layer_norm.weight')!)
+  if (ref !== undefined && !isOutput(role)) return copied(spec, ref, 1)
+  const dtype = ordinaryDType(ref ?? fixed.finalNorm!)
   const count = shape.reduce((product, n) => product * n, 1)
   return { name, shape, dtype, data: constantChunks(role === 'norm' ? 1 : 0, dtype, count) }
 }
 
 /** The type most of the bytes have: what a config.json calls torch_dtype. */
-function mainDType(tensors: readonly Stored[]): WeightDType {
-  const bytes = new Map<WeightDType, number>()
+function mainDType(tensors: readonly Stored[]): PlainEncoding {
+  const bytes = new Map<PlainEncoding, number>()
   for (const tensor of tensors) bytes.set(tensor.dtype, (bytes.get(tensor.dtype) ?? 0) + tensorBytes(tensor))
   return [...bytes].reduce((most, each) => (each[1] > most[1] ? each : most))[0]
 }

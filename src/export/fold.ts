@@ -1,7 +1,8 @@
 import { CheckpointError } from '../errors.js'
 import { CHUNK_BYTES, openRegular, readExactly } from '../io/files.js'
 import { fromFloat32, toFloat32 } from '../io/half.js'
-import type { TensorRef, WeightDType } from '../checkpoint/types.js'
+import type { TensorRef } from '../checkpoint/types.js'
+import type { PlainEncoding } from '../model/encoding.js'
 
 /** Streams of a tensor's bytes for the writer. Each chunk is to be used before the next is asked for. */
 
@@ -27,15 +28,15 @@ export async function* rawChunks(ref: TensorRef): AsyncGenerator<Uint8Array> {
 export async function* foldedChunks(
   ref: TensorRef,
   factor: number,
-  dtype: WeightDType,
+  dtype: PlainEncoding,
 ): AsyncGenerator<Uint8Array> {
   const product = factor * (ref.scale ?? 1)
   for await (const chunk of rawChunks(ref)) {
-    if (product === 1 && dtype === ref.dtype) {
+    if (product === 1 && dtype === ref.encoding) {
       yield chunk
       continue
     }
-    const values = toFloat32(ref.dtype, chunk)
+    const values = toFloat32(ref.encoding, chunk)
     const finite = values.every(Number.isFinite)
     for (let i = 0; i < values.length; i++) values[i] = values[i]! * product
     const out = fromFloat32(dtype, values)
@@ -51,7 +52,7 @@ export async function* foldedChunks(
 }
 
 /** `count` elements of one value. */
-export function* constantChunks(value: number, dtype: WeightDType, count: number): Generator<Uint8Array> {
+export function* constantChunks(value: number, dtype: PlainEncoding, count: number): Generator<Uint8Array> {
   const step = CHUNK_BYTES / 4
   const chunk = fromFloat32(dtype, new Float32Array(Math.min(step, count)).fill(value))
   const itemBytes = chunk.length / Math.min(step, count)
@@ -59,8 +60,8 @@ export function* constantChunks(value: number, dtype: WeightDType, count: number
 }
 
 /** The type a tensor has in a file that any software reads: no fp8, no factor beside it. */
-export function ordinaryDType({ dtype, scale }: Pick<TensorRef, 'dtype' | 'scale'>): WeightDType {
+export function ordinaryDType({ encoding, scale }: Pick<TensorRef, 'encoding' | 'scale'>): PlainEncoding {
   // every fp8 value, also times a power of two, is a bf16 value; times any other factor it needs more digits
   if (scale !== undefined && !Number.isInteger(Math.log2(scale))) return 'F32'
-  return dtype === 'F8_E4M3' ? 'BF16' : dtype
+  return encoding === 'F8_E4M3' ? 'BF16' : encoding
 }

@@ -6,15 +6,14 @@ import {
   PACKED_ALIGNMENT,
   packedMetadata,
   packedTensors,
-  unpackedTensors,
   type PackedPrecision,
   type PackedRole,
 } from '../checkpoint/packed.js'
-import type { Checkpoint } from '../checkpoint/types.js'
+import { storedTensors, type Checkpoint, type StoredTensor } from '../checkpoint/types.js'
 import { tensorBytes, type TensorSource } from './write.js'
 import { Engine } from '../native/engine.js'
 import { blocksOf } from '../model/architecture.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
+import { isMatrix } from '../model/roles.js'
 import { runJob } from '../native/addon.js'
 import { checkPlanFits, slotIn } from '../native/spec.js'
 import { Plan } from '../plan/plan.js'
@@ -51,16 +50,16 @@ export async function exportPacked(
   try {
     const packer = new Packer(checkpoint, engine, signal)
     const dtype = precision === 'f32' ? 'F32' : 'BF16'
+    const stored = storedTensors(checkpoint)
+    const ownOf = (owner: number | undefined): StoredTensor[] =>
+      stored.filter(({ subBlock, shared }) => (shared ? undefined : subBlock) === owner)
     const tensors = plan.sources().flatMap((source) => {
       const own = plan.precisions[source] ?? precision
-      if (!isPacked(own))
-        return ordinary(checkpoint, subBlockTensors(architecture, source), own === 'f32' ? 'F32' : 'BF16')
-      return [
-        ...packer.tensors(source, own),
-        ...ordinary(checkpoint, unpackedTensors(architecture, source), dtype),
-      ]
+      if (!isPacked(own)) return ordinary(ownOf(source), own === 'f32' ? 'F32' : 'BF16')
+      const beside = ownOf(source).filter(({ role }) => !isMatrix(role))
+      return [...packer.tensors(source, own), ...ordinary(beside, dtype)]
     })
-    tensors.push(...ordinary(checkpoint, fixedTensors(architecture), dtype))
+    tensors.push(...ordinary(ownOf(undefined), dtype))
     const anyPacked = plan.sources().some((source) => isPacked(plan.precisions[source] ?? precision))
     const original = await modelIdentity(checkpoint)
     return await writeModel(outDir, checkpoint, tensors, {
@@ -79,16 +78,11 @@ export async function exportPacked(
   }
 }
 
-/** Tensors as files have them: matrices in `dtype`, norms and biases in float32. */
-const ordinary = (
-  { tensors }: Checkpoint,
-  specs: readonly TensorSpec[],
-  dtype: 'F32' | 'BF16',
-): TensorSource[] =>
-  specs.map(({ name, shape, role }) => {
-    const exact = role === 'norm' || role === 'final_norm' || role === 'bias'
-    const own = exact ? 'F32' : dtype
-    return { name, shape, dtype: own, data: foldedChunks(tensors.get(name)!, 1, own) }
+/** Tensors as files have them: matrices in `dtype`, what is beside them in float32. */
+const ordinary = (tensors: readonly StoredTensor[], dtype: 'F32' | 'BF16'): TensorSource[] =>
+  tensors.map(({ name, shape, role, ref }) => {
+    const own = isMatrix(role) ? dtype : 'F32'
+    return { name, shape, dtype: own, data: foldedChunks(ref, 1, own) }
   })
 
 type Pieces = Readonly<Record<PackedRole, Uint8Array>>
@@ -135,7 +129,7 @@ class Packer {
       ]),
     ) as Record<PackedRole, Uint8Array>
     for (const which of ['in', 'out'] as const) {
-      const scales = new Float32Array(pieces[`${which}_scales`].buffer)
+      const scales = new Float32Array(pieces[`${which}Scales`].buffer)
       await runJob([this.signal], () =>
         native.copyPacked(slotIn(precision, subBlock), which, pieces[which], scales),
       )

@@ -1,9 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { attentionOf, feedForwardOf, subBlockCount, type Architecture } from '../model/architecture.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
+import { attentionOf, feedForwardOf, type Architecture } from '../model/architecture.js'
+import { familyOf, tensorsOf, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
-import { configFromArchitecture } from '../families/config.js'
 import { fromFloat32 } from '../io/half.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import { tensorBytes, writeSafetensors, type TensorSource } from './write.js'
@@ -32,6 +31,7 @@ export async function writeSynthetic(
   architecture: Architecture,
   { dtype, seed, shardBytes, tokenizerFrom, onProgress, signal }: SyntheticOptions,
 ): Promise<number> {
+  const family = familyOf(architecture)
   const shards = splitShards(syntheticTensors(architecture, dtype, seed), shardBytes ?? Infinity)
   const total = shards.flat().reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (temporary: string): Promise<void> => {
@@ -57,8 +57,8 @@ export async function writeSynthetic(
       const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(weightMap) }
       await json('model.safetensors.index.json', index)
     }
-    await json('config.json', configFromArchitecture(architecture, dtype))
-    if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, temporary)
+    await json('config.json', family.config(architecture, dtype))
+    if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, temporary, family.tokenizerFiles)
   }
   await writeFolderAtomically(folder, fill, signal)
   return total
@@ -83,35 +83,27 @@ function splitShards(tensors: readonly TensorSource[], limit: number): TensorSou
 }
 
 function syntheticTensors(g: Architecture, dtype: 'BF16' | 'F32', seed: number): TensorSource[] {
-  const specs: TensorSpec[] = [...fixedTensors(g)]
-  for (let s = 0; s < subBlockCount(g); s++) specs.push(...subBlockTensors(g, s))
   const deviations = deviationsOf(g)
   const ringOf = rings(dtype, normals(seed))
-  return specs.map(({ role, name, shape }, i) => {
-    const ring = ringOf(role === 'norm' || role === 'final_norm' ? 1 : 0, deviations[role])
+  return tensorsOf(g).map(({ role, name, shape }, i) => {
+    const ring = ringOf(role === 'norm' || role === 'finalNorm' ? 1 : 0, deviations[role] ?? g.width ** -0.5)
     const start = Math.floor(random(seed ^ Math.imul(i + 1, 0x9e3779b1))() * PERIOD)
     const bytes = tensorBytes({ dtype, shape })
     return { name, dtype, shape, data: { [Symbol.iterator]: () => turns(ring, start, bytes) } }
   })
 }
 
-/** Standard deviation of a tensor's elements, as T5PreTrainedModel._init_weights has it. */
-function deviationsOf(a: Architecture): Record<TensorSpec['role'], number> {
+/** Standard deviation of a tensor's elements, as T5PreTrainedModel._init_weights has it; of others width ** -0.5. */
+function deviationsOf(a: Architecture): Partial<Record<TensorSpec['role'], number>> {
   const { heads, headDim } = attentionOf(a)!
-  const usual = a.width ** -0.5
   return {
     norm: 0.05,
-    final_norm: 0.05,
+    finalNorm: 0.05,
     embedding: 1,
-    bias: 0.5,
+    distance: 0.5,
     q: (a.width * headDim) ** -0.5,
-    k: usual,
-    v: usual,
     o: (heads * headDim) ** -0.5,
-    wi: usual,
-    wi_0: usual,
-    wi_1: usual,
-    wo: feedForwardOf(a)!.inner ** -0.5,
+    down: feedForwardOf(a)!.inner ** -0.5,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { OutputError } from '../errors.js'
 import { writeFileAtomically } from '../io/atomic.js'
-import { itemBytes, type DType } from '../model/dtype.js'
+import { itemBytes, type DType } from '../checkpoint/element-types.js'
 import { CHUNK_BYTES } from '../io/files.js'
 
 /** A tensor on its way to a file: all its bytes at once, or a stream of them that is started when its turn comes. */

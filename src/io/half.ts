@@ -1,4 +1,4 @@
-import type { WeightDType } from '../checkpoint/types.js'
+import type { PlainEncoding } from '../model/encoding.js'
 
 /**
  * Short floating-point formats to float32 (exact) and back (round to nearest, ties to even), as bit patterns:
@@ -54,7 +54,7 @@ export function floatToF8(value: number): number {
 }
 
 /** A whole tensor's little-endian bytes as float32; `bytes` may start anywhere in its buffer. */
-export function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
+export function toFloat32(dtype: PlainEncoding, bytes: Uint8Array): Float32Array {
   if (dtype === 'F8_E4M3') return Float32Array.from(bytes, (byte) => f8Table()[byte]!)
   // not slice(): a Buffer's does not copy
   const aligned = new Uint8Array(bytes)
@@ -71,7 +71,7 @@ export function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
 }
 
 /** Float32 values as a tensor's bytes. */
-export function fromFloat32(dtype: WeightDType, values: Float32Array): Uint8Array {
+export function fromFloat32(dtype: PlainEncoding, values: Float32Array): Uint8Array {
   if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   if (dtype === 'F8_E4M3') return Uint8Array.from(values, floatToF8)
   const encode = dtype === 'BF16' ? floatToBf16 : floatToF16

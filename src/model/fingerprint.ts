@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { attentionOf, blocksOf, feedForwardOf, type Architecture } from './architecture.js'
 
 /**
- * The shape a plan was made for, in one readable word: `t5-24x4096-h64x64-ff10240-gated-gelu_tanh` is an encoder of 24 blocks of
+ * The shape a plan was made for, in one readable word: family-24x4096-h64x64-ff10240-gated-gelu_tanh is an encoder of 24 blocks of
  * width 4096 with 64 heads of 64 and a gated feed-forward of 10240. Models of one shape share it: it tells a plan that cannot fit
  * from one that can, not one training of a model from another. Where sub-blocks of a kind differ it names the first of each, and
  * a hash tells the rest.

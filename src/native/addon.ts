@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
+import type { Encoding } from '../model/encoding.js'
 import { asPlansAreLoaded, type OldBinding } from './old-addon.js'
 
 /**
@@ -16,7 +17,7 @@ export interface NativeTensor {
   name: string
   file: number
   offset: number
-  dtype: string
+  encoding: Encoding
   rows: number
   columns: number
   scale: number

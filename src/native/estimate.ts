@@ -1,5 +1,4 @@
 import type { Checkpoint } from '../checkpoint/types.js'
-import { fixedTensors } from '../families/tensors.js'
 import type { Architecture } from '../model/architecture.js'
 import type { Precision } from '../model/precision.js'
 import type { Plan } from '../plan/plan.js'
@@ -53,8 +52,7 @@ export async function estimateMemory(
     batch,
     threads,
   )
-  const table = fixedTensors(architecture).find(({ role }) => role === 'embedding')
-  const embedding = (table && checkpoint.tensors.get(table.name)?.bytes) ?? 0
+  const embedding = checkpoint.fixed.embedding?.bytes ?? 0
   return { weights, embedding, workspace, total: weights + embedding + workspace }
 }
 

@@ -25,6 +25,7 @@ import type {
   NativeProgress,
   NativeSpec,
   NativeStates,
+  NativeTensor,
   OutputType,
 } from './addon.js'
 
@@ -33,8 +34,13 @@ import type {
  * one, slots are numbered otherwise, and a slot is kept by who names it.
  */
 
-interface OldSpec extends Omit<NativeSpec, 'architecture'> {
+type OldTensor = Omit<NativeTensor, 'encoding'> & { dtype: string }
+
+interface OldSpec {
   geometry: OldGeometry
+  files: string[]
+  fixed: Record<string, OldTensor>
+  subBlocks: Record<string, OldTensor>[]
 }
 
 /** The shape of an encoder whose sub-blocks of a kind are alike (engine/geometry.h). */
@@ -148,10 +154,9 @@ export function asPlansAreLoaded(old: OldBinding): Binding {
     CancelToken,
     describe: () => old.describe(),
     cudaLibraryPath: () => old.cudaLibraryPath(),
-    async open({ architecture, ...spec }, options, cancel) {
-      const geometry = oldGeometry(architecture)
-      const encoder = await old.open({ geometry, ...spec }, { ...options, precision: ANY }, cancel)
-      return new PlanLoader(encoder, subBlockCount(architecture))
+    async open(spec, options, cancel) {
+      const encoder = await old.open(oldSpec(spec), { ...options, precision: ANY }, cancel)
+      return new PlanLoader(encoder, subBlockCount(spec.architecture))
     },
     async estimate(architecture, options, slots, rank, tokens, longest) {
       const { device = 'cpu' } = options
@@ -285,6 +290,33 @@ function transposed({ weight, rows, columns }: NativeMapLayer): Float32Array {
     for (let c = 0; c < columns; c++) turned[c * rows + r] = weight[r * columns + c]!
   }
   return turned
+}
+
+const OLD_ROLES: Readonly<Record<string, string>> = {
+  finalNorm: 'final_norm',
+  distance: 'bias',
+  gate: 'wi_0',
+  down: 'wo',
+  inScales: 'in_scales',
+  outScales: 'out_scales',
+}
+
+/** A table that all attentions share was one of the fixed tensors. */
+function oldSpec({ architecture, files, fixed, subBlocks }: NativeSpec): OldSpec {
+  const geometry = oldGeometry(architecture)
+  const up = geometry.gated ? 'wi_1' : 'wi'
+  const renamed = (byRole: Record<string, NativeTensor>): Record<string, OldTensor> =>
+    Object.fromEntries(
+      Object.entries(byRole).map(([role, { encoding, ...tensor }]) => [
+        role === 'up' ? up : (OLD_ROLES[role] ?? role),
+        { ...tensor, dtype: encoding },
+      ]),
+    )
+  const roles = subBlocks.map(renamed)
+  const shared = geometry.biasPerBlock ? undefined : roles.find(({ bias }) => bias)?.bias
+  if (shared === undefined) return { geometry, files, fixed: renamed(fixed), subBlocks: roles }
+  for (const byRole of roles) delete byRole.bias
+  return { geometry, files, fixed: { ...renamed(fixed), bias: shared }, subBlocks: roles }
 }
 
 function oldGeometry(a: Architecture): OldGeometry {

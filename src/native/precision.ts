@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../checkpoint/types.js'
+import { storedTensors, type Checkpoint } from '../checkpoint/types.js'
 import { InputError } from '../errors.js'
 import type { Precision } from '../model/precision.js'
 import type { Plan } from '../plan/plan.js'
@@ -25,7 +25,7 @@ export function ownPrecision(
       hint: 'Use the checkpoint it was made from',
     })
   }
-  const short = [...checkpoint.tensors.values()].some((tensor) => tensor.dtype !== 'F32')
+  const short = storedTensors(checkpoint).some(({ ref }) => ref.encoding !== 'F32')
   const preferred = [asked, exported, short ? 'bf16' : 'f32'] as const
   return preferred.find((each) => each !== undefined && device.precisions.includes(each)) ?? 'bf16'
 }

@@ -1,7 +1,6 @@
 import { PlanError } from '../errors.js'
-import type { Checkpoint, TensorRef } from '../checkpoint/types.js'
-import { fixedTensors, subBlockTensors, type TensorSpec } from '../families/tensors.js'
-import { subBlockCount } from '../model/architecture.js'
+import { holds, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
+import type { Encoding } from '../model/encoding.js'
 import type { NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
 import { compensationWidth, type Compensation } from '../plan/compensation.js'
@@ -10,25 +9,22 @@ import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
 export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
-  const { architecture, tensors, packed } = checkpoint
-  const packedRefs = [...packed.values()].flatMap((subBlock) => subBlock.tensors)
-  const files = [...new Set([...tensors.values(), ...packedRefs].map((tensor) => tensor.file))]
-  const locate = (specs: readonly TensorSpec[]): Record<string, NativeTensor> => {
-    const byRole: Record<string, NativeTensor> = {}
-    for (const { role, name } of specs) {
-      const tensor = tensors.get(name)
-      if (tensor) byRole[role] = nativeTensor(tensor, files.indexOf(tensor.file))
-    }
-    return byRole
-  }
+  const { architecture, fixed, subBlocks, packed } = checkpoint
+  const refs = [fixed, ...subBlocks, ...[...packed.values()].map(({ tensors }) => tensors)].flatMap(
+    (byRole) => Object.values<{ file: string }>(byRole),
+  )
+  const files = [...new Set(refs.map(({ file }) => file))]
+  const locate = (tensors: Readonly<Partial<Record<string, TensorRef>>>): Record<string, NativeTensor> =>
+    Object.fromEntries(
+      Object.entries(tensors).map(([role, ref]) => [role, nativeTensor(ref!, files.indexOf(ref!.file))]),
+    )
   return {
     architecture,
     files,
-    fixed: locate(fixedTensors(architecture)),
-    subBlocks: Array.from({ length: subBlockCount(architecture) }, (_, s) => ({
-      ...locate(subBlockTensors(architecture, s)),
-      ...locatePacked(packed.get(s), files),
-    })),
+    fixed: locate(fixed),
+    subBlocks: subBlocks.map((stored, s) =>
+      holds(checkpoint, s) ? { ...locate(stored), ...locatePacked(packed.get(s), files) } : {},
+    ),
   }
 }
 
@@ -36,16 +32,16 @@ function locatePacked(
   packed: PackedSubBlock | undefined,
   files: readonly string[],
 ): Record<string, NativeTensor> {
-  const { precision, tensors = [] } = packed ?? {}
+  if (packed === undefined) return {}
   return Object.fromEntries(
-    tensors.map(({ role, dtype, ...tensor }) => {
-      const type = dtype === 'U8' ? precision! : dtype
-      return [role, nativeTensor({ ...tensor, dtype: type }, files.indexOf(tensor.file))]
+    Object.values(packed.tensors).map(({ role, dtype, ...tensor }) => {
+      const encoding = dtype === 'U8' ? packed.precision : dtype
+      return [role, nativeTensor({ ...tensor, encoding }, files.indexOf(tensor.file))]
     }),
   )
 }
 
-type Located = Pick<TensorRef, 'file' | 'name' | 'offset' | 'shape' | 'scale'> & { dtype: string }
+type Located = Pick<TensorRef, 'file' | 'name' | 'offset' | 'shape' | 'scale'> & { encoding: Encoding }
 
 function nativeTensor(tensor: Located, file: number): NativeTensor {
   const [first = 1, second] = tensor.shape
@@ -53,7 +49,7 @@ function nativeTensor(tensor: Located, file: number): NativeTensor {
     name: `${tensor.file}: ${tensor.name}`,
     file,
     offset: tensor.offset,
-    dtype: tensor.dtype,
+    encoding: tensor.encoding,
     rows: second === undefined ? 1 : first,
     columns: second ?? first,
     scale: tensor.scale ?? 1,
@@ -72,10 +68,7 @@ export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
       checkStored(plan, source, stored, checkpoint.path)
       continue
     }
-    const missing = subBlockTensors(checkpoint.architecture, source).find(
-      ({ name }) => !checkpoint.tensors.has(name),
-    )
-    if (missing) {
+    if (!holds(checkpoint, source)) {
       throw new PlanError({
         file: checkpoint.path,
         field: `sub-block ${source}`,

@@ -52,7 +52,7 @@ export interface PlanChanges extends PlanOptions {
  *     position   0  1  2  3  4  5  6  7
  *     table      0  1  0  3  4  7  -  7      2 runs with 0's weights, 5 with 7's, 6 is skipped
  *
- * A source brings its weights, its norm and (UMT5) its bias. Weights are loaded once per distinct source, so any
+ * A source brings its weights, its norm and its attributes (Architecture). Weights are loaded once per distinct source, so any
  * source of the right kind will do, also one that does not run at its own position. A Plan is immutable and always
  * well-formed: every source in range and of its position's kind. Whether it fits a model is what `validate` says.
  */
@@ -179,6 +179,7 @@ export class Plan {
         hint: 'The plan was made for another model',
       })
     }
+    checkKinds(this.table, architecture, file)
     if (this.fingerprint !== undefined && this.fingerprint !== model) {
       throw new PlanError({
         file,
@@ -293,6 +294,23 @@ function checkTable(table: readonly (number | null)[], file: string | undefined)
         expected: `${kind(p)}: ${isAttention(p) ? 'an even' : 'an odd'} sub-block or null`,
       })
     }
+  }
+}
+
+/** Weights run where sub-blocks of their kind do: in most encoders that is what even and odd positions say already. */
+function checkKinds(
+  table: readonly (number | null)[],
+  { subBlocks }: Architecture,
+  file: string | undefined,
+): void {
+  for (const [p, source] of table.entries()) {
+    if (source === null || subBlocks[source]?.kind === subBlocks[p]?.kind) continue
+    throw new PlanError({
+      file,
+      field: `table[${p}]`,
+      found: `${source}, of kind ${subBlocks[source]?.kind}`,
+      expected: `a sub-block of kind ${subBlocks[p]?.kind}`,
+    })
   }
 }
 

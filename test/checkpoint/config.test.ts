@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { configFromArchitecture, architectureFromConfig } from '../../src/families/config.js'
+import { architectureFromConfig, familyOf } from '../../src/families/index.js'
 import { CheckpointError } from '../../src/errors.js'
-import { t5Architecture, t5Sizes, type T5Sizes } from '../../src/families/shapes.js'
+import { t5Architecture, t5Sizes } from '../../src/families/t5.js'
+import type { T5Sizes } from '../../src/families/t5-config.js'
 import { GOLDEN } from './helpers.js'
 
 const golden = async (name: string): Promise<Record<string, unknown>> =>
@@ -123,7 +124,8 @@ it('an architecture survives the way to a config.json and back', () => {
   })
   fc.assert(
     fc.property(sizes, (g) => {
-      const json: unknown = JSON.parse(JSON.stringify(configFromArchitecture(t5Architecture(g), 'BF16')))
+      const a = t5Architecture(g)
+      const json: unknown = JSON.parse(JSON.stringify(familyOf(a).config(a, 'BF16')))
       expect(parse(json)).toEqual(g)
     }),
   )

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'
-import { t5Architecture, type T5Sizes } from '../../src/families/shapes.js'
+import { storedTensors, type Checkpoint, type TensorRef } from '../../src/checkpoint/types.js'
+import { tensorsOf } from '../../src/families/index.js'
+import { t5Architecture } from '../../src/families/t5.js'
+import type { T5Sizes } from '../../src/families/t5-config.js'
+import type { Architecture } from '../../src/model/architecture.js'
 import { tinySizes } from '../plan/models.js'
 
 export const GOLDEN = join(import.meta.dirname, '../golden')
@@ -36,6 +40,16 @@ export async function promptModel(folder: string, change: Partial<T5Sizes> = {})
   })
   return folder
 }
+
+/** The tensors of a checkpoint by their canonical names. */
+export const namedTensors = (checkpoint: Checkpoint): Map<string, TensorRef> =>
+  new Map(storedTensors(checkpoint).map(({ name, ref }) => [name, ref]))
+
+/** The names of a sub-block's own tensors. */
+export const ownNames = (architecture: Architecture, subBlock: number): string[] =>
+  tensorsOf(architecture)
+    .filter((tensor) => tensor.subBlock === subBlock && !tensor.shared)
+    .map(({ name }) => name)
 
 /** The bytes of a file with any header text, true or false, and that many zero bytes of data. */
 export function fileWith(header: unknown, dataBytes = 0): Uint8Array {

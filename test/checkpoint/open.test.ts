@@ -1,15 +1,15 @@
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { DType } from '../../src/model/dtype.js'
+import type { DType } from '../../src/checkpoint/element-types.js'
 import { floatToF8 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError } from '../../src/errors.js'
-import { blocksOf, subBlockCount } from '../../src/model/architecture.js'
-import { fixedTensors, subBlockTensors } from '../../src/families/tensors.js'
-import { DATA, fileWith, GOLDEN, rejection, temporaryFolder } from './helpers.js'
+import { blocksOf } from '../../src/model/architecture.js'
+import { tensorsOf } from '../../src/families/index.js'
+import { DATA, GOLDEN, fileWith, namedTensors, rejection, temporaryFolder } from './helpers.js'
 
 const V10 = join(GOLDEN, 't5-tiny-v10')
 const V11 = join(GOLDEN, 't5-tiny-v11')
@@ -55,10 +55,8 @@ const message = async (path: string, textEncoder?: string): Promise<string> => {
 
 describe('a Hugging Face folder', () => {
   it.each(['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny', 't5-odd/bf16'])('%s', async (name) => {
-    const { architecture, tensors } = await openCheckpoint(join(GOLDEN, name))
-    const specs = fixedTensors(architecture)
-    for (let s = 0; s < subBlockCount(architecture); s++)
-      specs.push(...(subBlockTensors(architecture, s) as typeof specs))
+    const checkpoint = await openCheckpoint(join(GOLDEN, name))
+    const [specs, tensors] = [tensorsOf(checkpoint.architecture), namedTensors(checkpoint)]
     expect([...tensors.keys()].sort()).toEqual(specs.map((spec) => spec.name).sort())
     for (const spec of specs) expect(tensors.get(spec.name)?.shape).toEqual(spec.shape)
   })
@@ -66,18 +64,18 @@ describe('a Hugging Face folder', () => {
     const whole = await openCheckpoint(join(V10, 'bf16'))
     const sharded = await openCheckpoint(join(V10, 'bf16-sharded'))
     expect(sharded.architecture).toEqual(whole.architecture)
-    expect(new Set([...sharded.tensors.values()].map((t) => t.file)).size).toBe(4)
+    expect(new Set([...namedTensors(sharded).values()].map((t) => t.file)).size).toBe(4)
     const bytes = async ({ file, offset, bytes }: { file: string; offset: number; bytes: number }) =>
       (await readFile(file)).subarray(offset, offset + bytes)
-    for (const [name, ref] of whole.tensors) {
-      expect((await bytes(sharded.tensors.get(name)!)).equals(await bytes(ref))).toBe(true)
+    for (const [name, ref] of namedTensors(whole)) {
+      expect((await bytes(namedTensors(sharded).get(name)!)).equals(await bytes(ref))).toBe(true)
     }
   })
   it('may hold only a diffusers variant', async () => {
     const folder = await temporaryFolder()
     await cp(join(V11, 'config.json'), join(folder, 'config.json'))
     await cp(join(V11, 'bf16/model.safetensors'), join(folder, 'model.fp16.safetensors'))
-    expect((await openCheckpoint(folder)).tensors.get(Q0)?.dtype).toBe('BF16')
+    expect(namedTensors(await openCheckpoint(folder)).get(Q0)?.encoding).toBe('BF16')
   })
   it('may be links, as in the Hugging Face cache', async () => {
     const folder = await temporaryFolder()
@@ -87,18 +85,18 @@ describe('a Hugging Face folder', () => {
   })
   it('without an embedding takes inputs_embeds only: its vocabulary is 0', async () => {
     const folder = await folderWith((all) => all.filter((t) => t.name !== 'shared.weight'))
-    const { architecture, tensors } = await openCheckpoint(folder)
+    const { architecture, fixed } = await openCheckpoint(folder)
     expect(architecture.input.vocab).toBe(0)
-    expect(tensors.has('shared.weight')).toBe(false)
+    expect(fixed).not.toHaveProperty('embedding')
   })
   it('exported under a plan may lack whole sub-blocks, not parts of them', async () => {
     const lacking = (pattern: RegExp) => folderWith((all) => all.filter((t) => !pattern.test(t.name)))
     const whole = await lacking(/block\.3\.layer\.1\./)
     expect(await message(whole)).toContain('encoder.block.3.layer.1.layer_norm.weight: found no such tensor')
     await writeFile(join(whole, 'skrr-plan.json'), '{}')
-    const { planPath, tensors } = await openCheckpoint(whole)
+    const { planPath, subBlocks } = await openCheckpoint(whole)
     expect(planPath).toBe(join(whole, 'skrr-plan.json'))
-    expect(tensors.has('encoder.block.3.layer.1.DenseReluDense.wo.weight')).toBe(false)
+    expect(subBlocks[7]).toEqual({})
     const part = await lacking(/block\.3\.layer\.1\.DenseReluDense\.wo/)
     await writeFile(join(part, 'skrr-plan.json'), '{}')
     expect(await message(part)).toContain(
@@ -114,9 +112,9 @@ describe('a single file', () => {
     'model-embed_tokens-only.safetensors',
     'model-full-t5-leftovers.safetensors',
   ])('with its config.json beside it: %s', async (name) => {
-    const { tensors } = await openCheckpoint(join(V10, 'bf16', name))
+    const tensors = namedTensors(await openCheckpoint(join(V10, 'bf16', name)))
     const whole = await openCheckpoint(join(V10, 'bf16'))
-    expect([...tensors.keys()]).toEqual([...whole.tensors.keys()])
+    expect([...tensors.keys()]).toEqual([...namedTensors(whole).keys()])
     expect(tensors.get('shared.weight')?.shape).toEqual([256, 32])
   })
   it.each(['t5-tiny-v10', 't5-tiny-v11', 'umt5-tiny'])(
@@ -155,11 +153,12 @@ describe('a single file', () => {
       small('text_encoders.umt5xxl.transformer.spiece_model', 'U8', new Uint8Array(9)),
       small('model.diffusion_model.blocks.0.weight', 'F16', new Uint8Array(4), [2]),
     ])
-    const { architecture, tensors } = await openCheckpoint(file)
-    expect(architecture.family).toBe('umt5')
+    const checkpoint = await openCheckpoint(file)
+    const tensors = namedTensors(checkpoint)
+    expect(checkpoint.architecture.family).toBe('umt5')
     expect(tensors.get(Q0)).toMatchObject({
       name: `text_encoders.umt5xxl.transformer.${Q0}`,
-      dtype: 'F8_E4M3',
+      encoding: 'F8_E4M3',
       scale: 0.25,
     })
     expect(tensors.get(Q0.replace('.q.', '.k.'))).not.toHaveProperty('scale')
@@ -282,7 +281,7 @@ describe('a checkpoint that does not fit itself', () => {
         ...all,
         { name: scale, dtype: 'F32', shape: [1], data: new Uint8Array(Float32Array.of(value).buffer) },
       ])
-    expect((await openCheckpoint(await add(2))).tensors.get(Q0)?.scale).toBe(2)
+    expect(namedTensors(await openCheckpoint(await add(2))).get(Q0)?.scale).toBe(2)
     expect(await message(await add(NaN))).toContain(`${scale}: found NaN, expected a finite factor above 0`)
   })
   it('two encoders in one file', async () => {

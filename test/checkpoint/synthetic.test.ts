@@ -1,12 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES, T5_XXL } from '../../src/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES, T5_XXL } from '../../src/families/t5.js'
 import { toFloat32 } from '../../src/io/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { writeSynthetic, type SyntheticOptions } from '../../src/export/synthetic.js'
 import { denseParameters } from '../../src/model/architecture.js'
-import { DATA, rejection, temporaryFolder } from './helpers.js'
+import { DATA, namedTensors, rejection, temporaryFolder } from './helpers.js'
 
 const SMALL = t5Architecture({ ...T5_V11_DEMO_SIZES, blocks: 2, width: 128, heads: 2, ff: 256, vocab: 1000 })
 const write = async (options: Partial<SyntheticOptions> = {}, architecture = SMALL) => {
@@ -15,9 +15,9 @@ const write = async (options: Partial<SyntheticOptions> = {}, architecture = SMA
   return folder
 }
 const values = async (folder: string, name: string) => {
-  const { tensors } = await openCheckpoint(folder)
-  const { file, offset, bytes, dtype } = tensors.get(name)!
-  return toFloat32(dtype, (await readFile(file)).subarray(offset, offset + bytes))
+  const tensors = namedTensors(await openCheckpoint(folder))
+  const { file, offset, bytes, encoding } = tensors.get(name)!
+  return toFloat32(encoding, (await readFile(file)).subarray(offset, offset + bytes))
 }
 const WO = 'encoder.block.1.layer.1.DenseReluDense.wo.weight'
 
@@ -29,10 +29,11 @@ it('the named geometries have the sizes of the models they are named after', () 
 describe('a synthetic checkpoint', () => {
   it.each(['BF16', 'F32'] as const)('opens as what it was made as: %s', async (dtype) => {
     const folder = await write({ dtype, tokenizerFrom: join(DATA, 'tokenizers/t5') })
-    const { architecture, tensors, tokenizerPath } = await openCheckpoint(folder)
-    expect(architecture).toEqual(SMALL)
-    expect([...tensors.values()].every((t) => t.dtype === dtype)).toBe(true)
-    expect(tokenizerPath).toBe(join(folder, 'tokenizer.json'))
+    const checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.architecture).toEqual(SMALL)
+    const tensors = [...namedTensors(checkpoint).values()]
+    expect(tensors.every((t) => t.encoding === dtype)).toBe(true)
+    expect(checkpoint.tokenizerPath).toBe(join(folder, 'tokenizer.json'))
   })
   it('has the deviations of a freshly initialised T5', async () => {
     const folder = await write({ dtype: 'F32' })
@@ -52,7 +53,7 @@ describe('a synthetic checkpoint', () => {
   it('has no two tensors or rows alike', async () => {
     const folder = await write()
     const rows = new Set<string>()
-    const { tensors } = await openCheckpoint(folder)
+    const tensors = namedTensors(await openCheckpoint(folder))
     let count = 0
     for (const { file, offset, shape } of tensors.values()) {
       const data = await readFile(file)

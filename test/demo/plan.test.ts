@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES } from '../../src/families/shapes.js'
+import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES } from '../../src/families/t5.js'
 import { illustrativePlan } from '../../src/demo/plan.js'
 
 describe('the plan of the demonstration', () => {

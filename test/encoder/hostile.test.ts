@@ -15,7 +15,14 @@ import {
 } from '../../src/index.js'
 import { native, runJob } from '../../src/native/addon.js'
 import { nativeSpec } from '../../src/native/spec.js'
-import { DATA, keptFolder, promptModel, rejection, temporaryFolder } from '../checkpoint/helpers.js'
+import {
+  DATA,
+  keptFolder,
+  namedTensors,
+  promptModel,
+  rejection,
+  temporaryFolder,
+} from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 
 // Through the front door, as a program would meet it: every failure is one error of ours that says where, what was found and
@@ -42,7 +49,7 @@ async function copyOf(model: string): Promise<string> {
 
 /** Overwrites one float32 of a tensor. */
 async function poke(folder: string, name: string, index: number, value: number): Promise<string> {
-  const { file, offset } = (await openCheckpoint(folder)).tensors.get(name)!
+  const { file, offset } = namedTensors(await openCheckpoint(folder)).get(name)!
   const handle = await open(file, 'r+')
   await handle.write(new Uint8Array(Float32Array.of(value).buffer), 0, 4, offset + 4 * index)
   await handle.close()
@@ -103,7 +110,7 @@ describe('weights that are not numbers', () => {
 
 describe('a file that shrinks', () => {
   const shrink = async (model: string, name: string): Promise<void> => {
-    const { file, offset } = (await openCheckpoint(model)).tensors.get(name)!
+    const { file, offset } = namedTensors(await openCheckpoint(model)).get(name)!
     await truncate(file, offset)
   }
 
@@ -116,7 +123,7 @@ describe('a file that shrinks', () => {
   it('between the check of its header and its mapping is an error', async () => {
     const model = await copyOf('t5-tiny-v10/bf16-sharded')
     const checkpoint = await openCheckpoint(model)
-    const { file } = checkpoint.tensors.get('shared.weight')!
+    const { file } = namedTensors(checkpoint).get('shared.weight')!
     await shrink(model, 'shared.weight')
     const job = runJob([], (cancel) => native().open(nativeSpec(checkpoint), { threads: 1 }, cancel))
     await expectError(job, 'ERR_CHECKPOINT', file, 'shared.weight', 'found a file that is', 'expected')

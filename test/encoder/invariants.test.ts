@@ -59,10 +59,9 @@ describe('a prompt is embedded the same', () => {
   })
 
   it('by ids and by the rows of the embedding table', async () => {
-    const { tensors } = encoder.checkpoint
+    const { embedding } = encoder.checkpoint.fixed
     const { readTensors } = await import('../../src/checkpoint/tensor-file.js')
-    const table = (await readTensors(tensors.get('shared.weight')!.file)).get('shared.weight')!
-      .data as Float32Array
+    const table = (await readTensors(embedding!.file)).get('shared.weight')!.data as Float32Array
     const ids = [7, 3, 250, 1]
     const data = Float32Array.from(ids.flatMap((id) => [...table.slice(id * WIDTH, (id + 1) * WIDTH)]))
     const byEmbeds = await encoder.encode({ inputsEmbeds: { data, shape: [1, 4, WIDTH] } })

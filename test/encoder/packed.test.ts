@@ -15,7 +15,7 @@ import {
 } from '../../src/index.js'
 import { native } from '../../src/native/addon.js'
 import { PRECISIONS } from '../../src/model/precision.js'
-import { rejection, temporaryFolder } from '../checkpoint/helpers.js'
+import { namedTensors, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 
 // `skrr export --precision`: what an encoder would hold, written to be mapped and used where it lies.
@@ -215,7 +215,7 @@ describe('an export that fails leaves nothing behind', () => {
     await mkdir(join(parent, 'full'))
     await writeFile(join(parent, 'full/mine'), 'x')
     expect(await attempt({}, join(parent, 'full'))).toMatchObject({ code: 'ERR_OUTPUT' })
-    const { file, offset } = checkpoint.tensors.get('encoder.block.2.layer.0.SelfAttention.q.weight')!
+    const { file, offset } = namedTensors(checkpoint).get('encoder.block.2.layer.0.SelfAttention.q.weight')!
     const bytes = await readFile(file)
     bytes.writeFloatLE(NaN, offset)
     await writeFile(file, bytes)

@@ -1,4 +1,4 @@
-import { t5Architecture, T5_XXL, T5_XXL_SIZES } from '../../src/families/shapes.js'
+import { t5Architecture, T5_XXL, T5_XXL_SIZES } from '../../src/families/t5.js'
 import type { Architecture } from '../../src/model/architecture.js'
 
 /** T5-XXL, for which the paper's orders were published. */

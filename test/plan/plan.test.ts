@@ -6,7 +6,7 @@ import { denseParameters } from '../../src/model/architecture.js'
 import { fingerprint } from '../../src/model/fingerprint.js'
 import { Plan } from '../../src/plan/plan.js'
 import { PRECISIONS } from '../../src/model/precision.js'
-import { t5Architecture } from '../../src/families/shapes.js'
+import { t5Architecture } from '../../src/families/t5.js'
 import { t5xxl, tiny, tinySizes } from './models.js'
 
 const runs = Number(process.env['SKRR_FUZZ'] ?? 2000)

@@ -14,7 +14,7 @@ it('tells models apart by their packed weights too', async () => {
   expect(await modelIdentity(await openCheckpoint(out))).toBe(before)
   expect(before).not.toBe(await modelIdentity(await openCheckpoint(MODEL)))
 
-  const { file, offset } = packed.packed.get(4)!.tensors[0]!
+  const { file, offset } = packed.packed.get(4)!.tensors.in
   const handle = await open(file, 'r+')
   await handle.write(Uint8Array.of(77), 0, 1, offset + 8)
   await handle.close()

@@ -1,4 +1,4 @@
-import { t5Architecture } from '../../src/families/shapes.js'
+import { t5Architecture } from '../../src/families/t5.js'
 import { blocksOf } from '../../src/model/architecture.js'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'

@@ -1,5 +1,6 @@
 import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } from '../../prompts/batch.js'
 import { InputError, TokenizerError } from '../../errors.js'
+import { familyOf } from '../../families/index.js'
 import type { Architecture } from '../../model/architecture.js'
 import { microBatches } from '../../native/micro-batches.js'
 import type { NativeBatch } from '../../native/addon.js'
@@ -39,7 +40,7 @@ export async function packCalibration(input: CalibrationInput, options: PackOpti
   })
 }
 
-/** The null condition; the empty prompt, T5's eos alone, where none is given. */
+/** The null condition; the empty prompt where none is given. */
 export async function packNull(
   input: CalibrationInput | undefined,
   options: PackOptions,
@@ -54,8 +55,8 @@ export async function packNull(
       hint: 'Give them as `null` (CLI: --null FILE)',
     })
   }
-  const eos = tokenizer?.eosId ?? 1
-  return packReal({ inputIds: { data: Int32Array.of(eos), shape: [1, 1] } }, 'null condition', options)
+  const ids = Int32Array.from(familyOf(architecture).emptyPrompt(tokenizer?.eosId))
+  return packReal({ inputIds: { data: ids, shape: [1, ids.length] } }, 'null condition', options)
 }
 
 async function packReal(

@@ -22,7 +22,7 @@ export interface Similarity {
 
 /** Enough for a picture; each pair of 2L + 1 states is compared. */
 const SAMPLE_TOKENS = 1024
-/** 2L + 1 states of a chunk are held at once: 51 MB for T5-XXL, more only for a single longer prompt. */
+/** 2L + 1 states of a chunk are held at once: 51 MB for 24 blocks of width 4096, more only for a single longer prompt. */
 const CHUNK_TOKENS = 64
 /**
  * Residual scale under which h + s F(h) points where F(h) does, so that comparing states compares residuals. A power of two:

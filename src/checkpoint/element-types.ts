@@ -1,5 +1,3 @@
-import type { WeightDType } from '../checkpoint/types.js'
-
 /** Bytes of one element, for every element type the safetensors format names. */
 const ITEM_BYTES = {
   F64: 8,
@@ -24,7 +22,3 @@ export type DType = keyof typeof ITEM_BYTES
 export const DTYPES = Object.keys(ITEM_BYTES) as readonly DType[]
 export const itemBytes = (dtype: DType): number => ITEM_BYTES[dtype]
 export const isDType = (name: string): name is DType => Object.hasOwn(ITEM_BYTES, name)
-
-export const WEIGHT_DTYPES: readonly WeightDType[] = ['F32', 'F16', 'BF16', 'F8_E4M3']
-export const isWeightDType = (dtype: DType): dtype is WeightDType =>
-  (WEIGHT_DTYPES as readonly DType[]).includes(dtype)

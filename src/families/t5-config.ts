@@ -1,27 +1,24 @@
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import type { Architecture } from '../model/architecture.js'
-import { t5Architecture, t5Sizes, type T5Sizes } from './shapes.js'
-import type { DType } from '../model/dtype.js'
 import { check, show } from '../io/check.js'
+import type { PlainEncoding } from '../model/encoding.js'
 
-/** config.json of Hugging Face's T5, mT5 and UMT5, to and from an Architecture. */
-export const T5_MODEL_TYPES = ['t5', 'mt5', 'umt5'] as const
+/** What config.json and the shapes of tensors say of a T5, mT5 or UMT5. */
 
-/** What other model types are, for those who pointed at the wrong folder. */
-const OTHER_TYPES: Readonly<Record<string, string>> = {
-  clip: 'a CLIP model',
-  clip_text_model: 'a CLIP text encoder',
-  bert: 'a BERT encoder',
-  roberta: 'a RoBERTa encoder',
-  'xlm-roberta': 'an XLM-RoBERTa encoder',
-  llama: 'a Llama language model',
-  gemma: 'a Gemma language model',
-  gemma2: 'a Gemma 2 language model',
-  qwen2: 'a Qwen 2 language model',
-  qwen2_5_vl: 'a Qwen 2.5 VL language model',
-  chatglm: 'a ChatGLM language model',
-  longt5: 'a LongT5 encoder, whose attention is another',
+/** The numbers that tell encoders of this family apart, under names shorter than config.json's. */
+export interface T5Sizes {
+  readonly family: 't5' | 'umt5'
+  readonly blocks: number
+  readonly width: number
+  readonly heads: number
+  readonly headDim: number
+  readonly ff: number
+  readonly vocab: number
+  readonly buckets: number
+  readonly maxDistance: number
+  readonly epsilon: number
+  readonly activation: 'relu' | 'gelu_tanh'
+  readonly gated: boolean
 }
 
 const natural = (max: number): z.ZodInt => {
@@ -54,9 +51,8 @@ const schema = z.object(
   'a JSON object',
 )
 
-/** The architecture a config.json describes. `file` is named in errors. Throws CheckpointError. */
-export function architectureFromConfig(file: string, json: unknown): Architecture {
-  const type = modelType(file, json)
+/** The sizes a config.json of this model type gives. `file` is named in errors. Throws CheckpointError. */
+export function sizesFromConfig(file: string, type: string, json: unknown): T5Sizes {
   const config = check(schema, json, file)
   const buckets = config.relative_attention_num_buckets
   // old configs lack it; Hugging Face's default
@@ -70,7 +66,7 @@ export function architectureFromConfig(file: string, json: unknown): Architectur
       expected: `more than a quarter of the ${buckets} buckets`,
     })
   }
-  return t5Architecture({
+  return {
     family: type === 'umt5' ? 'umt5' : 't5',
     blocks: config.num_layers,
     width: config.d_model,
@@ -82,36 +78,7 @@ export function architectureFromConfig(file: string, json: unknown): Architectur
     maxDistance,
     epsilon: config.layer_norm_epsilon,
     ...feedForward(file, type, config),
-  })
-}
-
-/** The model type of an unchecked config.json, where it has one at all. */
-export function declaredModelType(json: unknown): string | undefined {
-  const declared = z.object({ model_type: z.string() }).safeParse(json)
-  return declared.success ? declared.data.model_type : undefined
-}
-
-function modelType(file: string, json: unknown): string {
-  const { model_type: declared, architectures } = check(
-    z.object(
-      {
-        model_type: z.string('a model type').optional(),
-        architectures: z.array(z.string('a class name'), 'a list of class names').optional(),
-      },
-      'a JSON object',
-    ),
-    json,
-    file,
-  )
-  const type = declared ?? /^(T5|MT5|UMT5)[A-Z]/.exec(architectures?.[0] ?? '')?.[1]?.toLowerCase()
-  if (type !== undefined && (T5_MODEL_TYPES as readonly string[]).includes(type)) return type
-  const looksLike = type !== undefined && Object.hasOwn(OTHER_TYPES, type) ? `, ${OTHER_TYPES[type]}` : ''
-  throw new CheckpointError({
-    file,
-    field: 'model_type',
-    found: `${show(type)}${looksLike}`,
-    expected: `a T5-family encoder (${T5_MODEL_TYPES.join(', ')})`,
-  })
+  }
 }
 
 /**
@@ -138,7 +105,7 @@ function feedForward(
   })
 }
 
-const TORCH_DTYPES: Readonly<Partial<Record<DType, string>>> = {
+const TORCH_DTYPES: Readonly<Record<PlainEncoding, string>> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',
@@ -146,8 +113,7 @@ const TORCH_DTYPES: Readonly<Partial<Record<DType, string>>> = {
 }
 
 /** A config.json that Hugging Face's T5EncoderModel or UMT5EncoderModel takes. Token ids are those of the T5 family. */
-export function configFromArchitecture(a: Architecture, dtype: DType): Record<string, unknown> {
-  const g = t5Sizes(a)
+export function configFromSizes(g: T5Sizes, encoding: PlainEncoding): Record<string, unknown> {
   const relu = g.activation === 'relu'
   return {
     architectures: [g.family === 'umt5' ? 'UMT5EncoderModel' : 'T5EncoderModel'],
@@ -172,6 +138,75 @@ export function configFromArchitecture(a: Architecture, dtype: DType): Record<st
     pad_token_id: 0,
     eos_token_id: 1,
     decoder_start_token_id: 0,
-    torch_dtype: TORCH_DTYPES[dtype],
+    torch_dtype: TORCH_DTYPES[encoding],
   }
+}
+
+type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>
+
+/**
+ * The sizes of an encoder that comes as one file without config.json. Shapes tell all but two numbers, and those are
+ * the same in every T5, mT5 and UMT5 ever released: epsilon 1e-6, largest distance 128. `tensors` goes by canonical names.
+ */
+export function sizesFromShapes(file: string, tensors: Shapes): T5Sizes {
+  const [buckets, heads] = matrix(file, tensors, `${attention(0)}.relative_attention_bias.weight`)
+  if (buckets < 4) {
+    const field = `${attention(0)}.relative_attention_bias.weight`
+    throw new CheckpointError({ file, field, found: `${buckets} buckets`, expected: 'at least 4' })
+  }
+  const [inner, width] = matrix(file, tensors, `${attention(0)}.q.weight`)
+  if (inner % heads !== 0) {
+    throw new CheckpointError({
+      file,
+      field: `${attention(0)}.q.weight`,
+      found: `${inner} rows`,
+      expected: `a multiple of the ${heads} heads`,
+    })
+  }
+  const dense = 'encoder.block.0.layer.1.DenseReluDense'
+  const gated = tensors.has(`${dense}.wi_0.weight`)
+  const [ff] = matrix(file, tensors, `${dense}.${gated ? 'wi_0' : 'wi'}.weight`)
+  const vocab = tensors.has('shared.weight') ? matrix(file, tensors, 'shared.weight')[0] : 0
+  const tablePerBlock = tensors.has(`${attention(1)}.relative_attention_bias.weight`)
+  return {
+    family: tablePerBlock ? 'umt5' : 't5',
+    blocks: countBlocks(tensors),
+    width,
+    heads,
+    headDim: inner / heads,
+    ff,
+    vocab,
+    buckets,
+    maxDistance: 128,
+    epsilon: 1e-6,
+    activation: gated ? 'gelu_tanh' : 'relu',
+    gated,
+  }
+}
+
+const attention = (block: number): string => `encoder.block.${block}.layer.0.SelfAttention`
+
+function countBlocks(tensors: Shapes): number {
+  const blocks = new Set<string>()
+  for (const name of tensors.keys()) {
+    const block = /^encoder\.block\.(\d+)\./.exec(name)?.[1]
+    if (block !== undefined) blocks.add(block)
+  }
+  // how many, not the highest number: block.1e9 would be a loop without end, a gap is found as missing tensors
+  return blocks.size
+}
+
+function matrix(file: string, tensors: Shapes, name: string): [number, number] {
+  const shape = tensors.get(name)?.shape
+  const [rows, columns] = shape ?? []
+  if (rows !== undefined && columns !== undefined && shape?.length === 2 && rows > 0 && columns > 0) {
+    return [rows, columns]
+  }
+  throw new CheckpointError({
+    file,
+    field: name,
+    found: shape === undefined ? 'nothing' : `[${shape.join(', ')}]`,
+    expected: 'a matrix',
+    hint: 'The shapes of block 0 tell the architecture where there is no config.json.',
+  })
 }

@@ -1,0 +1,9 @@
+/** ComfyUI's scaled fp8 files carry a factor per matrix, under one of two names. */
+export const scaleNames = (name: string): readonly string[] => [
+  name.replace(/\.weight$/, '.scale_weight'),
+  name.replace(/\.weight$/, '.weight_scale'),
+]
+
+/** Beside a weight and of no use here: factors of a weight (looked up by name), of activations, a note on the format. */
+export const isCompanion = (name: string): boolean =>
+  /\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant)$/.test(name)

@@ -1,0 +1,50 @@
+import type { Architecture } from '../model/architecture.js'
+import type { PlainEncoding } from '../model/encoding.js'
+import type { FixedRole, Role } from '../model/roles.js'
+
+/** One tensor an encoder needs: its canonical name, which is Hugging Face's, and the shape it must have. */
+export interface TensorSpec<R extends Role | FixedRole = Role | FixedRole> {
+  readonly role: R
+  readonly name: string
+  readonly shape: readonly number[]
+  /** Several sub-blocks have this one; it is stored once, and kept by every plan. */
+  readonly shared?: boolean
+}
+
+/** Encoders whose files have the same names and config fields. All that is known about them is known here. */
+export interface Family {
+  /** What Architecture.family says of its encoders. */
+  readonly labels: readonly string[]
+  /** What config.json's model_type says of them. */
+  readonly modelTypes: readonly string[]
+  /** For messages, after "a" or "one". */
+  readonly title: string
+  /** For messages: what tensors to expect. */
+  readonly tensors: string
+  /** For messages: one encoder, "a ...". */
+  describe(a: Architecture): string
+
+  /** The model type of a class that config.json names in `architectures`. */
+  typeOfClass(name: string): string | undefined
+  /** @throws CheckpointError; `file` is named in it */
+  fromConfig(file: string, modelType: string, json: unknown): Architecture
+  /** Of a file that comes without config.json; `tensors` go by canonical names. @throws CheckpointError */
+  fromShapes(file: string, tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>): Architecture
+  /** A config.json that Hugging Face's class for the encoder takes. */
+  config(a: Architecture, encoding: PlainEncoding): Record<string, unknown>
+
+  fixed(a: Architecture): TensorSpec<FixedRole>[]
+  /** Its norm included. */
+  subBlock(a: Architecture, subBlock: number): TensorSpec<Role>[]
+  /** What the names of a packed sub-block's two matrices begin with. */
+  packed(a: Architecture, subBlock: number): { readonly in: string; readonly out: string }
+  /** Every prefix under which an encoder stands in a file with these tensors. */
+  prefixes(names: Iterable<string>): string[]
+  /** Canonical name -> name in the file, for what belongs to the encoder under `prefix`; everything else is left out. */
+  canonical(names: Iterable<string>, prefix: string): Map<string, string>
+
+  /** Token ids of the empty prompt; `eos` is the tokenizer's, where there is one. */
+  emptyPrompt(eos: number | undefined): readonly number[]
+  /** What its tokenizer may consist of; the first there is will be loaded. */
+  readonly tokenizerFiles: readonly string[]
+}
