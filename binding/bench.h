@@ -5,7 +5,7 @@
 
 namespace skrr::binding {
 
-// bench(geometry, options, request, cancel, onProgress): Promise<{ device, copy, multiply, product, rows }>
+// bench(architecture, options, request, cancel, onProgress): Promise<{ copy, multiply, product, rows }>
 // request: { tables: { name, slots: Int32Array, scales: Float32Array }[], tokens: Int32Array, repeats }
 // rows: { what, plan, tokens, seconds, lower, upper, bytes, flops }[]; rates are per second
 Napi::Value bench(const Napi::CallbackInfo& info);

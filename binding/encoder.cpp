@@ -1,10 +1,11 @@
 #include "binding/encoder.h"
 
+#include <optional>
 #include <string>
 
+#include "binding/devices.h"
 #include "binding/handle.h"
 #include "binding/parse.h"
-#include "engine/cuda_library.h"
 
 namespace skrr::binding {
 namespace {
@@ -42,14 +43,13 @@ Output parse_output(Pending& pending, const Napi::Value& array, const std::strin
 
 Napi::Function EncoderObject::define(Napi::Env env) {
   const Napi::Function function = DefineClass(env, "Encoder",
-                                              {InstanceMethod<&EncoderObject::load>("load"),
-                                               InstanceMethod<&EncoderObject::keep_only>("keepOnly"),
+                                              {InstanceMethod<&EncoderObject::load_plan>("loadPlan"),
+                                               InstanceMethod<&EncoderObject::trim>("trim"),
                                                InstanceMethod<&EncoderObject::copy_packed>("copyPacked"),
                                                InstanceMethod<&EncoderObject::encode>("encode"),
-                                               InstanceMethod<&EncoderObject::load_compensation>("loadCompensation"),
+                                               InstanceMethod<&EncoderObject::load_map>("loadMap"),
                                                InstanceMethod<&EncoderObject::begin>("begin"),
                                                InstanceMethod<&EncoderObject::advance>("advance"),
-                                               InstanceMethod<&EncoderObject::load_projection>("loadProjection"),
                                                InstanceMethod<&EncoderObject::features>("features"),
                                                InstanceMethod<&EncoderObject::measure>("measure"),
                                                InstanceMethod<&EncoderObject::compare_states>("compareStates"),
@@ -65,22 +65,19 @@ Napi::Function EncoderObject::define(Napi::Env env) {
 
 Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
-  const EngineOptions options = parse_options(info[1].As<Napi::Object>());
-  spec.precision = options.precision;
-  const std::optional<int> cuda = parse_cuda_device(info[1].As<Napi::Object>());
+  const EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
+  const DeviceOptions options = parse_device_options(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
-      Opened{nullptr, spec.geometry.width, size_t(spec.geometry.sub_blocks()), options.threads});
+      Opened{nullptr, spec.architecture.width, size_t(spec.architecture.sub_blocks()), options.threads});
   auto pending = std::make_unique<Pending>(env);
   pending->result = [opened](Napi::Env env) -> Napi::Value {
     return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
   };
   return EngineThread::of(env).submit(env, flag_of(info[2]), std::move(pending), [=](Pending&) {
-    const auto make = [&](const Geometry& geometry, const FixedTensors& fixed) -> std::unique_ptr<Backend> {
-      if (cuda) return CudaLibrary(cuda_library_path()).open(*cuda, geometry, fixed);
-      return std::make_unique<cpu::CpuBackend>(geometry, fixed, options.threads);
-    };
-    opened->encoder = std::make_shared<Encoder>(spec, make);
+    const std::unique_ptr<Device> device = make_device(options);
+    opened->encoder = std::make_shared<Encoder>(spec, [&](const Architecture& architecture, const FixedTensors& fixed) {
+      return device->open(architecture, fixed, "");
+    });
   });
 }
 
@@ -104,26 +101,39 @@ std::shared_ptr<Encoder> EncoderObject::encoder(Napi::Env env) const {
   throw js_error(env, "ERR_DISPOSED", "the encoder was disposed");
 }
 
-Napi::Value EncoderObject::load(const Napi::CallbackInfo& info) {
+Napi::Value EncoderObject::load_plan(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::vector<int> slots = parse_slots(info[0]);
+  const Napi::Object plan = info[0].As<Napi::Object>();
+  const LayerTable table = parse_table(plan.Get("slots"), plan.Get("scales"), positions_);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[1]);
   auto pending = std::make_unique<Pending>(env);
-  pending->result = nothing;
   if (info[2].IsFunction()) pending->on_progress = Napi::Persistent(info[2].As<Napi::Function>());
-  return EngineThread::of(env).submit(
-      env, cancel, std::move(pending), [encoder = encoder(env), slots, cancel](Pending& job) {
-        encoder->load(slots, [&](uint64_t done, uint64_t total) { job.report(done, total); }, *cancel);
-      });
+  std::optional<MapSpec> map;
+  if (plan.Get("map").IsObject()) map = parse_map(*pending, plan.Get("map").As<Napi::Object>(), width_);
+  return submit_handle<LoadedPlan>(env, std::move(pending), cancel, encoder(env), &EngineThread::loaded_plan_class,
+                                   [=](LoadedPlanHandle::Held& held, Pending& job) {
+                                     const auto progress = [&](uint64_t done, uint64_t total) { job.report(done, total); };
+                                     held.value = held.encoder->load_plan(table, map ? &*map : nullptr, progress, *cancel);
+                                     held.bytes = held.value->bytes();
+                                   });
 }
 
-Napi::Value EncoderObject::keep_only(const Napi::CallbackInfo& info) {
+Napi::Value EncoderObject::trim(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto pending = std::make_unique<Pending>(env);
   pending->result = nothing;
-  return EngineThread::of(env).submit(
-      env, std::make_shared<CancelFlag>(), std::move(pending),
-      [encoder = encoder(env), keep = parse_slots(info[0])](Pending&) { encoder->keep_only(keep); });
+  return EngineThread::of(env).submit(env, std::make_shared<CancelFlag>(), std::move(pending),
+                                      [encoder = encoder(env)](Pending&) { encoder->trim(); });
+}
+
+Napi::Value EncoderObject::load_map(const Napi::CallbackInfo& info) {
+  auto pending = std::make_unique<Pending>(info.Env());
+  const MapSpec spec = parse_map(*pending, info[0].As<Napi::Object>(), width_);
+  return submit_handle<Map>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(), encoder(info.Env()),
+                            &EngineThread::map_class, [spec](MapHandle::Held& held, Pending&) {
+                              held.value = held.encoder->backend().load_map(spec);
+                              held.bytes = held.value->bytes();
+                            });
 }
 
 Napi::Value EncoderObject::copy_packed(const Napi::CallbackInfo& info) {
@@ -145,18 +155,16 @@ Napi::Value EncoderObject::copy_packed(const Napi::CallbackInfo& info) {
 Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object batch = info[0].As<Napi::Object>();
-  const LayerTable table = parse_table(info[1], info[2], positions_);
   const std::shared_ptr<Encoder> owner = encoder(env);
-  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[3], owner);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
+  const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
   auto pending = std::make_unique<Pending>(env);
   pending->result = nothing;
   const Input input = parse_input(*pending, batch, size_t(width_));
-  const Output output = parse_output(*pending, info[4], info[5].As<Napi::String>().Utf8Value(),
+  const Output output = parse_output(*pending, info[2], info[3].As<Napi::String>().Utf8Value(),
                                      batch.Get("outputRows"), size_t(input.batch.tokens), size_t(width_));
-  return EngineThread::of(env).submit(env, cancel, std::move(pending), [=](Pending&) {
-    owner->encode(input, table, compensation.get(), output, *cancel);
-  });
+  return EngineThread::of(env).submit(env, cancel, std::move(pending),
+                                      [=](Pending&) { owner->encode(input, *plan, output, *cancel); });
 }
 
 Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {

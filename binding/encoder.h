@@ -21,37 +21,33 @@ class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
   ~EncoderObject() override;
 
  private:
-  // load(slots: Int32Array, cancel, onProgress | undefined): Promise<void>
-  Napi::Value load(const Napi::CallbackInfo& info);
-  // keepOnly(slots: Int32Array): Promise<void>
-  Napi::Value keep_only(const Napi::CallbackInfo& info);
+  // loadPlan({ slots: Int32Array, scales: Float32Array, map? }, cancel, onProgress | undefined): Promise<LoadedPlan>
+  Napi::Value load_plan(const Napi::CallbackInfo& info);
+  // trim(): Promise<void>; frees weights that no loaded plan needs
+  Napi::Value trim(const Napi::CallbackInfo& info);
   // copyPacked(slot, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   Napi::Value copy_packed(const Napi::CallbackInfo& info);
-  // encode(batch, slots: Int32Array, scales: Float32Array, compensation | undefined, output: Float32Array | Uint16Array, type,
-  //        cancel): Promise<void>
+  // encode(batch, plan, output: Float32Array | Uint16Array, type, cancel): Promise<void>
   Napi::Value encode(const Napi::CallbackInfo& info);
 
-  // loadCompensation(rank, down: Float32Array, up: Float32Array): Promise<Compensation>; down, up [rank, width] (compensation.cpp)
-  Napi::Value load_compensation(const Napi::CallbackInfo& info);
+  // loadMap({ layers, residual }): Promise<Map>
+  Napi::Value load_map(const Napi::CallbackInfo& info);
 
   // For the search of plans (measure.cpp). States are never changed: advance() makes new ones.
   // begin(batch, cancel): Promise<States>
   Napi::Value begin(const Napi::CallbackInfo& info);
-  // advance(states, slots, scales, from, to, cancel): Promise<States>
+  // advance(states, plan, from, to, cancel): Promise<States>
   Napi::Value advance(const Napi::CallbackInfo& info);
-  // loadProjection(layers): Promise<Projection>
-  Napi::Value load_projection(const Napi::CallbackInfo& info);
-  // features(states, compensation | undefined, projection | undefined, cancel): Promise<Features>
+  // features(states, plan | undefined, projection | undefined, cancel): Promise<Features>, of the plan's map and the projection
   Napi::Value features(const Napi::CallbackInfo& info);
-  // measure(states, slots, scales, from, compensation | undefined, projection | undefined, reference, cancel):
-  //   Promise<Float64Array>
+  // measure(states, plan, from, projection | undefined, reference, cancel): Promise<Float64Array>
   // runs positions [from, end) on a copy and compares its features with the reference's; [sequences, 4] sums
   Napi::Value measure(const Napi::CallbackInfo& info);
   // compareStates(a, b), compareFeatures(a, b): Promise<Float64Array>
   Napi::Value compare_states(const Napi::CallbackInfo& info);
   Napi::Value compare_features(const Napi::CallbackInfo& info);
 
-  // The fit of a compensation, on the CPU whatever the encoder's device (compensation.cpp).
+  // The fit of a compensation, on the CPU whatever the encoder's device (fit.cpp).
   // newRegression(): Promise<Regression>
   Napi::Value new_regression(const Napi::CallbackInfo& info);
   // addTo(regression, states of a plan, states of the dense encoder, weight, cancel): Promise<void>

@@ -54,8 +54,8 @@ void Handle<T>::release(Napi::Env env) {
 
 template class Handle<States>;
 template class Handle<Features>;
-template class Handle<Projection>;
-template class Handle<Compensation>;
-template class Handle<cpu::Regression>;
+template class Handle<Map>;
+template class Handle<LoadedPlan>;
+template class Handle<Regression>;
 
 }  // namespace skrr::binding

@@ -1,5 +1,5 @@
-// JavaScript handles of what lives on the device beside the weights: compensations and their fit, and a search's
-// states, features, projections.
+// JavaScript handles of what lives on the device beside the weights: loaded plans, maps and their fit, and a search's states
+// and features.
 #pragma once
 
 #include <napi.h>
@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "binding/jobs.h"
-#include "cpu/regression.h"
 #include "engine/encoder.h"
+#include "engine/regression.h"
 
 namespace skrr::binding {
 
@@ -40,9 +40,9 @@ class Handle : public Napi::ObjectWrap<Handle<T>> {
 
 using StatesHandle = Handle<States>;
 using FeaturesHandle = Handle<Features>;
-using ProjectionHandle = Handle<Projection>;
-using CompensationHandle = Handle<Compensation>;
-using RegressionHandle = Handle<cpu::Regression>;
+using MapHandle = Handle<Map>;
+using LoadedPlanHandle = Handle<LoadedPlan>;
+using RegressionHandle = Handle<Regression>;
 
 // Null for undefined.
 template <class T>
@@ -61,7 +61,7 @@ Napi::Value submit_handle(Napi::Env env, std::unique_ptr<Pending> pending, std::
     return Handle<T>::make(env, EngineThread::of(env).*constructor, std::move(*held));
   };
   return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
-                                      [held, make](Pending&) { make(*held); });
+                                      [held, make](Pending& job) { make(*held, job); });
 }
 
 }  // namespace skrr::binding

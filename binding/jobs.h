@@ -55,7 +55,7 @@ class EngineThread {
   void submit_detached(std::function<void()> work);
 
   // The JavaScript classes the engine makes objects of.
-  Napi::FunctionReference encoder_class, states_class, features_class, projection_class, compensation_class, regression_class;
+  Napi::FunctionReference encoder_class, states_class, features_class, map_class, loaded_plan_class, regression_class;
 
  private:
   struct Message {

@@ -49,7 +49,7 @@ Napi::Value EncoderObject::begin(const Napi::CallbackInfo& info) {
   auto pending = std::make_unique<Pending>(info.Env());
   const Input input = parse_input(*pending, info[0].As<Napi::Object>(), size_t(width_));
   return submit_handle<States>(info.Env(), std::move(pending), flag_of(info[1]), encoder(info.Env()),
-                               &EngineThread::states_class, [input](StatesHandle::Held& held) {
+                               &EngineThread::states_class, [input](StatesHandle::Held& held, Pending&) {
                                  held.value = held.encoder->begin(input);
                                  held.bytes = held.value->bytes();
                                });
@@ -58,52 +58,28 @@ Napi::Value EncoderObject::begin(const Napi::CallbackInfo& info) {
 Napi::Value EncoderObject::advance(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(info.Env());
   const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
-  const LayerTable table = parse_table(info[1], info[2], positions_);
-  const Range range = parse_range(info[3], info[4], positions_);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[5]);
+  const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
+  const Range range = parse_range(info[2], info[3], positions_);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
   return submit_handle<States>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
-                               &EngineThread::states_class, [=](StatesHandle::Held& held) {
+                               &EngineThread::states_class, [=](StatesHandle::Held& held, Pending&) {
                                  std::shared_ptr<States> copy = states->clone();
-                                 held.encoder->advance(*copy, table, range.from, range.to, *cancel);
+                                 held.encoder->advance(*copy, *plan, range.from, range.to, *cancel);
                                  held.value = std::move(copy);
                                  held.bytes = held.value->bytes();
                                });
 }
 
-Napi::Value EncoderObject::load_projection(const Napi::CallbackInfo& info) {
-  // Each layer: { weight: Float32Array, bias: Float32Array | undefined, rows, columns }, read during the job.
-  auto pending = std::make_unique<Pending>(info.Env());
-  std::vector<ProjectionLayer> layers;
-  const Napi::Array list = info[0].As<Napi::Array>();
-  for (uint32_t i = 0; i < list.Length(); i++) {
-    const Napi::Object object = list.Get(i).ToObject();
-    const int64_t rows = object.Get("rows").ToNumber(), columns = object.Get("columns").ToNumber();
-    const auto tensor = [&](const char* name, int64_t n, int64_t k) {
-      const float* data = keep<float>(*pending, object.Get(name), napi_float32_array, size_t(n * k), name);
-      return Tensor{std::string("projection layer ") + std::to_string(i) + " " + name,
-                    reinterpret_cast<const std::byte*>(data), DType::kF32, n, k, 1};
-    };
-    ProjectionLayer& layer = layers.emplace_back();
-    layer.weight = tensor("weight", rows, columns);
-    if (object.Get("bias").IsTypedArray()) layer.bias = tensor("bias", 1, rows);
-  }
-  return submit_handle<Projection>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(),
-                                   encoder(info.Env()), &EngineThread::projection_class,
-                                   [layers](ProjectionHandle::Held& held) {
-                                     held.value = held.encoder->backend().load_projection(layers);
-                                   });
-}
-
 Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(info.Env());
   const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
-  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[1], owner);
-  const std::shared_ptr<Projection> projection = optional_handle<Projection>(info[2], owner);
+  const std::shared_ptr<LoadedPlan> plan = optional_handle<LoadedPlan>(info[1], owner);
+  const std::shared_ptr<Map> projection = optional_handle<Map>(info[2], owner);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[3]);
   return submit_handle<Features>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
-                                 &EngineThread::features_class, [=](FeaturesHandle::Held& held) {
-                                   held.value = owner->backend().features(*states, compensation.get(), projection.get(),
-                                                                          *cancel);
+                                 &EngineThread::features_class, [=](FeaturesHandle::Held& held, Pending&) {
+                                   const Maps maps{plan ? plan->map() : nullptr, projection.get()};
+                                   held.value = owner->backend().features(*states, maps, *cancel);
                                    held.bytes = held.value->bytes();
                                  });
 }
@@ -111,17 +87,16 @@ Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {
 Napi::Value EncoderObject::measure(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(info.Env());
   const std::shared_ptr<States> states = StatesHandle::unwrap(info[0], owner);
-  const LayerTable table = parse_table(info[1], info[2], positions_);
-  const Range range = parse_range(info[3], Napi::Number::New(info.Env(), double(positions_)), positions_);
-  const std::shared_ptr<Compensation> compensation = optional_handle<Compensation>(info[4], owner);
-  const std::shared_ptr<Projection> projection = optional_handle<Projection>(info[5], owner);
-  const std::shared_ptr<Features> reference = FeaturesHandle::unwrap(info[6], owner);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[7]);
+  const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
+  const Range range = parse_range(info[2], Napi::Number::New(info.Env(), double(positions_)), positions_);
+  const std::shared_ptr<Map> projection = optional_handle<Map>(info[3], owner);
+  const std::shared_ptr<Features> reference = FeaturesHandle::unwrap(info[4], owner);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[5]);
   return submit_comparison(info.Env(), cancel, [=] {
     const std::unique_ptr<States> end = states->clone();
-    owner->advance(*end, table, range.from, range.to, *cancel);
+    owner->advance(*end, *plan, range.from, range.to, *cancel);
     Backend& backend = owner->backend();
-    return backend.compare(*backend.features(*end, compensation.get(), projection.get(), *cancel), *reference);
+    return backend.compare(*backend.features(*end, {plan->map(), projection.get()}, *cancel), *reference);
   });
 }
 

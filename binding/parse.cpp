@@ -1,6 +1,6 @@
 #include "binding/parse.h"
 
-#include <cstdlib>
+#include <optional>
 #include <string>
 
 namespace skrr::binding {
@@ -30,132 +30,198 @@ Napi::Array list(const Napi::Object& object, const char* name) {
   return value.As<Napi::Array>();
 }
 
-DType parse_dtype(const Napi::Env& env, const std::string& name) {
-  if (name == "F32") return DType::kF32;
-  if (name == "F16") return DType::kF16;
-  if (name == "BF16") return DType::kBF16;
-  if (name == "F8_E4M3") return DType::kF8E4M3;
-  if (name == "int8") return DType::kInt8;
-  if (name == "int4") return DType::kInt4;
-  throw Napi::TypeError::New(env, "dtype: found " + name);
+bool flag(const Napi::Object& object, const char* name) { return field(object, name).ToBoolean(); }
+
+// The object under `name`, or null where there is none.
+std::optional<Napi::Object> optional_object(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsObject()) return std::nullopt;
+  return value.As<Napi::Object>();
+}
+
+// The index of the one of `list` that has this name.
+template <class List, class Name>
+int index_of(const Napi::Env& env, const char* what, const std::string& wanted, const List& list, Name name) {
+  int index = 0;
+  for (const auto& each : list) {
+    if (wanted == name(each)) return index;
+    index++;
+  }
+  throw Napi::TypeError::New(env, std::string(what) + ": found " + wanted);
+}
+
+Norm parse_norm(const Napi::Object& object) {
+  const std::string kind = text(object, "kind");
+  if (kind != "rms" && kind != "layer") throw Napi::TypeError::New(object.Env(), "norm: found " + kind);
+  return {kind == "layer" ? Norm::Kind::kLayer : Norm::Kind::kRms, float(number(object, "epsilon"))};
+}
+
+std::optional<Norm> parse_optional_norm(const Napi::Object& object, const char* name) {
+  const std::optional<Napi::Object> norm = optional_object(object, name);
+  if (!norm) return std::nullopt;
+  return parse_norm(*norm);
+}
+
+Distance parse_distance(const Napi::Object& object) {
+  Distance distance;
+  if (const std::optional<Napi::Object> buckets = optional_object(object, "buckets")) {
+    distance.buckets = int(number(*buckets, "count"));
+    distance.max_distance = int(number(*buckets, "max"));
+  }
+  if (object.Get("ahead").IsNumber()) distance.ahead = int(number(object, "ahead"));
+  if (object.Get("back").IsNumber()) distance.back = int(number(object, "back"));
+  return distance;
+}
+
+Attention parse_attention(const Napi::Object& object) {
+  Attention a;
+  a.norm = parse_norm(field(object, "norm").ToObject());
+  a.post_norm = parse_optional_norm(object, "postNorm");
+  a.heads = int(number(object, "heads"));
+  a.key_heads = int(number(object, "keyHeads"));
+  a.head_dim = int(number(object, "headDim"));
+  a.bias = flag(object, "bias");
+  a.head_norm = parse_optional_norm(object, "headNorm");
+  a.scale = float(number(object, "scale"));
+  if (object.Get("softcap").IsNumber()) a.softcap = float(number(object, "softcap"));
+  a.distance = parse_distance(field(object, "distance").ToObject());
+  if (const std::optional<Napi::Object> rope = optional_object(object, "rope")) {
+    a.rope = Rope{number(*rope, "theta"), rope->Get("rotated").IsNumber() ? int(number(*rope, "rotated")) : a.head_dim, ""};
+    if (const std::optional<Napi::Object> scaling = optional_object(*rope, "scaling")) a.rope->scaling = text(*scaling, "kind");
+  }
+  a.unseeing = text(object, "unseeing") == "zero" ? Unseeing::kZero : Unseeing::kMean;
+  return a;
+}
+
+FeedForward parse_feed_forward(const Napi::Object& object) {
+  FeedForward f;
+  f.norm = parse_norm(field(object, "norm").ToObject());
+  f.post_norm = parse_optional_norm(object, "postNorm");
+  f.inner = int(number(object, "inner"));
+  f.gated = flag(object, "gated");
+  f.activation = Activation(index_of(object.Env(), "activation", text(object, "activation"), kActivationNames,
+                                     [](const char* name) { return name; }));
+  f.bias = flag(object, "bias");
+  return f;
 }
 
 // The tensor under `role`, or an absent one.
 TensorSource parse_tensor(const Napi::Object& tensors, const char* role) {
-  const Napi::Value value = tensors.Get(role);
-  if (!value.IsObject()) return {};
-  const Napi::Object object = value.As<Napi::Object>();
+  const std::optional<Napi::Object> object = optional_object(tensors, role);
+  if (!object) return {};
   TensorSource source;
-  source.name = text(object, "name");
-  source.file = int(number(object, "file"));
-  source.offset = uint64_t(number(object, "offset"));
-  source.dtype = parse_dtype(object.Env(), text(object, "dtype"));
-  source.rows = int64_t(number(object, "rows"));
-  source.columns = int64_t(number(object, "columns"));
-  source.scale = float(number(object, "scale"));
+  source.name = text(*object, "name");
+  source.file = int(number(*object, "file"));
+  source.offset = uint64_t(number(*object, "offset"));
+  source.encoding = Encoding(index_of(object->Env(), "encoding", text(*object, "encoding"), encodings(),
+                                      [](const EncodingFacts& facts) { return facts.name; }));
+  source.rows = int64_t(number(*object, "rows"));
+  source.columns = int64_t(number(*object, "columns"));
+  source.scale = float(number(*object, "scale"));
   return source;
 }
 
 SubBlockSource parse_sub_block(const Napi::Object& tensors) {
   SubBlockSource source;
-  source.norm = parse_tensor(tensors, "norm");
-  source.q = parse_tensor(tensors, "q");
-  source.k = parse_tensor(tensors, "k");
-  source.v = parse_tensor(tensors, "v");
-  source.o = parse_tensor(tensors, "o");
-  source.bias = parse_tensor(tensors, "bias");
-  source.wi_0 = parse_tensor(tensors, tensors.Has("wi") ? "wi" : "wi_0");
-  source.wi_1 = parse_tensor(tensors, "wi_1");
-  source.wo = parse_tensor(tensors, "wo");
-  source.in = parse_tensor(tensors, "in");
-  source.in_scales = parse_tensor(tensors, "in_scales");
-  source.out = parse_tensor(tensors, "out");
-  source.out_scales = parse_tensor(tensors, "out_scales");
+  for (size_t role = 0; role < source.all.size(); role++) source.all[role] = parse_tensor(tensors, kRoleFacts[role].name);
   return source;
 }
 
 }  // namespace
 
-Geometry parse_geometry(const Napi::Object& object) {
-  Geometry g;
-  g.blocks = int(number(object, "blocks"));
-  g.width = int(number(object, "width"));
-  g.heads = int(number(object, "heads"));
-  g.head_dim = int(number(object, "headDim"));
-  g.ff = int(number(object, "ff"));
-  g.vocab = int(number(object, "vocab"));
-  g.buckets = int(number(object, "buckets"));
-  g.max_distance = int(number(object, "maxDistance"));
-  g.epsilon = float(number(object, "epsilon"));
-  g.activation = text(object, "activation") == "relu" ? Activation::kRelu : Activation::kGeluTanh;
-  g.gated = field(object, "gated").ToBoolean();
-  g.bias_per_block = field(object, "biasPerBlock").ToBoolean();
-  return g;
+Architecture parse_architecture(const Napi::Object& object) {
+  Architecture a;
+  a.width = int(number(object, "width"));
+  const Napi::Array sub_blocks = list(object, "subBlocks");
+  if (sub_blocks.Length() == 0 || sub_blocks.Length() % 2 != 0) {
+    throw Napi::TypeError::New(object.Env(), "subBlocks: expected two for each block");
+  }
+  for (uint32_t i = 0; i < sub_blocks.Length(); i += 2) {
+    const Napi::Object attention = sub_blocks.Get(i).ToObject(), feed_forward = sub_blocks.Get(i + 1).ToObject();
+    if (text(attention, "kind") != "attention" || text(feed_forward, "kind") != "feedForward") {
+      throw Napi::TypeError::New(object.Env(), "subBlocks: expected an attention and a feed-forward in turns");
+    }
+    a.blocks.push_back({parse_attention(attention), parse_feed_forward(feed_forward)});
+  }
+  const Napi::Object input = field(object, "input").ToObject();
+  a.vocab = int(number(input, "vocab"));
+  if (input.Get("scale").IsNumber()) a.input_scale = float(number(input, "scale"));
+  if (input.Get("positions").IsNumber()) a.positions = int(number(input, "positions"));
+  a.output_norm = parse_norm(field(field(object, "output").ToObject(), "norm").ToObject());
+  return a;
 }
 
 EncoderSpec parse_spec(const Napi::Object& object) {
   EncoderSpec spec;
-  spec.geometry = parse_geometry(field(object, "geometry").ToObject());
+  spec.architecture = parse_architecture(field(object, "architecture").ToObject());
   const Napi::Array files = list(object, "files");
   for (uint32_t i = 0; i < files.Length(); i++) spec.files.push_back(files.Get(i).ToString().Utf8Value());
   const Napi::Object fixed = field(object, "fixed").ToObject();
   spec.embedding = parse_tensor(fixed, "embedding");
-  spec.final_norm = parse_tensor(fixed, "final_norm");
-  spec.bias = parse_tensor(fixed, "bias");
+  spec.final_norm = parse_tensor(fixed, "finalNorm");
   const Napi::Array sub_blocks = list(object, "subBlocks");
   for (uint32_t i = 0; i < sub_blocks.Length(); i++) {
     spec.sub_blocks.push_back(parse_sub_block(sub_blocks.Get(i).ToObject()));
   }
-  if (spec.sub_blocks.size() != size_t(spec.geometry.sub_blocks())) {
-    throw Napi::TypeError::New(object.Env(), "subBlocks: expected 2 * blocks of them");
+  if (spec.sub_blocks.size() != size_t(spec.architecture.sub_blocks())) {
+    throw Napi::TypeError::New(object.Env(), "subBlocks: expected as many as the architecture has");
   }
   return spec;
 }
 
-EngineOptions parse_options(const Napi::Object& object) {
-  const std::string precision = text(object, "precision");
-  const int threads = int(number(object, "threads"));
-  if (precision == "f32") return {Precision::kF32, threads};
-  if (precision == "bf16") return {Precision::kBF16, threads};
-  if (precision == "int8") return {Precision::kInt8, threads};
-  if (precision == "int4") return {Precision::kInt4, threads};
-  throw Napi::TypeError::New(object.Env(), "precision: found " + precision);
-}
-
-std::optional<int> parse_cuda_device(const Napi::Object& object) {
-  if (object.Get("device").IsUndefined()) return std::nullopt;
-  const std::string device = text(object, "device");
-  if (device == "cpu") return std::nullopt;
-  if (device == "cuda") return 0;
-  if (device.rfind("cuda:", 0) == 0 && device.size() <= 8) return std::atoi(device.c_str() + 5);
-  throw Napi::TypeError::New(object.Env(), "device: found " + device);
-}
-
-std::vector<int> parse_slots(const Napi::Value& value) {
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "slots: expected an Int32Array");
+std::vector<int> parse_ints(const Napi::Value& value, const char* name) {
+  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected an Int32Array");
   const size_t count = value.As<Napi::TypedArray>().ElementLength();
-  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, "slots");
+  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, name);
   return std::vector<int>(first, first + count);
+}
+
+static Napi::Error bad_slot(const Napi::Value& value, int slot) {
+  return Napi::RangeError::New(value.Env(), "slots: found " + std::to_string(slot));
+}
+
+std::vector<int> parse_slots(const Napi::Value& value, size_t count) {
+  std::vector<int> slots = parse_ints(value, "slots");
+  for (const int slot : slots) {
+    if (slot < 0 || size_t(slot) >= count) throw bad_slot(value, slot);
+  }
+  return slots;
 }
 
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions) {
   const int32_t* slot = array_of<int32_t>(slots, napi_int32_array, positions, "slots");
   const float* scale = array_of<float>(scales, napi_float32_array, positions, "scales");
-  const size_t count = (1 + kPrecisions) * positions;  // slot_count()
   LayerTable table(positions);
   for (size_t p = 0; p < positions; p++) {
-    const bool valid = slot[p] == kSkipped || (slot[p] >= 0 && size_t(slot[p]) < count && (slot[p] - int(p)) % 2 == 0);
-    if (!valid) throw Napi::RangeError::New(slots.Env(), "slots: found " + std::to_string(slot[p]));
+    const bool valid = slot[p] >= 0 && size_t(slot[p]) < positions * size_t(kPrecisions) &&
+                       is_attention(sub_block_of(slot[p])) == is_attention(int(p));
+    if (!valid && slot[p] != kSkipped) throw bad_slot(slots, slot[p]);
     table[p] = {slot[p], scale[p]};
   }
   return table;
 }
 
-Napi::Object js_estimate(Napi::Env env, const Estimate& bytes) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("weights", double(bytes.weights));
-  object.Set("workspace", double(bytes.workspace));
-  return object;
+MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width) {
+  MapSpec map;
+  int64_t inputs = width;
+  map.residual = flag(object, "residual");
+  const Napi::Array layers = list(object, "layers");
+  for (uint32_t i = 0; i < layers.Length(); i++) {
+    const Napi::Object given = layers.Get(i).ToObject();
+    const int64_t rows = int64_t(number(given, "rows")), columns = int64_t(number(given, "columns"));
+    if (rows < 1 || columns != inputs) {
+      throw Napi::RangeError::New(object.Env(), "layers: found one of " + std::to_string(rows) + " x " + std::to_string(columns));
+    }
+    const float* weight = keep<float>(pending, given.Get("weight"), napi_float32_array, size_t(rows * columns), "weight");
+    inputs = rows;
+    MapLayer& layer = map.layers.emplace_back();
+    layer.weight = view_of("a map's weight", weight, rows, columns);
+    if (!given.Get("bias").IsTypedArray()) continue;
+    layer.bias = view_of("a map's bias", keep<float>(pending, given.Get("bias"), napi_float32_array, size_t(rows), "bias"), 1, rows);
+  }
+  if (map.layers.empty()) throw Napi::RangeError::New(object.Env(), "layers: expected at least one");
+  if (map.residual && inputs != width) throw Napi::RangeError::New(object.Env(), "layers: a residual map keeps the width");
+  return map;
 }
 
 // A packed batch (src/prompts/batch.ts); its arrays stay alive and in place until the promise settles.

@@ -1,30 +1,23 @@
-// JavaScript objects to engine structures. src/native/addon.ts has checked the values; these check the types, so that a
+// JavaScript objects to engine structures. src/ has checked the values; these check the types, so that a
 // mistake on our side is a TypeError and never a wild read.
 #pragma once
 
 #include <napi.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "binding/jobs.h"
-#include "cpu/cpu_backend.h"
 #include "engine/encoder.h"
 
 namespace skrr::binding {
 
-struct EngineOptions {
-  Precision precision;  // of slots that name none
-  int threads;          // of the CPU backend; 0: all this process may use
-};
-
-Geometry parse_geometry(const Napi::Object& object);
+Architecture parse_architecture(const Napi::Object& object);
 EncoderSpec parse_spec(const Napi::Object& object);
-EngineOptions parse_options(const Napi::Object& object);
-// The CUDA device options.device names: cuda or cuda:N. Absent for cpu, the default.
-std::optional<int> parse_cuda_device(const Napi::Object& object);
-std::vector<int> parse_slots(const Napi::Value& value);
+std::vector<int> parse_ints(const Napi::Value& value, const char* name);
+// Each below `count`.
+std::vector<int> parse_slots(const Napi::Value& value, size_t count);
+// [positions] each; a slot is of its position's kind, or kSkipped.
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
 
 // A typed array of exactly `count` elements of T; throws a TypeError otherwise.
@@ -47,9 +40,10 @@ T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, s
   return data;
 }
 
-// { weights, workspace } in bytes
-Napi::Object js_estimate(Napi::Env env, const Estimate& bytes);
-
 Input parse_input(Pending& pending, const Napi::Object& batch, size_t width);
+
+// { layers: { weight: Float32Array, bias?, rows, columns }[], residual }; its tensors are views of the arrays.
+// of rows [width].
+MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width);
 
 }  // namespace skrr::binding

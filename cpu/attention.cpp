@@ -1,4 +1,4 @@
-// Self-attention of T5: unscaled logits (no 1/sqrt(d)), a relative-position bias, softmax in float32.
+// Self-attention: softmax of logits and the line over key - query, in float32.
 #include "cpu/attention.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/distance_line.h"
 #include "cpu/stream.h"
 #include "engine/bench.h"
 
@@ -18,25 +19,48 @@ struct Head {
   int head_dim;
   int64_t stride;  // between tokens in q, k, v
   const float *q, *k, *v;
-  const int32_t* positions;  // [n]
+  const int32_t* positions;  // [n], ascending
   const uint8_t* visible;    // [n]
-  bool any_visible;
-  bool plain;         // every key visible and one position after the other: nearly always
-  const float* bias;  // bias[position of query - position of key]
+  bool plain;                // every key visible and one position after the other: nearly always
+  const Attention& attributes;
+  const float* line;  // line[position of query - position of key]; null: zeros
   float* out;         // [n, head_dim], rows out_stride apart
   int64_t out_stride;
 };
 
-// Hides keys, and adds the bias where positions are not in order. scores [n][columns], of queries from `first` on.
-void mask(const Head& head, int first, int queries, int columns, float* scores) {
-  for (int key = 0; key < head.n; key++, scores += columns) {
-    if (!head.any_visible) {
-      std::fill_n(scores, columns, 0.0f);  // uniform, as Hugging Face's finfo.min makes it
-    } else if (!head.visible[key]) {
-      std::fill_n(scores, columns, -std::numeric_limits<float>::infinity());
-    } else {
-      const int32_t* query = head.positions + first;
-      for (int c = 0; c < queries; c++) scores[c] += head.bias[query[c] - head.positions[key]];
+// A panel of queries, one a column, and the keys it reaches.
+struct Panel {
+  int first, queries;
+  KeyRange keys;
+  bool sees[kMaxColumns];  // by column: some key
+};
+
+// Whether a query of the panel sees no key. A query sees itself unless it is hidden, so only sequences with hidden tokens have one.
+bool find_unseeing(const Head& head, Panel& panel) {
+  bool any = false;
+  for (int c = 0; c < panel.queries; c++) {
+    const int32_t query = head.positions[panel.first + c];
+    bool& sees = panel.sees[c] = false;
+    for (int key = panel.keys.first; key < panel.keys.last && !sees; key++) {
+      sees = head.visible[key] && head.attributes.distance.sees(head.positions[key] - query);
+    }
+    any |= !sees;
+  }
+  return any;
+}
+
+// Hides keys, and adds the line, where positions are not in order. scores [keys][columns]. All scores of a query that sees no
+// key are equal: their softmax weighs all values alike.
+void mask(const Head& head, const Panel& panel, int columns, float* scores) {
+  const int32_t* query = head.positions + panel.first;
+  for (int key = panel.keys.first; key < panel.keys.last; key++, scores += columns) {
+    if (!head.visible[key]) std::fill_n(scores, columns, -std::numeric_limits<float>::infinity());
+    for (int c = 0; c < panel.queries; c++) {
+      if (!panel.sees[c]) {
+        scores[c] = 0;
+      } else if (head.visible[key] && head.line) {
+        scores[c] += head.line[query[c] - head.positions[key]];
+      }
     }
   }
 }
@@ -73,6 +97,19 @@ void write_out(const TileKernel& f32, const Head& head, int first, int queries, 
   }
 }
 
+// mixed [head_dim, columns] = V^T scores, over the keys of the range. v_rows as pack_values() leaves them.
+void multiply_values(const TileKernel& f32, const Head& head, const KeyRange& keys, const float* v_rows, const float* scores,
+                     float* mixed) {
+  if (keys.count() == head.n) {
+    f32.multiply(v_rows, scores, nullptr, 0, head.head_dim, head.n, false, mixed);
+    return;
+  }
+  for (int d = 0; d < head.head_dim; d += f32.rows) {  // tile by tile: their keys are not next to each other
+    const float* tile = v_rows + int64_t(d) * head.n + int64_t(keys.first) * f32.rows;
+    f32.multiply(tile, scores, nullptr, 0, std::min(f32.rows, head.head_dim - d), keys.count(), false, mixed + d * f32.columns);
+  }
+}
+
 void attend(const Kernels& kernels, const Head& head, const AttentionScratch& layout, float* scratch) {
   const TileKernel& f32 = kernels.f32;
   float* k_rows = scratch;
@@ -81,7 +118,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
   float* scores = query + layout.query;
   float* mixed = scores + layout.scores;
   float* tile = mixed + layout.mixed;
-  float scales[kMostColumns];
+  float scales[kMaxColumns];
 
   for (int key = 0; key < head.n; key += f32.rows) {
     const int valid = std::min(f32.rows, head.n - key);
@@ -90,21 +127,28 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
   pack_values(f32, head, v_rows);
   for (int first = 0; first < head.n; first += f32.columns) {
     const int queries = std::min(f32.columns, head.n - first);
+    Panel panel{first, queries, KeyRange(head.attributes.distance, first, queries, head.n, f32.rows), {}};
+    const bool unseeing = !head.plain && find_unseeing(head, panel);
+    if (unseeing) panel.keys.first = 0, panel.keys.last = head.n;
+    const KeyRange& keys = panel.keys;
     f32.pack_b(head.q + first * head.stride, queries, head.head_dim, head.stride, 1, query);
-    f32.multiply(k_rows, query, nullptr, 0, head.n, head.head_dim, false, scores);
-    if (!head.plain) mask(head, first, queries, f32.columns, scores);
-    kernels.softmax(scores, head.n, head.plain ? head.bias + first : nullptr, scales);
-    f32.multiply(v_rows, scores, nullptr, 0, head.head_dim, head.n, false, mixed);
+    f32.multiply(k_rows + int64_t(keys.first) * head.head_dim, query, nullptr, 0, keys.count(), head.head_dim, false, scores);
+    if (!head.plain) mask(head, panel, f32.columns, scores);
+    kernels.softmax(scores, keys.count(), head.plain && head.line ? head.line + first - keys.first : nullptr, scales);
+    for (int c = 0; unseeing && head.attributes.unseeing == Unseeing::kZero && c < queries; c++) {
+      if (!panel.sees[c]) scales[c] = 0;
+    }
+    multiply_values(f32, head, keys, v_rows, scores, mixed);
     write_out(f32, head, first, queries, mixed, scales, tile);
   }
 }
 
 }  // namespace
 
-// h += scale * o(softmax(q k^T + bias) v), q|k|v = W norm(h)
-void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
+// h += scale * o(softmax(q k^T + line) v), q|k|v = W norm(h)
+void CpuBackend::attention(const Attention& a, const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = weights.in.kernel().columns;
-  const int inner = geometry_.inner();
+  const int inner = a.inner();
   const int64_t part = ceil_div(inner, columns) * columns;  // q, k and v each take whole panels of a row
   const int64_t stride = 3 * part;
   wide_.reserve(size_t(s.tokens() * stride) * sizeof(float));
@@ -112,7 +156,7 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   float* qkv = wide_.as<float>();
   float* mixed = mixed_.as<float>();
 
-  pack_normed(weights, s, cancel);
+  pack_normed(a.norm, weights, s, cancel);
   context_.finished(bench::kNorm);
   multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     for (int r = 0; r < rows; r++) {
@@ -121,29 +165,19 @@ void CpuBackend::attention(const SubBlock& weights, float scale, CpuStates& s, c
   });
   context_.finished(bench::kQkv);
 
-  const PositionBias bias(weights.bias.empty() ? bias_ : weights.bias, geometry_.heads, geometry_.buckets,
-                          geometry_.max_distance, s.longest, context_.kernels.f32.columns);
+  const DistanceLine line(a.distance, weights.distance, a.heads, s.longest, context_.kernels.f32.columns);
   const int sequences = int(s.starts.size()) - 1;
-  context_.pool.run(sequences * geometry_.heads, cancel, [&](int task, int worker) {
-    const int sequence = task / geometry_.heads, h = task % geometry_.heads;
+  context_.pool.run(sequences * a.heads, cancel, [&](int task, int worker) {
+    const int sequence = task / a.heads, h = task % a.heads;
     const int64_t first = s.starts[size_t(sequence)];
     const int n = int(s.starts[size_t(sequence) + 1] - first);
+    const int32_t* positions = &s.positions[size_t(first)];
     const uint8_t* visible = &s.visible[size_t(first)];
-    const float* q = qkv + first * stride + h * geometry_.head_dim;
-    const Head head{n,
-                    geometry_.head_dim,
-                    stride,
-                    q,
-                    q + part,
-                    q + 2 * part,
-                    &s.positions[size_t(first)],
-                    visible,
-                    std::memchr(visible, 1, size_t(n)) != nullptr,
-                    is_plain(&s.positions[size_t(first)], visible, n),
-                    bias.of_head(h),
-                    mixed + first * inner + h * geometry_.head_dim,
-                    inner};
-    const AttentionScratch layout(context_.kernels.f32, n, geometry_.head_dim);
+    const float* q = qkv + first * stride + h * a.head_dim;
+    float* out = mixed + first * inner + h * a.head_dim;
+    const Head head{n, a.head_dim, stride, q, q + part, q + 2 * part, positions, visible, is_plain(positions, visible, n),
+                    a, line.of_head(h), out, inner};
+    const AttentionScratch layout(context_.kernels.f32, n, a.head_dim);
     attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()));
   });
   context_.finished(bench::kAttend);

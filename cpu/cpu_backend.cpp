@@ -28,32 +28,33 @@ PackedMatrix in_place(const TileKernel& kernel, const PackedTensor& packed, int6
 
 }  // namespace
 
-CpuBackend::CpuBackend(const Geometry& geometry, const FixedTensors& fixed, int threads)
-    : geometry_(geometry),
+CpuBackend::CpuBackend(const Architecture& architecture, const FixedTensors& fixed, int threads)
+    : architecture_(architecture),
       context_(threads),
       final_norm_(read_all(fixed.final_norm)),
-      bias_(read_all(fixed.bias)),
-      slots_(size_t(slot_count(geometry))) {}
+      slots_(size_t(slot_count(architecture))) {}
 
 // --- slots ---
 
-void CpuBackend::load(int slot, Precision precision, const SubBlockTensors& t, const CancelFlag& cancel) {
+void CpuBackend::load(int slot, const Weights& w, const CancelFlag& cancel) {
   using Order = PackedMatrix::Order;
-  const TileKernel& kernel = tile_kernel(context_.kernels, precision);
+  const TileKernel& kernel = tile_kernel(context_.kernels, precision_of(slot));
+  const int sub_block = sub_block_of(slot);
   auto filled = std::make_unique<SubBlock>();
-  filled->norm = read_all(t.norm);
-  filled->bias = read_all(t.bias);
-  if (t.in) {
-    filled->in = in_place(kernel, t.in, geometry_.width);
-    filled->out = in_place(kernel, t.out, is_attention(slot) ? geometry_.inner() : geometry_.ff);
-  } else if (is_attention(slot)) {
-    filled->in = PackedMatrix(context_, kernel, {&t.q, &t.k, &t.v}, Order::kStacked, cancel);
-    filled->out = PackedMatrix(context_, kernel, {&t.o}, Order::kStacked, cancel);
+  filled->norm = read_all(w[Role::kNorm]);
+  filled->distance = read_all(w[Role::kDistance]);
+  if (w[Role::kIn]) {
+    const int inner = is_attention(sub_block) ? architecture_.attention(sub_block).inner() : architecture_.feed_forward(sub_block).inner;
+    filled->in = in_place(kernel, packed_in(w, Role::kIn, Role::kInScales), architecture_.width);
+    filled->out = in_place(kernel, packed_in(w, Role::kOut, Role::kOutScales), inner);
+  } else if (is_attention(sub_block)) {
+    filled->in = PackedMatrix(context_, kernel, {&w[Role::kQ], &w[Role::kK], &w[Role::kV]}, Order::kStacked, cancel);
+    filled->out = PackedMatrix(context_, kernel, {&w[Role::kO]}, Order::kStacked, cancel);
   } else {
-    std::vector<const Tensor*> up{&t.wi_0};
-    if (geometry_.gated) up.push_back(&t.wi_1);
-    filled->in = PackedMatrix(context_, kernel, up, Order::kInterleaved, cancel);
-    filled->out = PackedMatrix(context_, kernel, {&t.wo}, Order::kStacked, cancel);
+    std::vector<const Tensor*> in{&w[Role::kUp]};
+    if (architecture_.feed_forward(sub_block).gated) in.insert(in.begin(), &w[Role::kGate]);
+    filled->in = PackedMatrix(context_, kernel, in, Order::kInterleaved, cancel);
+    filled->out = PackedMatrix(context_, kernel, {&w[Role::kDown]}, Order::kStacked, cancel);
   }
   slots_[size_t(slot)] = std::move(filled);
 }
@@ -69,8 +70,8 @@ Backend::Packed CpuBackend::packed(int slot) const {
 
 std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const ReadRow& read) {
   auto states = std::make_unique<CpuStates>();
-  states->width = geometry_.width;
-  states->hidden = Buffer(size_t(batch.tokens) * size_t(geometry_.width) * sizeof(float));
+  states->width = architecture_.width;
+  states->hidden = Buffer(size_t(batch.tokens) * size_t(architecture_.width) * sizeof(float));
   context_.pool.run(batch.tokens, CancelFlag(), [&](int t, int) { read(t, states->row(t)); });
   states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
   states->positions.assign(batch.positions, batch.positions + batch.tokens);
@@ -94,66 +95,67 @@ std::unique_ptr<States> CpuStates::clone() const {
 void CpuBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
   CpuStates& s = static_cast<CpuStates&>(states);
   for (int position = from; position < to; position++) {
-    const TableEntry& entry = table[size_t(position)];
-    if (entry.slot == kSkipped) continue;
-    const SubBlock& weights = *slots_[size_t(entry.slot)];
-    if (is_attention(position)) {
-      attention(weights, entry.scale, s, cancel);
+    const auto& [slot, scale] = table[size_t(position)];
+    if (slot == kSkipped) continue;
+    const SubBlock& weights = *slots_[size_t(slot)];
+    const int source = sub_block_of(slot);  // its attributes run, as its weights do
+    if (is_attention(source)) {
+      attention(architecture_.attention(source), weights, scale, s, cancel);
     } else {
-      feed_forward(weights, entry.scale, s, cancel);
+      feed_forward(architecture_.feed_forward(source), weights, scale, s, cancel);
     }
   }
 }
 
-void CpuBackend::finish(const States& states, const Compensation* compensation, const WriteRow& write) {
+void CpuBackend::read(const States& states, const Map* map, const WriteRow& write) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
-  const int64_t width = geometry_.width;
+  const int64_t width = architecture_.width;
   wide_.reserve(size_t(s.tokens() * width) * sizeof(float));
   float* y = wide_.as<float>();
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) {
-    context_.kernels.rms_norm(s.row(t), final_norm_.data(), int(width), double(geometry_.epsilon), y + t * width);
-    if (!compensation) write(t, y + t * width);
+    context_.kernels.rms_norm(s.row(t), final_norm_.data(), int(width), double(architecture_.output_norm.epsilon), y + t * width);
+    if (!map) write(t, y + t * width);
   });
-  if (!compensation) return;
-  compensate(*compensation, s.tokens(), y);
+  if (!map) return;
+  apply(static_cast<const CpuMap&>(*map), s.tokens(), y, y, CancelFlag());
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, y + t * width); });
 }
 
-// h += scale * wo(act(wi_0 x) * (wi_1 x)), x = norm(h); ungated: h += scale * wo(act(wi x))
-void CpuBackend::feed_forward(const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
+// h += scale * down(act(gate x) * (up x)), x = norm(h); ungated: h += scale * down(act(up x))
+void CpuBackend::feed_forward(const FeedForward& f, const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const Kernels& kernels = context_.kernels;
-  const auto activate = geometry_.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
+  const auto activate = f.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
   const int columns = weights.in.kernel().columns;
-  const int64_t stride = ceil_div(geometry_.ff, columns) * columns;  // of one row of activations, whole panels
+  const int64_t stride = ceil_div(f.inner, columns) * columns;  // of one row of activations, whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
   float* activations = wide_.as<float>();
 
-  pack_normed(weights, s, cancel);
+  pack_normed(f.norm, weights, s, cancel);
   context_.finished(bench::kNorm);
   const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
-    activate(tiles[0], geometry_.gated ? tiles[1] : nullptr, rows * columns);
+    activate(tiles[0], f.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
       stream(tiles[0] + r * columns, columns, activations + (first_row + r) * stride + panel * columns);
     }
   };
-  if (geometry_.gated) {
+  if (f.gated) {
     multiply<2>(context_, rows_, weights.in, cancel, finish_tile);
   } else {
     multiply<1>(context_, rows_, weights.in, cancel, finish_tile);
   }
-  context_.finished(bench::kWi);
+  context_.finished(bench::kUp);
 
-  const size_t ff_bytes = size_t(geometry_.ff) * sizeof(float);
-  rows_.pack(context_, weights.out.kernel(), s.tokens(), geometry_.ff, cancel,
-             [&](int64_t r, float* out) { std::memcpy(out, activations + r * stride, ff_bytes); });
+  const size_t inner_bytes = size_t(f.inner) * sizeof(float);
+  rows_.pack(context_, weights.out.kernel(), s.tokens(), f.inner, cancel,
+             [&](int64_t r, float* out) { std::memcpy(out, activations + r * stride, inner_bytes); });
   add_product(weights.out, scale, s, cancel);
-  context_.finished(bench::kWo);
+  context_.finished(bench::kDown);
 }
 
 // rows_ = norm(h), packed
-void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
-  rows_.pack(context_, weights.in.kernel(), s.tokens(), geometry_.width, cancel, [&](int64_t r, float* out) {
-    context_.kernels.rms_norm(s.row(r), weights.norm.data(), geometry_.width, double(geometry_.epsilon), out);
+void CpuBackend::pack_normed(const Norm& norm, const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
+  rows_.pack(context_, weights.in.kernel(), s.tokens(), architecture_.width, cancel, [&](int64_t r, float* out) {
+    context_.kernels.rms_norm(s.row(r), weights.norm.data(), architecture_.width, double(norm.epsilon), out);
   });
 }
 
@@ -161,15 +163,15 @@ void CpuBackend::pack_normed(const SubBlock& weights, const CpuStates& s, const 
 void CpuBackend::add_product(const PackedMatrix& w, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = w.kernel().columns;
   multiply<1>(context_, rows_, w, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
-    const int valid = int(std::min<int64_t>(columns, geometry_.width - panel * columns));
-    context_.kernels.add_rows(tiles[0], columns, rows, valid, scale, s.row(first_row) + panel * columns, geometry_.width);
+    const int valid = int(std::min<int64_t>(columns, architecture_.width - panel * columns));
+    context_.kernels.add_rows(tiles[0], columns, rows, valid, scale, s.row(first_row) + panel * columns, architecture_.width);
   });
 }
 
 // --- memory ---
 
 size_t CpuBackend::weight_bytes() const {
-  size_t bytes = (final_norm_.size() + bias_.size()) * sizeof(float);
+  size_t bytes = final_norm_.size() * sizeof(float);
   for (const auto& slot : slots_) bytes += slot ? slot->bytes() : 0;
   return bytes;
 }

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "cpu/matrix.h"
-#include "cpu/position_bias.h"
 #include "engine/backend.h"
 #include "engine/error.h"
 
@@ -23,12 +22,12 @@ inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision
 
 // A filled slot.
 struct SubBlock {
-  std::vector<float> norm;  // [width]
-  PackedMatrix in;          // attention: q over k over v; feed-forward: wi, or wi_0 and wi_1 panel by panel
-  PackedMatrix out;         // attention: o; feed-forward: wo
-  std::vector<float> bias;  // [buckets, heads], UMT5's attention only
+  std::vector<float> norm;      // [width]
+  PackedMatrix in;              // attention: q over k over v; feed-forward: up, or gate and up panel by panel
+  PackedMatrix out;             // attention: o; feed-forward: down
+  std::vector<float> distance;  // [buckets, heads], of attentions that have a table
 
-  size_t bytes() const { return (norm.size() + bias.size()) * sizeof(float) + in.bytes() + out.bytes(); }
+  size_t bytes() const { return (norm.size() + distance.size()) * sizeof(float) + in.bytes() + out.bytes(); }
 };
 
 // The residual stream and the row structure it was made with.
@@ -46,21 +45,32 @@ struct CpuStates final : States {
   size_t bytes() const override { return hidden.bytes() + positions.size() * 5 + starts.size() * 4; }
 };
 
+// A map on the processor: float32 weights, in tiles.
+struct CpuMap final : Map {
+  struct Layer {
+    int64_t inputs = 0, outputs = 0;
+    PackedMatrix weight;
+    std::vector<float> bias;  // [outputs], empty where there is none
+  };
+  std::vector<Layer> layers;
+  bool residual = false;
+
+  size_t bytes() const override;
+};
+
 class CpuBackend final : public Backend {
  public:
   // threads 0: all this process may use
-  CpuBackend(const Geometry& geometry, const FixedTensors& fixed, int threads);
+  CpuBackend(const Architecture& architecture, const FixedTensors& fixed, int threads);
 
-  void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void load(int slot, const Weights& weights, const CancelFlag& cancel) override;
   void unload(int slot) override;
   Packed packed(int slot) const override;
   std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
-  std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;  // compensation.cpp
-  void finish(const States& states, const Compensation* compensation, const WriteRow& write) override;
-  std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // measure.cpp
-  std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
-                                     const Projection* projection, const CancelFlag& cancel) override;
+  std::unique_ptr<Map> load_map(const MapSpec& spec) override;  // map.cpp
+  void read(const States& states, const Map* map, const WriteRow& write) override;
+  std::unique_ptr<Features> features(const States& states, const Maps& maps, const CancelFlag& cancel) override;  // measure.cpp
   std::vector<Comparison> compare(const Features& a, const Features& b) override;
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
@@ -69,25 +79,21 @@ class CpuBackend final : public Backend {
   void listen(std::function<void(const char* part)> after) { context_.after = std::move(after); }
 
  private:
-  void attention(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);    // attention.cpp
-  void feed_forward(const SubBlock& weights, float scale, CpuStates& states, const CancelFlag& cancel);
-  void pack_normed(const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
+  void attention(const Attention& attributes, const SubBlock& weights, float scale, CpuStates& states,
+                 const CancelFlag& cancel);  // attention.cpp
+  void feed_forward(const FeedForward& attributes, const SubBlock& weights, float scale, CpuStates& states,
+                    const CancelFlag& cancel);
+  void pack_normed(const Norm& norm, const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
-  void compensate(const Compensation& compensation, int64_t tokens, float* y);
+  void apply(const CpuMap& map, int64_t tokens, const float* x, float* y, const CancelFlag& cancel);  // map.cpp
 
-  const Geometry geometry_;
+  const Architecture architecture_;
   Context context_;
-  std::vector<float> final_norm_;                  // [width]
-  std::vector<float> bias_;                        // [buckets, heads], T5's shared table; empty for UMT5
-  std::vector<std::unique_ptr<SubBlock>> slots_;   // [slot_count]
-  PackedRows rows_;                                // the left operand of the product that runs
-  Buffer wide_;                                    // q|k|v, the feed-forward's activations, the output: [tokens, wide]
-  Buffer mixed_;                                   // attention's result before o [tokens, inner]; y down^T [tokens, rank]
+  std::vector<float> final_norm_;                 // [width]
+  std::vector<std::unique_ptr<SubBlock>> slots_;  // [slot_count]
+  PackedRows rows_;                               // the left operand of the product that runs
+  Buffer wide_;                                   // q|k|v, the feed-forward's activations, the output: [tokens, wide]
+  Buffer mixed_;                                  // attention's result before o [tokens, inner]; rows between a map's layers
 };
-
-// What these slots, `own` being the precision of those that name none, and a compensation of that rank (0: none) will take.
-Estimate estimate(const Geometry& geometry, const std::vector<int>& slots, Precision own, int rank, int threads, int tokens,
-                  int longest);
-size_t compensation_bytes(const Kernels& kernels, int64_t width, int64_t rank);
 
 }  // namespace skrr::cpu

@@ -7,7 +7,7 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
-#include "cpu/packed_layout.h"
+#include "engine/packed_layout.h"
 #include "engine/numeric.h"
 
 #if defined(__linux__)

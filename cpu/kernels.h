@@ -8,7 +8,7 @@
 //   B (weights)      [panel][K slice][block]        a block holds `columns` outputs x `depth` of K
 //
 // float32 (depth 1): the values of one k stand together. Blocks of bf16 are drawn in isa_amx.cpp (A) and dot_kernels.inl (B, and
-// A without AMX). B in int8 and int4 is laid out alike everywhere (packed_layout.h).
+// A without AMX). B in int8 and int4 is laid out alike everywhere (engine/packed_layout.h).
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace skrr::cpu {
 
-constexpr int kMostColumns = 32;  // of any TileKernel
+constexpr int kMaxColumns = 32;  // of any TileKernel
 
 // The last row tile may be lower than the others, by multiples of this: a quarter of a tile of 12, a third of one of 6.
 constexpr int least_rows(int rows) { return rows / (rows % 4 == 0 ? 4 : 3); }
@@ -42,7 +42,7 @@ struct TileKernel {
   void (*multiply)(const void* a, const void* b, const void* next, int64_t next_bytes, int rows, int k, bool accumulate,
                    float* c);
 
-  // int8, int4: rows of X and W are rotated (Rotation, matrix.h) and divided by a scale before they are packed, so that both
+  // int8, int4: rows of X and W are rotated (engine/rotation.h) and divided by a scale before they are packed, so that both
   // are integers, and C is int32 until it is rescaled. X's are at most this; 0: numbers are packed as they are.
   int most = 0;
   // And `multiply` adds this to every element of B, because its instruction takes one operand unsigned: C is too large by
@@ -69,13 +69,13 @@ struct Kernels {
   TileKernel int8;  // activations of 8 bits too where the hardware multiplies that, of 11 elsewhere
   TileKernel int4;  // int8's products of weights in int4
 
-  // T5LayerNorm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to
+  // RMS norm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to
   // the result: a factor that is off in its last bit would be off for a whole row. `out` overlaps neither x nor weight.
   void (*rms_norm)(const float* x, const float* weight, int n, double epsilon, float* out);
   // Scales x in place to at most `most`. Packing rounds to the nearest integer, ties to even; the sum already does.
   Integers (*fit_integers)(float* x, int n, float most);
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
-  // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See Rotation.
+  // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See engine/rotation.h.
   void (*rotate)(float* x, int n, int block, int lanes);
   // c [rows][columns], int32 = (c - row_offsets[row]) * row_scales[row] * column_scales[column], as float32.
   void (*rescale)(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,

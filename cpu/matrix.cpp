@@ -26,12 +26,12 @@ std::vector<PanelSource> arrange(const TileKernel& kernel, const std::vector<con
   return panels;
 }
 
-// Rows that were packed: the pages of a whole T5-XXL feed-forward, 252 MB, would stand at the peak of memory. With a page that is
+// Rows that were packed: the pages of a whole feed-forward, 252 MB in the largest encoders, would stand at the peak of memory. With a page that is
 // touched Linux maps its neighbours, up to a folio of 2 MB, those that were dropped before too; and each drop interrupts all
 // processors that run this process. So it is the panel which completes a folio that drops it, and once more the one before.
 void drop_rows(const Tensor& tensor, size_t first, size_t rows) {
   constexpr size_t kFolio = 2 << 20;
-  const size_t row_bytes = size_t(tensor.columns) * element_size(tensor.dtype);
+  const size_t row_bytes = bytes_of(tensor.encoding, tensor.columns);
   const size_t begin = first * row_bytes, end = begin + rows * row_bytes;
   if (begin / kFolio == end / kFolio && end < tensor.bytes()) return;
   const size_t from = begin - std::min(begin, 2 * kFolio);
@@ -58,7 +58,7 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
     read_floats(*tensor, first_row * k, valid * k, rows);
     for (int n = 0; kernel.most > 0 && n < valid; n++) {
       scale_buffer_.as<float>()[p * kernel.columns + n] =
-          rotation.to_integers(context.kernels, rows + n * k, k, 127).scale / float(rotation.block);
+          to_integers(context.kernels, rotation, rows + n * k, k, 127).scale / float(rotation.block);
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
     if (tensor->mapped) drop_rows(*tensor, size_t(first_row), size_t(valid));

@@ -7,10 +7,11 @@
 
 #include "cpu/buffer.h"
 #include "cpu/kernels.h"
-#include "cpu/packed_layout.h"
 #include "cpu/stream.h"
 #include "cpu/thread_pool.h"
-#include "engine/tensor.h"
+#include "engine/packed_layout.h"
+#include "engine/rotation.h"
+#include "engine/weights.h"
 
 namespace skrr::cpu {
 
@@ -38,23 +39,13 @@ struct Context {
   }
 };
 
-// Outliers: a few channels of T5's activations are hundreds of times the rest, and one scale per row would round the rest
-// away. So int8 multiplies in a rotated basis: (H x)(H w) = block * x w for the Hadamard matrix H of size `block`, and each
-// element of H x is a sum over `block` channels in which no single one stands out. Weights are rotated as they are packed.
-struct Rotation {
-  int lanes, block;  // powers of two that divide k; block 1 turns nothing
+// Rotates x [k] and scales it to integers of at most `most`. (Packing rounds.)
+inline Integers to_integers(const Kernels& kernels, const Rotation& rotation, float* x, int64_t k, int64_t most) {
+  kernels.rotate(x, int(k), rotation.block, rotation.lanes);
+  return kernels.fit_integers(x, int(k), float(most));
+}
 
-  explicit Rotation(int64_t k)
-      : lanes(int(std::min<int64_t>(16, k & -k))), block(int(std::min<int64_t>(64, (k / lanes) & -(k / lanes)))) {}
-
-  // Rotates x [k] and scales it to integers of at most `most`. (Packing rounds.)
-  Integers to_integers(const Kernels& kernels, float* x, int64_t k, int64_t most) const {
-    kernels.rotate(x, int(k), block, lanes);
-    return kernels.fit_integers(x, int(k), float(most));
-  }
-};
-
-// W, or several matrices of equal width: stacked (q over k over v) or with their panels in turn (wi_0, wi_1).
+// W, or several matrices of equal width: stacked (q over k over v) or with their panels in turn (gate, up).
 class PackedMatrix {
  public:
   enum class Order { kStacked, kInterleaved };
@@ -64,7 +55,7 @@ class PackedMatrix {
   PackedMatrix(Context& context, const TileKernel& kernel, const std::vector<const Tensor*>& parts, Order order,
                const CancelFlag& cancel);
   // Uses what was packed before where it lies, in a mapped file: `panels` panels of kernels.int8 or int4 over k
-  // (packed_layout.h), and their scales [panels * columns]. Both must outlive this.
+  // (engine/packed_layout.h), and their scales [panels * columns]. Both must outlive this.
   PackedMatrix(const TileKernel& kernel, const char* data, const float* scales, int64_t k, int64_t panels)
       : kernel_(&kernel), k_(round_up(k, kernel.depth)), panels_(panels), data_(data), scales_(scales) {}
 
@@ -119,7 +110,7 @@ class PackedRows {
         float* x = rows + r * k;
         row(first + r, x);
         if (most > 0) {
-          const Integers integers = rotation.to_integers(context.kernels, x, k, most);
+          const Integers integers = to_integers(context.kernels, rotation, x, k, most);
           scales_[size_t(first + r)] = integers.scale, offsets_[size_t(first + r)] = kernel.b_offset * integers.sum;
         }
       }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <random>
 
+#include "cpu/device.h"
 #include "engine/numeric.h"
 
 namespace skrr::cpu {
@@ -128,10 +129,10 @@ std::vector<float> factor_of(const Thin& thin, int64_t rank) {
 
 }  // namespace
 
-Regression::Regression(int width, int threads)
+CpuRegression::CpuRegression(int width, int threads)
     : width_(width), context_(threads), gram_(size_t(width_ * width_)), cross_(size_t(width_ * width_)) {}
 
-void Regression::add(const float* x, const float* dense, int tokens, double weight, const CancelFlag& cancel) {
+void CpuRegression::add(const float* x, const float* dense, int tokens, double weight, const CancelFlag& cancel) {
   const int64_t d = width_, n = tokens;
   std::vector<float> rows(size_t(d * n)), missing(size_t(d * n));  // transposed: [width, tokens]
   for (int64_t t = 0; t < n; t++) {
@@ -145,7 +146,7 @@ void Regression::add(const float* x, const float* dense, int tokens, double weig
   left.pack(context_, kernel, d, n, cancel,
             [&](int64_t r, float* out) { std::memcpy(out, &rows[size_t(r * n)], size_t(n) * sizeof(float)); });
   for (const auto& [right, sum] : {std::pair{&rows, &gram_}, std::pair{&missing, &cross_}}) {
-    const Tensor tensor{"embeddings", reinterpret_cast<const std::byte*>(right->data()), DType::kF32, d, n, 1};
+    const Tensor tensor = view_of("embeddings", right->data(), d, n);
     const PackedMatrix packed(context_, kernel, {&tensor}, PackedMatrix::Order::kStacked, cancel);
     double* total = sum->data();
     multiply<1>(context_, left, packed, cancel, [&](int64_t first, int valid, int64_t panel, float* const* tiles) {
@@ -160,7 +161,7 @@ void Regression::add(const float* x, const float* dense, int tokens, double weig
 
 // Blocks of columns from left to right: the block itself, the rows below it, then what they take from the rest (there is one
 // only where the block is whole). `across` holds the block's columns as rows, so that the last is sums of rows.
-void Regression::factorise(double lambda, const CancelFlag& cancel) {
+void CpuRegression::factorise(double lambda, const CancelFlag& cancel) {
   constexpr int64_t kRows = 32;
   const int64_t d = width_;
   factor_ = gram_;
@@ -202,7 +203,7 @@ void Regression::factorise(double lambda, const CancelFlag& cancel) {
   }
 }
 
-Regression::Map Regression::fit(int rank, double ridge, const float* metric, int features, const CancelFlag& cancel) {
+Regression::Factors CpuRegression::fit(int rank, double ridge, const float* metric, int features, const CancelFlag& cancel) {
   const int64_t d = width_, groups = ceil_div(rank, kGroup);
   double trace = 0;
   for (int64_t i = 0; i < d; i++) trace += gram_[size_t(i * d + i)];
@@ -239,6 +240,10 @@ Regression::Map Regression::fit(int rank, double ridge, const float* metric, int
     captured = now;
   }
   return {factor_of(a, rank), factor_of(u, rank)};
+}
+
+std::unique_ptr<Regression> make_regression(int width, int threads) {
+  return std::make_unique<CpuRegression>(width, threads);
 }
 
 }  // namespace skrr::cpu

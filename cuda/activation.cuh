@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/intrinsics.cuh"
-#include "engine/geometry.h"
+#include "engine/activation.h"
 
 namespace skrr::cuda {
 

@@ -1,10 +1,10 @@
-// Self-attention of T5 over packed rows of unequal length: out = softmax(Q K^T + bias) V for each sequence and head.
+// Self-attention over packed rows of unequal length: out = softmax(Q K^T + line) V for each sequence and head.
 //
 //   qkv [tokens, 3 heads kHead] bf16 (q, k, v of all heads one after the other), out [tokens, heads kHead] bf16
 //   Logits are not scaled by 1 / sqrt(d); logits, softmax and sums are float32. The weights are rounded to bf16 for V.
-//   bias[bucket(position of key - position of query), head]: a line of it over the distance is made in shared memory from
-//   the bucket table; nothing of size L x L exists.
-//   Keys that are not visible have weight 0; in a sequence where none is, all have the same weight (as Hugging Face).
+//   The line over the distance (position of key - position of query), bias[bucket, head] within reach and -infinity past it, is
+//   made in shared memory from the bucket table; nothing of size L x L exists, and tiles of keys out of reach are left out.
+//   Keys that are not visible have weight 0. A query that sees no key gets the mean of all values, or zeros (Reach::mean).
 //   grid (64-query tiles of the longest sequence, heads, sequences), 4 warps of 16 queries; 64 keys a step
 //
 // Online softmax: each thread keeps, for its two queries, the largest logit m so far, l = sum of exp(logit - m) over its own
@@ -27,7 +27,7 @@ struct Layout {
   static constexpr int kTileBytes = kKeys * kRowBytes;
   static constexpr int kQ = 0, kK = kQueries * kRowBytes, kV = kK + 2 * kTileBytes;  // K and V twice
   static constexpr int kKeyPositions = kV + 2 * kTileBytes;                          // [2][kKeys] int
-  static constexpr int kBias = kKeyPositions + 2 * kKeys * 4;                        // [2 span + 1] float
+  static constexpr int kLine = kKeyPositions + 2 * kKeys * 4;                        // [2 span + 1] float
 };
 
 // The sequence and head a block works on.
@@ -65,10 +65,26 @@ SKRR_DEVICE void copy_step(unsigned char* memory, int buffer, int first, const H
   }
 }
 
-// bias over the distance, from -span to span.
-SKRR_DEVICE void expand_bias(float* line, const float* table, const Rows& rows, int heads, int head) {
-  for (int d = int(threadIdx.x); d < 2 * rows.span + 1; d += kThreads) line[d] = table[rows.buckets[d] * heads + head];
+// The line over the distance, from -span to span.
+SKRR_DEVICE void expand_line(float* line, const float* table, const int* buckets, int span, int heads, int head) {
+  for (int d = int(threadIdx.x); d < 2 * span + 1; d += kThreads) {
+    const int bucket = buckets[d];
+    line[d] = bucket == kOutOfReach ? kNever : table ? table[bucket * heads + head] : 0;
+  }
 }
+
+// Tiles [first, last) of keys that 64 queries reach. A row counts at least as much as a position, which ascend, so rows that
+// are out of reach are so by position too.
+struct KeyTiles {
+  int first, last;
+  SKRR_DEVICE KeyTiles(const Reach& reach, int query, int length) {
+    first = reach.back < 0 || query < reach.back ? 0 : (query - reach.back) / kKeys;
+    last = (length + kKeys - 1) / kKeys;
+    if (reach.ahead < 0 || reach.ahead >= length) return;
+    const int reached = (query + kQueries - 1 + reach.ahead) / kKeys + 1;
+    if (reached < last) last = reached;
+  }
+};
 
 // s [16 queries, 64 keys] = Q K^T. s[j] holds keys 8 j to 8 j + 7, as the sums of mma.sync lie.
 template <int kHead>
@@ -107,7 +123,7 @@ SKRR_DEVICE void multiply_values(float (&o)[kHead / 8][4], const float (&p)[kKey
   }
 }
 
-struct BiasLine {
+struct Line {
   const float* at_zero;  // at_zero[d] for distances d in [-span, span]
   int span;
   SKRR_DEVICE float operator()(int distance) const {
@@ -116,9 +132,9 @@ struct BiasLine {
   }
 };
 
-// Adds the bias, masks, and replaces all by 0 where the sequence attends uniformly; keys past its end are masked always.
-SKRR_DEVICE void bias_and_mask(float (&s)[kKeys / 8][4], const int* key_positions, const int (&queries)[2],
-                               const BiasLine& bias, bool uniform, int keys_left) {
+// Adds the line and masks; or replaces all by 0, so that all values weigh alike. Keys past the end are masked always.
+SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_positions, const int (&queries)[2],
+                                   const Line& line, bool uniform, int keys_left) {
   const int pair = int(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kKeys / 8; j++) {
@@ -131,7 +147,7 @@ SKRR_DEVICE void bias_and_mask(float (&s)[kKeys / 8][4], const int* key_position
         if (uniform) {
           score = key < keys_left ? 0 : kNever;
         } else {
-          score = position >= 0 ? score + bias(position - queries[r]) : kNever;
+          score = position >= 0 ? score + line(position - queries[r]) : kNever;
         }
       }
     }
@@ -164,16 +180,21 @@ SKRR_DEVICE void online_softmax(float (&s)[kKeys / 8][4], float (&m)[2], float (
   }
 }
 
+// Rows whose query saw a key (l is not 0), or zeros for those that saw none; a query that was stored before is `done`.
 template <int kHead>
-SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, float (&l)[2], float (&o)[kHead / 8][4]) {
+SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, bool zeros, float (&l)[2], float (&o)[kHead / 8][4],
+                            bool (&done)[2]) {
   const int lane = int(threadIdx.x) % 32;
 #pragma unroll
   for (int r = 0; r < 2; r++) {
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 1);
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 2);
-    const float factor = 1.0f / l[r];
+    const bool saw = l[r] != 0;  // NaN too: it must come out
+    const float factor = saw ? 1.0f / l[r] : 0.0f;
     const int row = first_row + lane / 4 + r * 8;
-    if (row < length) {
+    const bool store = row < length && !done[r] && (saw || zeros);
+    done[r] = done[r] || saw;
+    if (store) {
       uint32_t* to = reinterpret_cast<uint32_t*>(out + size_t(row) * size_t(stride) + lane % 4 * 2);
 #pragma unroll
       for (int d = 0; d < kHead / 8; d++) to[d * 4] = pack_bf16x2(o[d][2 * r] * factor, o[d][2 * r + 1] * factor);
@@ -181,8 +202,27 @@ SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, fl
   }
 }
 
+// One pass over tiles of keys: s, m, l, o as the head of this file says. `uniform`: all keys weigh alike.
 template <int kHead>
-__global__ void __launch_bounds__(kThreads, 2) attention_kernel(Attention a) {
+SKRR_DEVICE void attend(unsigned char* memory, const Head& head, const KeyTiles& tiles, const uint32_t (&q)[kHead / 16][4],
+                        const int (&queries)[2], const Line& line, bool uniform, float (&m)[2], float (&l)[2],
+                        float (&o)[kHead / 8][4]) {
+  using L = Layout<kHead>;
+  for (int tile = tiles.first, buffer = 0; tile < tiles.last; tile++, buffer ^= 1) {
+    cp_async_wait<0>();
+    __syncthreads();
+    if (tile + 1 < tiles.last) copy_step<kHead>(memory, buffer ^ 1, (tile + 1) * kKeys, head);
+    float s[kKeys / 8][4];
+    multiply_keys<kHead>(s, q, shared_address(memory + L::kK + buffer * L::kTileBytes));
+    add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries, line, uniform,
+                      head.length - tile * kKeys);
+    online_softmax<kHead>(s, m, l, o);
+    multiply_values<kHead>(o, s, shared_address(memory + L::kV + buffer * L::kTileBytes));
+  }
+}
+
+template <int kHead>
+__global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a) {
   using L = Layout<kHead>;
   SKRR_SHARED_MEMORY(memory);
   const Step step = a.at.table[a.at.step];
@@ -191,15 +231,17 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(Attention a) {
   const int first_query = int(blockIdx.x) * kQueries;
   if (first_query >= length) return;
 
-  const int inner = a.heads * kHead, h = int(blockIdx.y);
-  const bf16* q = a.qkv + size_t(start) * size_t(3 * inner) + size_t(h * kHead);
-  const Head head{q, q + inner, q + 2 * inner, a.rows.key_positions + start, 3 * inner, length};
-  const bool uniform = a.rows.uniform[blockIdx.z] != 0;
-  float* bias_line = reinterpret_cast<float*>(memory + L::kBias);
+  const Slot& slot = a.at.slots[step.slot];
+  const Reach reach = slot.reach;
+  const int inner = a.heads * kHead, h = int(blockIdx.y), span = a.rows.span;
+  const bf16* first = a.qkv + size_t(start) * size_t(3 * inner) + size_t(h * kHead);
+  const Head head{first, first + inner, first + 2 * inner, a.rows.key_positions + start, 3 * inner, length};
+  float* line = reinterpret_cast<float*>(memory + L::kLine);
 
+  KeyTiles tiles(reach, first_query, length);
   copy_rows<kHead>(shared_address(memory + L::kQ), head.q, first_query, head);
-  copy_step<kHead>(memory, 0, 0, head);
-  expand_bias(bias_line, a.at.slots[step.slot].bias, a.rows, a.heads, h);
+  copy_step<kHead>(memory, 0, tiles.first * kKeys, head);
+  expand_line(line, slot.bias, a.rows.buckets + reach.distance * (2 * span + 1), span, a.heads, h);
 
   const int lane = int(threadIdx.x) % 32, warp_row = first_query + int(threadIdx.x) / 32 * 16;
   int queries[2];
@@ -207,31 +249,31 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(Attention a) {
     const int row = warp_row + lane / 4 + r * 8;
     queries[r] = row < length ? a.rows.positions[start + row] : 0;
   }
-  uint32_t q_fragments[kHead / 16][4];
-  float o[kHead / 8][4] = {}, m[2] = {kLowest, kLowest}, l[2] = {0, 0};
-  for (int key = 0, buffer = 0; key < length; key += kKeys, buffer ^= 1) {
-    cp_async_wait<0>();
-    __syncthreads();
-    if (key == 0) {
+  cp_async_wait<0>();
+  __syncthreads();
+  uint32_t q[kHead / 16][4];
 #pragma unroll
-      for (int d = 0; d < kHead / 16; d++) {
-        const int row = warp_row - first_query + lane % 16;
-        ldmatrix_x4(q_fragments[d], shared_address(memory + L::kQ) + swizzled<L::kRowBytes>(row, d * 2 + lane / 16));
-      }
-    }
-    if (key + kKeys < length) copy_step<kHead>(memory, buffer ^ 1, key + kKeys, head);
-    float s[kKeys / 8][4];
-    multiply_keys<kHead>(s, q_fragments, shared_address(memory + L::kK + buffer * L::kTileBytes));
-    bias_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries,
-                  {bias_line + a.rows.span, a.rows.span}, uniform, length - key);
-    online_softmax<kHead>(s, m, l, o);
-    multiply_values<kHead>(o, s, shared_address(memory + L::kV + buffer * L::kTileBytes));
+  for (int d = 0; d < kHead / 16; d++) {
+    const int row = warp_row - first_query + lane % 16;
+    ldmatrix_x4(q[d], shared_address(memory + L::kQ) + swizzled<L::kRowBytes>(row, d * 2 + lane / 16));
   }
-  store_rows<kHead>(a.out + size_t(start) * size_t(inner) + size_t(h * kHead), inner, warp_row, length, l, o);
+
+  const bool again = reach.mean && a.rows.unseeing[reach.distance * a.rows.sequences + int(blockIdx.z)] != 0;
+  bool done[2] = {false, false};
+  for (int pass = 0; pass <= int(again); pass++) {  // a second one, over all keys, for queries that saw none
+    if (pass == 1) {
+      tiles.first = 0, tiles.last = (length + kKeys - 1) / kKeys;
+      __syncthreads();  // the last step's tiles are read
+      copy_step<kHead>(memory, 0, 0, head);
+    }
+    float o[kHead / 8][4] = {}, m[2] = {kLowest, kLowest}, l[2] = {0, 0};
+    attend<kHead>(memory, head, tiles, q, queries, {line + span, span}, pass == 1, m, l, o);
+    store_rows<kHead>(a.out + size_t(start) * size_t(inner) + size_t(h * kHead), inner, warp_row, length, !reach.mean, l, o, done);
+  }
 }
 
 template <int kHead>
-void launch_head(Stream stream, const Attention& a) {
+void launch_head(Stream stream, const AttentionCall& a) {
   const dim3 grid(unsigned((a.rows.longest + kQueries - 1) / kQueries), unsigned(a.heads), unsigned(a.rows.sequences));
   launch(stream, attention_kernel<kHead>, grid, dim3(kThreads), attention_shared_memory(kHead, a.rows.span), a);
 }
@@ -239,15 +281,15 @@ void launch_head(Stream stream, const Attention& a) {
 }  // namespace
 
 size_t attention_shared_memory(int head_dim, int span) {
-  const size_t bias = (2 * size_t(span) + 1) * sizeof(float);
+  const size_t line = (2 * size_t(span) + 1) * sizeof(float);
   switch (head_dim) {
-    case 32: return size_t(Layout<32>::kBias) + bias;
-    case 64: return size_t(Layout<64>::kBias) + bias;
-    default: return size_t(Layout<128>::kBias) + bias;
+    case 32: return size_t(Layout<32>::kLine) + line;
+    case 64: return size_t(Layout<64>::kLine) + line;
+    default: return size_t(Layout<128>::kLine) + line;
   }
 }
 
-void attention(Stream stream, const Attention& a) {
+void attention(Stream stream, const AttentionCall& a) {
   switch (a.head_dim) {
     case 32: return launch_head<32>(stream, a);
     case 64: return launch_head<64>(stream, a);

@@ -4,7 +4,9 @@
 #include <random>
 
 #include "cuda/cuda_backend.h"
+#include "cuda/device.h"
 #include "cuda/tensor_map.h"
+#include "engine/loaded_plan.h"
 
 namespace skrr::cuda {
 namespace {
@@ -17,12 +19,12 @@ constexpr int kSlots = 2, kLaunches = 16;
 // Weights of one product in slots that take turns, with all that kernels look up on the way.
 class Slots {
  public:
-  Slots(Device& device, const Geometry& g, const BenchProduct& p)
+  Slots(Gpu& device, const Architecture& architecture, const BenchProduct& p)
       : matrix_bytes_(size_t(p.n) * size_t(p.k) * sizeof(bf16)),
         weights_(random_matrix(device, kSlots * size_t(p.n) * size_t(p.k))),
         maps_(device, 2 * kSlots * sizeof(TensorMap), "tensor maps"),
-        norm_(device, size_t(Shape(g).width) * sizeof(float), "a norm"),
-        bias_(device, size_t(g.buckets) * size_t(g.heads) * sizeof(float), "a bias"),
+        norm_(device, size_t(Shape(architecture).width) * sizeof(float), "a norm"),
+        bias_(device, size_t(distances_of(architecture)[0].buckets) * size_t(Shape(architecture).heads) * sizeof(float), "a bias"),
         table_(device, kSlots * sizeof(Step), "a layer table"),
         slots_(device, kSlots * sizeof(Slot), "slots") {
     device.clear(norm_.as<float>(), norm_.bytes());
@@ -34,7 +36,7 @@ class Slots {
         const TensorMap map = tensor_map(matrix, p.n, p.k), both[] = {map, map};
         device.upload(maps, both, sizeof both);
       }
-      const Slot slot{norm_.as<float>(), matrix, matrix, bias_.as<float>(), WeightFormat::kBF16, maps};
+      const Slot slot{norm_.as<float>(), matrix, matrix, bias_.bytes() > 0 ? bias_.as<float>() : nullptr, WeightFormat::kBF16, maps};
       const Step step{s, 1e-3f, s};
       device.upload(slots_.as<Slot>() + s, &slot, sizeof slot);
       device.upload(table_.as<Step>() + s, &step, sizeof step);
@@ -50,7 +52,7 @@ class Slots {
 };
 
 // One of `kLaunches` calls of `queue(i)` in a graph.
-Timing time_graph(Device& device, CacheScrub& scrub, int repeats, const std::function<void(int)>& queue) {
+Timing time_graph(Gpu& device, CacheScrub& scrub, int repeats, const std::function<void(int)>& queue) {
   const auto graph = device.record([&] {
     for (int i = 0; i < kLaunches; i++) queue(i);
   });
@@ -63,9 +65,9 @@ Timing time_graph(Device& device, CacheScrub& scrub, int repeats, const std::fun
 
 // The stream and what kernels make of it, for `tokens` tokens in one sequence.
 struct Pass {
-  Pass(Device& device, const Geometry& g, int tokens)
-      : shape(g),
-        workspace(device, g, tokens),
+  Pass(Gpu& device, const Architecture& architecture, int tokens)
+      : shape(architecture),
+        workspace(device, shape, tokens),
         h(device, size_t(tokens) * size_t(shape.width) * sizeof(float), "the stream"),
         x(random_matrix(device, size_t(tokens) * size_t(std::max({shape.width, shape.inner, shape.ff})))) {
     device.clear(h.as<float>(), h.bytes());
@@ -77,19 +79,19 @@ struct Pass {
   Buffer h, x;
 };
 
-Row time_product(Device& device, CacheScrub& scrub, const Geometry& geometry, const BenchProduct& p, const Slots& slots,
+Row time_product(Gpu& device, CacheScrub& scrub, const Architecture& architecture, const BenchProduct& p, const Slots& slots,
                  int tokens, int repeats) {
-  const Pass pass(device, geometry, tokens);
+  const Pass pass(device, architecture, tokens);
   Gemm g{};
   g.out_weights = p.out_weights;
   g.x = pass.x.as<bf16>();
   g.m = tokens, g.n = p.n, g.k = p.k;
-  g.finish = p.finish, g.activation = geometry.activation;
+  g.finish = p.finish, g.activation = pass.shape.activation;
   g.y = pass.workspace.wide(), g.h = pass.h.as<float>(), g.partials = pass.workspace.partials();
   if (p.finish == Finish::kAdd) {
     g.next = pass.workspace.normed();
   } else {
-    g.norm = {pass.workspace.normed().squares, geometry.width, geometry.epsilon};
+    g.norm = {pass.workspace.normed().squares, pass.shape.true_width, pass.shape.attention_epsilon};
   }
   const GemmPlan plan = plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.facts());
   Row row;
@@ -106,8 +108,8 @@ Row time_product(Device& device, CacheScrub& scrub, const Geometry& geometry, co
 }
 
 // begin_rows: what a product reads of the stream, as it is written beside the stream everywhere else.
-Row time_norm(Device& device, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
-  const Pass pass(device, g, tokens);
+Row time_norm(Gpu& device, CacheScrub& scrub, const Architecture& architecture, const Slots& slots, int tokens, int repeats) {
+  const Pass pass(device, architecture, tokens);
   Row row;
   row.what = bench::kNorm, row.tokens = tokens;
   row.time = time_graph(device, scrub, repeats, [&](int i) {
@@ -118,19 +120,19 @@ Row time_norm(Device& device, CacheScrub& scrub, const Geometry& g, const Slots&
   return row;
 }
 
-Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots& slots, int tokens, int repeats) {
-  Device& device = pool.device();
+Row time_attention(Pool& pool, CacheScrub& scrub, const Architecture& architecture, const Slots& slots, int tokens, int repeats) {
+  Gpu& device = pool.device();
   std::vector<int32_t> starts{0, tokens}, positions;
   for (int t = 0; t < tokens; t++) positions.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  const BatchRows rows(pool, g, {1, tokens, starts.data(), positions.data(), visible.data()});
-  const Pass pass(device, g, tokens);
+  const BatchRows rows(pool, distances_of(architecture), {1, tokens, starts.data(), positions.data(), visible.data()});
+  const Pass pass(device, architecture, tokens);
   const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
   const Rows view = BatchRows::view(rows.extent(), rows.data());
   Row row;
   row.what = bench::kAttend, row.tokens = tokens;
   row.time = time_graph(device, scrub, repeats, [&](int i) {
-    attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, g.heads, pass.shape.head_dim});
+    attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, pass.shape.heads, pass.shape.head_dim});
   });
   row.bytes = double(tokens) * pass.shape.inner * 4 * sizeof(bf16);
   row.flops = 4.0 * tokens * tokens * pass.shape.inner;
@@ -138,29 +140,24 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Geometry& g, const Slots
 }
 
 // All that any table names, once.
-std::vector<int> sub_blocks_of(const std::vector<bench::NamedTable>& tables, const Geometry& geometry) {
-  std::vector<int> sub_blocks;
-  for (int s = 0; s < geometry.sub_blocks(); s++) {
-    const auto names_it = [&](const bench::NamedTable& named) {
-      return std::any_of(named.table.begin(), named.table.end(), [&](const TableEntry& entry) { return entry.slot == s; });
-    };
-    if (std::any_of(tables.begin(), tables.end(), names_it)) sub_blocks.push_back(s);
-  }
-  return sub_blocks;
+std::vector<int> all_slots(const std::vector<bench::NamedTable>& tables) {
+  LayerTable all;
+  for (const bench::NamedTable& named : tables) all.insert(all.end(), named.table.begin(), named.table.end());
+  return slots_of(all);
 }
 
 }  // namespace
 
-std::vector<BenchProduct> bench_products(const Geometry& g) {
-  const Shape shape(g);
+std::vector<BenchProduct> bench_products(const Architecture& architecture) {
+  const Shape shape(architecture);
   return {{bench::kQkv, 3 * shape.inner, shape.width, false, Finish::kStore},
           {bench::kO, shape.width, shape.inner, true, Finish::kAdd},
-          g.gated ? BenchProduct{bench::kWi, shape.up, shape.width, false, Finish::kGate}
-                  : BenchProduct{"act(wi)", shape.up, shape.width, false, Finish::kActivate},
-          {bench::kWo, shape.width, shape.ff, true, Finish::kAdd}};
+          shape.gated ? BenchProduct{bench::kUp, shape.up, shape.width, false, Finish::kGate}
+                  : BenchProduct{bench::kUngatedUp, shape.up, shape.width, false, Finish::kActivate},
+          {bench::kDown, shape.width, shape.ff, true, Finish::kAdd}};
 }
 
-Buffer random_matrix(Device& device, size_t count) {
+Buffer random_matrix(Gpu& device, size_t count) {
   std::mt19937 generator(1);
   std::vector<uint16_t> values(count);
   for (uint16_t& value : values) value = uint16_t(0x3c00u | (generator() & 0x80ffu));  // never zero: hardware is faster on it
@@ -169,14 +166,14 @@ Buffer random_matrix(Device& device, size_t count) {
   return buffer;
 }
 
-CacheScrub::CacheScrub(Device& device) : device_(device), memory_(device, 2 * device.facts().cache, "what fills L2 between repeats") {}
+CacheScrub::CacheScrub(Gpu& device) : device_(device), memory_(device, 2 * device.facts().cache, "what fills L2 between repeats") {}
 
 void CacheScrub::operator()() {
   device_.clear(memory_.as<char>(), memory_.bytes());
   device_.wait();
 }
 
-double copy_rate(Device& device, int repeats) {
+double copy_rate(Gpu& device, int repeats) {
   const size_t size = 16 * device.facts().cache;  // most of it in no cache
   const Buffer from(device, size, "a copy"), to(device, size, "a copy");
   device.clear(from.as<char>(), from.bytes());
@@ -187,47 +184,46 @@ double copy_rate(Device& device, int repeats) {
   return 2.0 * double(size) / t.median;
 }
 
-std::vector<Row> bench_kernels(Pool& pool, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+std::vector<Row> bench_kernels(Pool& pool, const Architecture& architecture, const std::vector<int>& tokens, int repeats,
                                const CancelFlag& cancel) {
-  Device& device = pool.device();
+  Gpu& device = pool.device();
   std::vector<Row> rows;
   CacheScrub scrub(device);
-  for (const BenchProduct& product : bench_products(geometry)) {
-    const Slots slots(device, geometry, product);
+  for (const BenchProduct& product : bench_products(architecture)) {
+    const Slots slots(device, architecture, product);
     for (const int n : tokens) {
       cancel.check();
-      if (product.finish == Finish::kStore) rows.push_back(time_norm(device, scrub, geometry, slots, n, repeats));
-      rows.push_back(time_product(device, scrub, geometry, product, slots, n, repeats));
-      if (product.finish == Finish::kStore) rows.push_back(time_attention(pool, scrub, geometry, slots, n, repeats));
+      if (product.finish == Finish::kStore) rows.push_back(time_norm(device, scrub, architecture, slots, n, repeats));
+      rows.push_back(time_product(device, scrub, architecture, product, slots, n, repeats));
+      if (product.finish == Finish::kStore) rows.push_back(time_attention(pool, scrub, architecture, slots, n, repeats));
     }
   }
   return rows;
 }
 
-bench::Report run_bench(int index, const Geometry& geometry, const bench::Request& request,
-                        const bench::BackendBench::Progress& progress, const CancelFlag& cancel) {
-  const auto pool = std::make_shared<Pool>(index);
-  Device& device = pool->device();
+bench::Report run_bench(int index, const Architecture& architecture, const bench::Request& request,
+                        const bench::Progress& progress, const CancelFlag& cancel) {
+  const auto pool = std::make_shared<Pool>(index, "");
+  Gpu& device = pool->device();
   device.use();
   bench::Report report;
   report.ceilings.copy = copy_rate(device, request.repeats);
-  report.rows = bench_kernels(*pool, geometry, request.tokens, request.repeats, cancel);
+  report.rows = bench_kernels(*pool, architecture, request.tokens, request.repeats, cancel);
   for (const Row& row : report.rows) {
     if (row.flops / row.time.lower <= report.ceilings.multiply) continue;
     report.ceilings.multiply = row.flops / row.time.lower;
     report.ceilings.product = row.what + " of " + std::to_string(row.tokens) + " tokens";
   }
-  const bench::RandomModel model(geometry);
+  const bench::RandomModel model(architecture);
   CacheScrub scrub(device);
   pool->trim();
   const size_t free_before = device.free_bytes();
-  CudaBackend backend(geometry, model.fixed(), Options{index});
-  bench::BackendBench bench(backend, geometry, Precision::kBF16, model, [&] { scrub(); });
+  CudaBackend backend(architecture, model.fixed(), Options{index});
+  bench::BackendBench bench(backend, architecture, model, [&] { scrub(); });
   bench.load(request.tables, cancel);
   for (Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
   const int longest = *std::max_element(request.tokens.begin(), request.tokens.end());
-  const Estimate promised =
-      estimate(device.facts(), geometry, sub_blocks_of(request.tables, geometry), 0, longest, longest);
+  const Estimate promised = estimate(device.facts(), architecture, all_slots(request.tables), 0, {longest, longest});
   report.memory = {double(promised.weights + promised.workspace), double(free_before - device.free_bytes())};
   return report;
 }

@@ -18,31 +18,31 @@ struct BenchProduct {
   bool out_weights;
   Finish finish;
 };
-std::vector<BenchProduct> bench_products(const Geometry& geometry);
+std::vector<BenchProduct> bench_products(const Architecture& architecture);
 
 // Random bf16 numbers on the device.
-Buffer random_matrix(Device& device, size_t count);
+Buffer random_matrix(Gpu& device, size_t count);
 
 // Fills L2 with something else; to be called between two repeats.
 class CacheScrub {
  public:
-  explicit CacheScrub(Device& device);
+  explicit CacheScrub(Gpu& device);
   void operator()();
 
  private:
-  Device& device_;
+  Gpu& device_;
   Buffer memory_;
 };
 
 // Each kernel alone: recorded several times into one graph, with weights that take turns, so that they come from memory.
-std::vector<bench::Row> bench_kernels(Pool& pool, const Geometry& geometry, const std::vector<int>& tokens, int repeats,
+std::vector<bench::Row> bench_kernels(Pool& pool, const Architecture& architecture, const std::vector<int>& tokens, int repeats,
                                       const CancelFlag& cancel);
 
 // Bytes a second of a copy on the device, read and written both counted.
-double copy_rate(Device& device, int repeats);
+double copy_rate(Gpu& device, int repeats);
 
 // Kernels, then encoders under the request's tables.
-bench::Report run_bench(int device, const Geometry& geometry, const bench::Request& request,
-                        const bench::BackendBench::Progress& progress, const CancelFlag& cancel);
+bench::Report run_bench(int device, const Architecture& architecture, const bench::Request& request,
+                        const bench::Progress& progress, const CancelFlag& cancel);
 
 }  // namespace skrr::cuda

@@ -3,67 +3,48 @@
 #include <algorithm>
 #include <thread>
 
+#include "cuda/device.h"
+
 namespace skrr::cuda {
 namespace {
 
 constexpr size_t kMostRecordedPasses = 16;
 
-Geometry with_kernels(const Geometry& g) {
-  if (padded_head_dim(g.head_dim) == 0) {
-    throw Error("ERR_ENGINE", "head dimension: found " + std::to_string(g.head_dim) + ", expected at most " +
-                                  std::to_string(kMostHeadDim) + " on device cuda");
-  }
-  return g;
-}
-
-Buffer upload(Device& device, const std::vector<float>& values, const char* what) {
+Buffer upload(Gpu& device, const std::vector<float>& values, const char* what) {
   Buffer buffer(device, values.size() * sizeof(float), what);
   if (!values.empty()) device.upload(buffer.as<float>(), values.data(), buffer.bytes());
   return buffer;
 }
 
-std::unique_ptr<Loader> make_loader(Device& device, const Shape& shape) {
+std::unique_ptr<Loader> make_loader(Gpu& device, const Shape& shape) {
   const int threads = std::clamp(int(std::thread::hardware_concurrency()), 1, Loader::kMostThreads);
   const size_t longest_row = size_t(std::max({shape.width, shape.inner, shape.ff})) * sizeof(bf16);
   return std::make_unique<Loader>(device, threads, std::max(Loader::kPieceBytes, longest_row));
 }
 
-struct CudaCompensation final : Compensation {
-  std::shared_ptr<Pool> pool;  // keeps the device
-  int rank = 0;
-  Buffer factors;  // down, then up [rank, width] float32
-
-  float* down() const { return factors.as<float>(); }
-  float* up(int width) const { return down() + size_t(rank) * size_t(width); }
-  size_t bytes() const override { return factors.bytes(); }
-};
-
 }  // namespace
 
-CudaBackend::CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options)
-    : geometry_(with_kernels(geometry)),
-      shape_(geometry),
-      pool_(std::make_shared<Pool>(options.device)),
-      forward_(device(), geometry),
+CudaBackend::CudaBackend(const Architecture& architecture, const FixedTensors& fixed, const Options& options)
+    : architecture_(architecture),
+      shape_(architecture),
+      distances_(distances_of(architecture)),
+      pool_(std::make_shared<Pool>(options.device, options.products)),
+      forward_(device(), shape_),
       final_norm_(upload(device(), read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
-      bias_(upload(device(), read_padded(fixed.bias, size_t(fixed.bias.rows * fixed.bias.columns)), "the position bias")),
-      table_(device(), size_t(geometry.sub_blocks()) * sizeof(Step), "the layer table"),
-      slots_(device(), size_t(slot_count(geometry)) * sizeof(Slot), "the weight slots"),
-      loaded_(size_t(slot_count(geometry))) {
+      table_(device(), size_t(architecture.sub_blocks()) * sizeof(Step), "the layer table"),
+      slots_(device(), size_t(slot_count(architecture)) * sizeof(Slot), "the weight slots"),
+      loaded_(size_t(slot_count(architecture))) {
   device().clear(slots_.as<Slot>(), slots_.bytes());
 }
 
 // --- slots ---
 
-void CudaBackend::load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) {
-  if (precision != Precision::kBF16) {
-    throw Error("ERR_DEVICE", "the precision of sub-block " + std::to_string(sub_block_of(geometry_, slot)) +
-                                  ": expected bf16, which is what device cuda holds weights in");
-  }
+void CudaBackend::load(int slot, const Weights& weights, const CancelFlag& cancel) {
+  require_precision(facts_of(device().facts(), 0), slot);
   device().use();
   pool_->trim();
   if (!loader_) loader_ = make_loader(device(), shape_);
-  LoadedSlot loaded = load_slot(device(), *loader_, geometry_, slot, tensors, bias_.as<float>(), cancel);
+  LoadedSlot loaded = load_slot(device(), *loader_, architecture_, sub_block_of(slot), weights, cancel);
   device().upload(slots_.as<Slot>() + slot, &loaded.slot, sizeof(Slot));
   loaded_[size_t(slot)] = std::move(loaded);
 }
@@ -84,7 +65,7 @@ std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const ReadRow& re
   device().use();
   loader_.reset();  // loading is over
   auto states = std::make_unique<CudaStates>();
-  states->rows = std::make_shared<BatchRows>(*pool_, geometry_, batch);
+  states->rows = std::make_shared<BatchRows>(*pool_, distances_, batch);
   const size_t needed = attention_shared_memory(shape_.head_dim, states->rows->extent().span);
   if (needed > device().shared_memory()) {
     throw Error("ERR_INPUT", "sequence length: found " + std::to_string(states->rows->extent().longest) +
@@ -107,7 +88,7 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
   device().use();
   reserve(extent);
   write_table(table, from, to);
-  if (from == 0 && to == geometry_.sub_blocks()) {
+  if (from == 0 && to == architecture_.sub_blocks()) {
     Graph& pass = recorded_pass(extent);
     device().copy(pass_rows_.as<int>(), s.rows->data(), s.rows->bytes());
     device().copy(pass_hidden_.as<float>(), s.hidden.as<float>(), s.hidden.bytes());
@@ -125,7 +106,7 @@ void CudaBackend::run(const LayerTable& table, int from, int to, States& states,
 }
 
 StepRef CudaBackend::step_at(int position) const {
-  return {table_.as<Step>(), slots_.as<Slot>(), position, geometry_.sub_blocks()};
+  return {table_.as<Step>(), slots_.as<Slot>(), position, architecture_.sub_blocks()};
 }
 
 // Positions outside [from, to) are skipped.
@@ -155,7 +136,7 @@ void CudaBackend::reserve(const BatchRows::Extent& extent) {
   if (extent.tokens > workspace_.tokens()) {
     forget();
     workspace_ = Workspace();
-    workspace_ = Workspace(device(), geometry_, extent.tokens);
+    workspace_ = Workspace(device(), shape_, extent.tokens);
   }
   grow(pass_hidden_, size_t(extent.tokens) * size_t(shape_.width) * sizeof(float), "the stream of recorded passes");
   grow(pass_rows_, extent.ints() * sizeof(int), "the rows of recorded passes");
@@ -171,49 +152,35 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
   const Rows rows = BatchRows::view(extent, pass_rows_.as<int>());
   auto graph = device().record([&] {
     forward_.begin(step_at(0), extent.tokens, pass_hidden_.as<float>(), workspace_);
-    for (int p = 0; p < geometry_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
+    for (int p = 0; p < architecture_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
   });
   if (passes_.size() == kMostRecordedPasses) passes_.pop_back();
   passes_.push_front({extent, std::move(graph)});
   return *passes_.front().graph;
 }
 
-std::unique_ptr<Compensation> CudaBackend::load_compensation(const float* down, const float* up, int rank) {
-  device().use();
-  const size_t floats = size_t(rank) * size_t(geometry_.width);
-  auto compensation = std::make_unique<CudaCompensation>();
-  compensation->pool = pool_;
-  compensation->rank = rank;
-  compensation->factors = Buffer(device(), 2 * floats * sizeof(float), "the compensation");
-  device().upload(compensation->down(), down, floats * sizeof(float));
-  device().upload(compensation->up(geometry_.width), up, floats * sizeof(float));
-  return compensation;
-}
-
-void CudaBackend::finish(const States& states, const Compensation* compensation, const WriteRow& write) {
+void CudaBackend::read(const States& states, const Map* map, const WriteRow& write) {
   const CudaStates& s = static_cast<const CudaStates&>(states);
   device().use();
   reserve(s.rows->extent());
-  embed(s, compensation, workspace_.result());
-  const size_t width = size_t(geometry_.width);
+  embed(s, workspace_.result());
+  if (map) add_map(*map, workspace_.result(), s.tokens());
+  const size_t width = size_t(architecture_.width);
   std::vector<float> rows(size_t(s.tokens()) * width);
   device().download(rows.data(), workspace_.result(), rows.size() * sizeof(float));
   for (int t = 0; t < s.tokens(); t++) write(t, &rows[size_t(t) * width]);
 }
 
 // The embedding of a state, [tokens, width] float32.
-void CudaBackend::embed(const CudaStates& s, const Compensation* compensation, float* on_device) const {
-  final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), geometry_.width,
-             shape_.width, geometry_.epsilon);
-  if (!compensation) return;
-  const auto& c = static_cast<const CudaCompensation&>(*compensation);
-  compensate(device().stream(), c.down(), c.up(geometry_.width), c.rank, on_device, s.tokens(), geometry_.width);
+void CudaBackend::embed(const CudaStates& s, float* on_device) const {
+  final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), architecture_.width,
+             shape_.width, architecture_.output_norm.epsilon);
 }
 
 // --- memory ---
 
 size_t CudaBackend::weight_bytes() const {
-  size_t bytes = final_norm_.bytes() + bias_.bytes();
+  size_t bytes = final_norm_.bytes();
   for (const LoadedSlot& loaded : loaded_) bytes += loaded.memory.bytes();
   return bytes;
 }

@@ -19,28 +19,22 @@ namespace skrr::cuda {
 
 struct Options {
   int device = 0;
+  std::string products = {};  // product_path() in runtime.h
 };
-
-// What the sub-blocks, a compensation of that rank (0: none) and a batch of up to `tokens` tokens, the longest sequence having
-// `longest`, take on a device.
-Estimate estimate(const DeviceFacts& device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank, int tokens,
-                  int longest);
 
 class CudaBackend : public Backend {
  public:
-  // Throws ERR_DEVICE when there is no such device that works, ERR_ENGINE when the model's shape has no kernel.
-  CudaBackend(const Geometry& geometry, const FixedTensors& fixed, const Options& options);
+  // Throws ERR_DEVICE when there is no such device that works, or the encoder's shape has no kernel.
+  CudaBackend(const Architecture& architecture, const FixedTensors& fixed, const Options& options);
 
-  void load(int slot, Precision precision, const SubBlockTensors& tensors, const CancelFlag& cancel) override;
+  void load(int slot, const Weights& weights, const CancelFlag& cancel) override;
   void unload(int slot) override;
   Packed packed(int slot) const override;
   std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
-  std::unique_ptr<Compensation> load_compensation(const float* down, const float* up, int rank) override;
-  void finish(const States& states, const Compensation* compensation, const WriteRow& write) override;
-  std::unique_ptr<Projection> load_projection(const std::vector<ProjectionLayer>& layers) override;  // features.cpp
-  std::unique_ptr<Features> features(const States& states, const Compensation* compensation,
-                                     const Projection* projection, const CancelFlag& cancel) override;
+  std::unique_ptr<Map> load_map(const MapSpec& spec) override;  // map.cpp
+  void read(const States& states, const Map* map, const WriteRow& write) override;
+  std::unique_ptr<Features> features(const States& states, const Maps& maps, const CancelFlag& cancel) override;  // features.cpp
   std::vector<Comparison> compare(const Features& a, const Features& b) override;
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
@@ -53,21 +47,22 @@ class CudaBackend : public Backend {
     std::unique_ptr<Graph> graph;
   };
 
-  Device& device() const { return pool_->device(); }
+  Gpu& device() const { return pool_->device(); }
   StepRef step_at(int position) const;
   void write_table(const LayerTable& table, int from, int to);
   void reserve(const BatchRows::Extent& extent);
   Graph& recorded_pass(const BatchRows::Extent& extent);
-  void embed(const CudaStates& states, const Compensation* compensation, float* on_device) const;
-  std::vector<Comparison> compare_on_device(const float* a, const float* b, const std::vector<int>& starts, int width,
-                                            int stride);
+  void embed(const CudaStates& states, float* on_device) const;
+  void add_map(const Map& map, float* y, int tokens) const;  // map.cpp
+  std::vector<Comparison> compare_on_device(const float* a, const std::vector<int>& starts_a, const float* b,
+                                            const std::vector<int>& starts_b, int width, int stride);
 
-  const Geometry geometry_;
+  const Architecture architecture_;
   const Shape shape_;
+  const std::vector<Distance> distances_;
   const std::shared_ptr<Pool> pool_;  // states and features hold it too: they may outlive the backend
   const Forward forward_;
   Buffer final_norm_;   // [width padded]
-  Buffer bias_;         // [buckets, heads], T5's shared table; empty for UMT5
   Buffer table_;        // [2 * blocks] Step
   Buffer slots_;        // [slot_count] Slot
   std::vector<LoadedSlot> loaded_;  // [slot_count], empty where nothing is loaded

@@ -5,14 +5,13 @@ namespace {
 
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-GemmPlan plan_out(const DeviceFacts& device, const Shape& shape, int tokens, int k) {
+GemmPlan plan_out(const GpuFacts& device, const Shape& shape, int tokens, int k) {
   return plan_gemm(tokens, shape.width, k, true, device);
 }
 
 }  // namespace
 
-Workspace::Layout::Layout(const DeviceFacts& device, const Geometry& geometry, int tokens) {
-  const Shape shape(geometry);
+Workspace::Layout::Layout(const GpuFacts& device, const Shape& shape, int tokens) {
   const size_t m = size_t(tokens);
   squares = aligned(m * size_t(shape.width) * sizeof(bf16));
   mixed = squares + aligned(m * size_t(square_groups(shape.width)) * sizeof(float));
@@ -22,12 +21,12 @@ Workspace::Layout::Layout(const DeviceFacts& device, const Geometry& geometry, i
   bytes = partials + Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
 }
 
-size_t Workspace::bytes_for(const DeviceFacts& device, const Geometry& geometry, int tokens) {
-  return Layout(device, geometry, tokens).bytes;
+size_t Workspace::bytes_for(const GpuFacts& device, const Shape& shape, int tokens) {
+  return Layout(device, shape, tokens).bytes;
 }
 
-Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tokens_(tokens) {
-  const Layout layout(device.facts(), geometry, tokens);
+Workspace::Workspace(Gpu& device, const Shape& shape, int tokens) : tokens_(tokens) {
+  const Layout layout(device.facts(), shape, tokens);
   squares_at_ = layout.squares;
   mixed_at_ = layout.mixed;
   wide_at_ = layout.wide;
@@ -35,7 +34,7 @@ Workspace::Workspace(Device& device, const Geometry& geometry, int tokens) : tok
   memory_ = Buffer(device, layout.bytes, "activations of " + std::to_string(tokens) + " tokens");
 }
 
-size_t Forward::most_partial_rows(const DeviceFacts& device, const Shape& shape, int tokens) {
+size_t Forward::most_partial_rows(const GpuFacts& device, const Shape& shape, int tokens) {
   size_t most = 0;
   for (int m = 1; m <= tokens; m++) {
     const int splits = std::max(plan_out(device, shape, m, shape.inner).splits, plan_out(device, shape, m, shape.ff).splits);
@@ -56,30 +55,30 @@ void Forward::step(StepRef at, const Rows& rows, float* h, const Workspace& work
   }
 }
 
-// h += scale * o(softmax(q k^T + bias) v), q|k|v = W x
+// h += scale * o(softmax(q k^T + line) v), q|k|v = W x
 void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
   Gemm in{};
   in.at = at;
   in.x = workspace.normed().x;
-  in.norm = row_norm(workspace);
+  in.norm = row_norm(workspace, shape_.attention_epsilon);
   in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
   in.finish = Finish::kStore;
   in.y = workspace.wide();
   gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
 
-  attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, geometry_.heads, shape_.head_dim});
+  attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, shape_.heads, shape_.head_dim});
   add_product(at, workspace.mixed(), rows.tokens, shape_.inner, h, workspace);
 }
 
-// h += scale * wo(act(wi_0 x) * (wi_1 x)); ungated: h += scale * wo(act(wi x))
+// h += scale * down(act(gate x) * (up x)); ungated: h += scale * down(act(up x))
 void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const {
   Gemm in{};
   in.at = at;
   in.x = workspace.normed().x;
-  in.norm = row_norm(workspace);
+  in.norm = row_norm(workspace, shape_.feed_forward_epsilon);
   in.m = tokens, in.n = shape_.up, in.k = shape_.width;
-  in.finish = geometry_.gated ? Finish::kGate : Finish::kActivate;
-  in.activation = geometry_.activation;
+  in.finish = shape_.gated ? Finish::kGate : Finish::kActivate;
+  in.activation = shape_.activation;
   in.y = workspace.wide();
   gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
 

@@ -6,7 +6,6 @@
 #include "cuda/kernels.h"
 #include "cuda/runtime.h"
 #include "cuda/shape.h"
-#include "engine/geometry.h"
 
 namespace skrr::cuda {
 
@@ -14,8 +13,8 @@ namespace skrr::cuda {
 class Workspace {
  public:
   Workspace() = default;
-  Workspace(Device& device, const Geometry& geometry, int tokens);
-  static size_t bytes_for(const DeviceFacts& device, const Geometry& geometry, int tokens);
+  Workspace(Gpu& device, const Shape& shape, int tokens);
+  static size_t bytes_for(const GpuFacts& device, const Shape& shape, int tokens);
 
   // The stream as the next step reads it: x [tokens, width], squares [tokens, square_groups(width)].
   NormedRows normed() const { return {memory_.as<bf16>(), memory_.as<float>(squares_at_)}; }
@@ -28,7 +27,7 @@ class Workspace {
 
  private:
   struct Layout {
-    Layout(const DeviceFacts& device, const Geometry& geometry, int tokens);
+    Layout(const GpuFacts& device, const Shape& shape, int tokens);
     size_t squares, mixed, wide, partials, bytes;  // offsets; the normed rows lie at 0
   };
 
@@ -39,7 +38,7 @@ class Workspace {
 
 class Forward {
  public:
-  Forward(Device& device, const Geometry& geometry) : device_(device), geometry_(geometry), shape_(geometry) {}
+  Forward(Gpu& device, const Shape& shape) : device_(device), shape_(shape) {}
 
   // Queues what must be there before the first step that runs.
   void begin(StepRef at, int tokens, const float* h, const Workspace& workspace) const;
@@ -47,17 +46,16 @@ class Forward {
   void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
 
   // Rows of partial products there must be room for: the most splits x tokens of any batch of up to `tokens`.
-  static size_t most_partial_rows(const DeviceFacts& device, const Shape& shape, int tokens);
+  static size_t most_partial_rows(const GpuFacts& device, const Shape& shape, int tokens);
 
  private:
   void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
   void feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const;
   void add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const;
 
-  RowNorm row_norm(const Workspace& workspace) const { return {workspace.normed().squares, geometry_.width, geometry_.epsilon}; }
+  RowNorm row_norm(const Workspace& workspace, float epsilon) const { return {workspace.normed().squares, shape_.true_width, epsilon}; }
 
-  Device& device_;
-  const Geometry geometry_;
+  Gpu& device_;
   const Shape shape_;
 };
 

@@ -3,8 +3,8 @@
 //   X [m, k] bf16, W [n, k] bf16 (slot `in` or `out`), float32 sums
 //   kStore     y [m, n] bf16 = C                                              q|k|v
 //   kActivate  y [m, n] bf16 = act(C)                                         wi of ungated models
-//   kGate      y [m, n / 2] bf16 = act(C0) * C1, columns in turns of 8        wi_0 and wi_1 in one product
-//   kAdd       h [m, n] float32 += scale * C, or partials [z][m, n] = C of split z of K     o, wo
+//   kGate      y [m, n / 2] bf16 = act(C0) * C1, columns in turns of 8        gate and up in one product
+//   kAdd       h [m, n] float32 += scale * C, or partials [z][m, n] = C of split z of K     o, down
 //   Where X's rows are the stream's, not yet normed, C is multiplied by their factors; kAdd writes such rows for the product
 //   that follows (normed_rows.cuh).
 //   grid (row tiles, column tiles, splits): neighbours share W's tile, which is read from memory once and then from L2

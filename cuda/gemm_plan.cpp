@@ -43,7 +43,7 @@ double ceil_div(double a, double b) { return double((long long)((a + b - 1) / b)
 
 // Weights come from memory once; every tile reads its operands through L2. Few blocks keep too little in flight, and processors
 // without one leave their ways to memory idle.
-double transfer(double weights, double blocks, double in_flight, double through_cache, const DeviceFacts& device) {
+double transfer(double weights, double blocks, double in_flight, double through_cache, const GpuFacts& device) {
   const double memory = device.memory_rate > 0 ? device.memory_rate : kMemoryBytes * device.processors;
   const double reading = std::min(1.0, blocks / device.processors), reached = memory * (1 - kIdle + kIdle * reading);
   return std::max(weights / std::min(reached, in_flight / kLatency), through_cache / (kCacheBytes * device.processors));
@@ -53,7 +53,7 @@ double reduction(int splits, double m, double n, double processors) {
   return splits > 1 ? kReduction + 2.0 * splits * m * n * 4 / (kCacheBytes * processors) : 0;
 }
 
-double cycles(const TileCost& t, int splits, double m, double n, double k, const DeviceFacts& device) {
+double cycles(const TileCost& t, int splits, double m, double n, double k, const GpuFacts& device) {
   const double processors = device.processors, shared_memory = double(device.shared_memory);
   const double down = ceil_div(m, t.rows), blocks = down * ceil_div(n, t.columns) * splits;
   const double resident = std::max(1.0, std::min<double>(t.blocks_per_processor, double(int(shared_memory / t.shared_bytes))));
@@ -67,7 +67,7 @@ double cycles(const TileCost& t, int splits, double m, double n, double k, const
          reduction(splits, m, n, processors);
 }
 
-double hopper_cycles(const GemmPlan& plan, double m, double n, double k, const DeviceFacts& device) {
+double hopper_cycles(const GemmPlan& plan, double m, double n, double k, const GpuFacts& device) {
   const double processors = device.processors;
   const double pairs = ceil_div(m, kHopperRows * plan.cluster) * plan.splits;  // or single blocks
   const double narrow = ceil_div(n, kHopperColumns) - plan.wide * 2, at_once = int(processors) / plan.cluster;
@@ -80,19 +80,16 @@ double hopper_cycles(const GemmPlan& plan, double m, double n, double k, const D
          reduction(plan.splits, m, n, processors);
 }
 
-// SKRR_CUDA_GEMM, for tests and measurements: every product by one kernel. Otherwise the model chooses.
-enum class Path { kCheapest, kMma, kHopper };
-
-Path wanted_path(bool hopper) {
-  const char* name = std::getenv("SKRR_CUDA_GEMM");
-  if (!name) return Path::kCheapest;
-  if (std::string(name) == "mma") return Path::kMma;
-  if (std::string(name) == "hopper" && hopper) return Path::kHopper;
-  throw Error("ERR_DEVICE", "SKRR_CUDA_GEMM: found \"" + std::string(name) + "\", expected \"mma\"" +
-                                (hopper ? " or \"hopper\"" : " on a device that is not of compute capability 9.0"));
-}
-
 }  // namespace
+
+ProductPath product_path(const std::string& name, const GpuFacts& facts) {
+  const char* named = name.empty() ? std::getenv("SKRR_CUDA_GEMM") : name.c_str();
+  if (!named) return ProductPath::kCheapest;
+  if (std::string(named) == "mma") return ProductPath::kMma;
+  if (std::string(named) == "hopper" && facts.hopper) return ProductPath::kHopper;
+  throw Error("ERR_DEVICE", "SKRR_CUDA_GEMM: found \"" + std::string(named) + "\", expected \"mma\"" +
+                                (facts.hopper ? " or \"hopper\"" : " on a device that is not of compute capability 9.0"));
+}
 
 // Every block, or pair, takes every so many-th tile, wide ones first. So the first has most: of p at once, ceil(wide / p)
 // tiles of 256 columns and ceil(tiles / p) in all. Of the cuts that end soonest, that with most wide tiles; but where one row of
@@ -111,8 +108,7 @@ GemmPlan plan_hopper(int m, int n, int splits, int cluster, int processors) {
   return {GemmTile::kHopper, splits, best, cluster * busy(best), cluster};
 }
 
-GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device) {
-  const Path path = wanted_path(device.hopper);
+GemmPlan plan_gemm(int m, int n, int k, bool may_split, const GpuFacts& device) {
   GemmPlan best{GemmTile::kSmall, 1};
   double least = -1;
   const auto consider = [&](const GemmPlan& plan, double cost) {
@@ -120,14 +116,14 @@ GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& devic
   };
   for (int splits = 1; splits <= (may_split ? kMostSplits : 1); splits++) {
     if (splits > 1 && k / splits < kLeastDepth) break;
-    if (path == Path::kHopper || (path == Path::kCheapest && device.hopper)) {
+    if (device.products == ProductPath::kHopper || (device.products == ProductPath::kCheapest && device.hopper)) {
       for (const int cluster : {2, 1}) {
         const GemmPlan plan = plan_hopper(m, n, splits, cluster, device.processors);
         consider(plan, hopper_cycles(plan, m, n, k, device));
       }
     }
     for (const TileCost& tile : kTiles) {
-      if (path == Path::kHopper || tile.shared_bytes > double(device.shared_memory)) continue;
+      if (device.products == ProductPath::kHopper || tile.shared_bytes > double(device.shared_memory)) continue;
       consider({tile.tile, splits, 0, 0, 1}, cycles(tile, splits, m, n, k, device));
     }
   }

@@ -8,11 +8,11 @@
 #include <cstdint>
 
 #include "cuda/types.h"
-#include "engine/geometry.h"
+#include "engine/activation.h"
 
 namespace skrr::cuda {
 
-struct DeviceFacts;  // runtime.h
+struct GpuFacts;  // runtime.h
 
 // --- the layer table, in device memory ---
 
@@ -25,15 +25,23 @@ struct Step {
 
 enum class WeightFormat : int { kBF16 };
 
+// What an attention sees (Distance in engine/architecture.h).
+struct Reach {
+  int distance = 0;           // which of the batch's distances: its buckets, and which sequences have a query that sees no key
+  int ahead = -1, back = -1;  // keys after and before a query; -1: all
+  bool mean = true;           // a query that sees no key gets the mean of all values, else zeros
+};
+
 // A loaded sub-block.
 struct Slot {
   const float* norm;  // [width padded]
-  const bf16* in;     // attention: q over k over v [3 heads head_dim, width]; feed-forward: wi, or rows of wi_0 and wi_1
+  const bf16* in;     // attention: q over k over v [3 heads head_dim, width]; feed-forward: up, or rows of gate and up
                       // in turns of 8 [2 ff, width]
-  const bf16* out;    // attention: o [width, heads head_dim]; feed-forward: wo [width, ff]
-  const float* bias;  // [buckets, heads]; attention only
+  const bf16* out;    // attention: o [width, heads head_dim]; feed-forward: down [width, ff]
+  const float* bias;  // [buckets, heads]; null where the sub-block has no table of distances
   WeightFormat format;
   const TensorMap* maps = nullptr;  // of `in` and `out`; null where the device has no copy engine for them
+  Reach reach{};                    // attention only
 };
 
 // Where a kernel finds its weights: the table says which slot runs at `step`, the slot where its weights are.
@@ -104,7 +112,7 @@ struct Gemm {
   NormedRows next{};  // kAdd with splits == 1: of h's rows; null where nothing follows
 };
 
-GemmPlan plan_gemm(int m, int n, int k, bool may_split, const DeviceFacts& device);
+GemmPlan plan_gemm(int m, int n, int k, bool may_split, const GpuFacts& device);
 GemmPlan plan_hopper(int m, int n, int splits, int cluster, int processors);
 void gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);
 void hopper_gemm(Stream stream, const Gemm& gemm, const GemmPlan& plan);  // kHopper
@@ -127,14 +135,16 @@ struct Rows {
   const int* starts;         // [sequences + 1]
   const int* positions;      // [tokens]
   const int* key_positions;  // [tokens]: the same, negative where the token is not attended to
-  const int* uniform;        // [sequences]: 1 where nothing is visible, so that all weights are equal
-  const int* buckets;        // [2 span + 1]: bucket of the distance d - span
+  const int* unseeing;       // [distances][sequences]: 1 where some query sees no key
+  const int* buckets;        // [distances][2 span + 1]: bucket of the distance d - span, kOutOfReach past what is seen
   int sequences, tokens;
   int longest;  // tokens of the longest sequence
-  int span;     // distances are clamped to [-span, span]; buckets do not change further out
+  int span;     // distances are clamped to [-span, span]; nothing changes further out
 };
 
-struct Attention {
+constexpr int kOutOfReach = -1;
+
+struct AttentionCall {
   StepRef at;
   const bf16* qkv;  // [tokens, 3 heads head_dim]
   bf16* out;        // [tokens, heads head_dim]
@@ -143,13 +153,13 @@ struct Attention {
   int head_dim;  // as padded by padded_head_dim()
 };
 
-constexpr int kMostHeadDim = 128;
+constexpr int kMaxHeadDim = 128;
 // Head dimensions kernels exist for: the least that holds `head_dim`; 0 when none does.
 constexpr int padded_head_dim(int head_dim) {
-  return head_dim <= 32 ? 32 : head_dim <= 64 ? 64 : head_dim <= kMostHeadDim ? kMostHeadDim : 0;
+  return head_dim <= 32 ? 32 : head_dim <= 64 ? 64 : head_dim <= kMaxHeadDim ? kMaxHeadDim : 0;
 }
 size_t attention_shared_memory(int head_dim, int span);
-void attention(Stream stream, const Attention& attention);
+void attention(Stream stream, const AttentionCall& call);
 
 // --- measure.cu ---
 

@@ -49,7 +49,7 @@ class FirstFailure {
 
 }  // namespace
 
-Loader::Loader(Device& device, int threads, size_t piece_bytes)
+Loader::Loader(Gpu& device, int threads, size_t piece_bytes)
     : device_(device), piece_bytes_(piece_bytes), turns_(size_t(threads)) {
   for (Turns& turns : turns_) {
     for (auto& buffer : turns.buffers) buffer = std::make_unique<StagingBuffer>(device, piece_bytes);

@@ -26,7 +26,7 @@ class Loader {
   static constexpr int kMostThreads = 8;
 
   // Throws ERR_ENGINE where the system has no memory to lock.
-  Loader(Device& device, int threads, size_t piece_bytes);
+  Loader(Gpu& device, int threads, size_t piece_bytes);
 
   size_t piece_bytes() const { return piece_bytes_; }
   // Packs and copies all pieces, each of at most piece_bytes(). They are there when it returns; when it throws, nothing is under
@@ -39,7 +39,7 @@ class Loader {
     int next = 0;
   };
 
-  Device& device_;
+  Gpu& device_;
   const size_t piece_bytes_;
   std::vector<Turns> turns_;  // of each thread
 };

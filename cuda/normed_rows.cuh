@@ -1,4 +1,4 @@
-// T5LayerNorm without a pass of its own. y = f h w, f = 1 / sqrt(mean(h^2) + epsilon) for each row, so a product of y is
+// RMS norm without a pass of its own. y = f h w, f = 1 / sqrt(mean(h^2) + epsilon) for each row, so a product of y is
 //
 //   sum_k y_k W_nk = f sum_k (h_k w_k) W_nk
 //

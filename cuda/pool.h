@@ -47,11 +47,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
     Buffer buffer_;
   };
 
-  static constexpr size_t kMostIdle = size_t(64) << 20;  // of a kind: four times the stream of 1024 tokens of T5-XXL
+  static constexpr size_t kMostIdle = size_t(64) << 20;  // of a kind: four times the stream of 1024 tokens at width 4096
 
-  explicit Pool(int device) : device_(device) {}
+  Pool(int device, const std::string& products) : device_(device, products) {}
 
-  Device& device() { return device_; }
+  Gpu& device() { return device_; }
   size_t idle_bytes() const;
   // Throws ERR_ENGINE when the device has no more, idle memory of all kinds freed.
   Lease take(Kind kind, size_t bytes);
@@ -68,7 +68,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void give_back(Kind kind, Buffer buffer);
   Buffer allocate(Kind kind, size_t bytes);
 
-  Device device_;
+  Gpu device_;
   Shelf shelves_[kKinds];
 };
 

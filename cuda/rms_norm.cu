@@ -1,4 +1,4 @@
-// T5LayerNorm: y = h / sqrt(mean(h^2) + epsilon) * weight over each row; no mean is subtracted, there is no bias. Between
+// RMS norm: y = h / sqrt(mean(h^2) + epsilon) * weight over each row; no mean is subtracted, there is no bias. Between
 // sub-blocks it has no kernel: normed_rows.cuh. Here are its ends, before the first sub-block and after the last.
 //
 //   begin_rows  h [rows, padded] float32 as it comes -> what the first step that runs reads of it

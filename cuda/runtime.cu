@@ -77,7 +77,7 @@ static double tensor_rate(const cudaDeviceProp& properties) {
   return large ? 1024 : 256;
 }
 
-DeviceFacts device_facts(int index) {
+GpuFacts gpu_facts(int index) {
   const cudaDeviceProp properties = find_device(index);
   return {properties.name,
           properties.multiProcessorCount,
@@ -88,26 +88,27 @@ DeviceFacts device_facts(int index) {
           tensor_rate(properties)};
 }
 
-struct Device::State {
+struct Gpu::State {
   int index;
-  DeviceFacts facts;
+  GpuFacts facts;
   cudaStream_t stream = nullptr;
 };
 
-Device::Device(int index) : state_(std::make_unique<State>()) {
+Gpu::Gpu(int index, const std::string& products) : state_(std::make_unique<State>()) {
   state_->index = index;
-  state_->facts = device_facts(index);
+  state_->facts = gpu_facts(index);
+  state_->facts.products = product_path(products, state_->facts);
   use();
   check(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking));
 }
 
-Device::~Device() { cudaStreamDestroy(state_->stream); }
+Gpu::~Gpu() { cudaStreamDestroy(state_->stream); }
 
-void Device::use() const { check(cudaSetDevice(state_->index)); }
-const DeviceFacts& Device::facts() const { return state_->facts; }
-Stream Device::stream() const { return state_->stream; }
+void Gpu::use() const { check(cudaSetDevice(state_->index)); }
+const GpuFacts& Gpu::facts() const { return state_->facts; }
+Stream Gpu::stream() const { return state_->stream; }
 
-void* Device::allocate(size_t bytes, const std::string& what) {
+void* Gpu::allocate(size_t bytes, const std::string& what) {
   void* memory = nullptr;
   const cudaError_t result = cudaMalloc(&memory, bytes);
   if (result == cudaErrorMemoryAllocation) {
@@ -118,31 +119,31 @@ void* Device::allocate(size_t bytes, const std::string& what) {
   return memory;
 }
 
-size_t Device::free_bytes() const {
+size_t Gpu::free_bytes() const {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total));
   return free;
 }
 
-void Device::release(void* memory) noexcept { cudaFree(memory); }
+void Gpu::release(void* memory) noexcept { cudaFree(memory); }
 
 // From pageable memory the copy is staged before the call returns, or has been made.
-void Device::upload(void* device, const void* host, size_t bytes) {
+void Gpu::upload(void* device, const void* host, size_t bytes) {
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, state_->stream));
 }
 
-void Device::download(void* host, const void* device, size_t bytes) {
+void Gpu::download(void* host, const void* device, size_t bytes) {
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, state_->stream));
   wait();
 }
 
-void Device::copy(void* to, const void* from, size_t bytes) {
+void Gpu::copy(void* to, const void* from, size_t bytes) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, state_->stream));
 }
 
-void Device::clear(void* device, size_t bytes) { check(cudaMemsetAsync(device, 0, bytes, state_->stream)); }
+void Gpu::clear(void* device, size_t bytes) { check(cudaMemsetAsync(device, 0, bytes, state_->stream)); }
 
-void Device::wait() { check(cudaStreamSynchronize(state_->stream)); }
+void Gpu::wait() { check(cudaStreamSynchronize(state_->stream)); }
 
 struct StagingBuffer::State {
   cudaStream_t stream;
@@ -150,7 +151,7 @@ struct StagingBuffer::State {
   cudaEvent_t copied = nullptr;
 };
 
-StagingBuffer::StagingBuffer(Device& device, size_t bytes) : state_(new State{device.stream()}) {
+StagingBuffer::StagingBuffer(Gpu& device, size_t bytes) : state_(new State{device.stream()}) {
   const cudaError_t result = cudaHostAlloc(&state_->memory, bytes, cudaHostAllocDefault);
   if (result == cudaErrorMemoryAllocation) {
     cudaGetLastError();
@@ -181,7 +182,7 @@ void StagingBuffer::upload(void* to, size_t bytes) {
   check(cudaEventRecord(state_->copied, state_->stream));
 }
 
-std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
+std::unique_ptr<Graph> Gpu::record(const std::function<void()>& work) {
   check(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;
   try {

@@ -19,8 +19,11 @@ class Graph {
   virtual void launch() = 0;
 };
 
+// Which kernels compute products: the cheapest by the model of gemm_plan.cpp, or all by one, for tests and measurements.
+enum class ProductPath { kCheapest, kMma, kHopper };
+
 // What kernels and memory are planned by. Asking takes no memory on the device.
-struct DeviceFacts {
+struct GpuFacts {
   std::string name;
   int processors;        // streaming multiprocessors
   size_t shared_memory;  // bytes a block may have
@@ -28,20 +31,25 @@ struct DeviceFacts {
   size_t cache = 0;      // bytes of L2
   double memory_rate = 0;     // bytes of device memory a cycle of the processors; 0: unknown
   double tensor_rate = 1024;  // multiplications of mma.sync a cycle and processor, at most
+  ProductPath products = ProductPath::kCheapest;
 };
 // Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
-DeviceFacts device_facts(int index);
+GpuFacts gpu_facts(int index);
+
+// mma or hopper; empty: what SKRR_CUDA_GEMM names, else the cheapest. Throws ERR_DEVICE for what the device has no kernels for.
+ProductPath product_path(const std::string& name, const GpuFacts& facts);
 
 // One GPU and one queue of work on it. Everything queued runs in order; use() makes the device current on this thread.
-class Device {
+class Gpu {
  public:
-  explicit Device(int index);  // throws what device_facts() does
-  ~Device();
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
+  // Throws what gpu_facts() and product_path() do.
+  explicit Gpu(int index, const std::string& products = "");
+  ~Gpu();
+  Gpu(const Gpu&) = delete;
+  Gpu& operator=(const Gpu&) = delete;
 
   void use() const;
-  const DeviceFacts& facts() const;
+  const GpuFacts& facts() const;
   const std::string& name() const { return facts().name; }
   int processors() const { return facts().processors; }
   size_t shared_memory() const { return facts().shared_memory; }
@@ -70,7 +78,7 @@ class Device {
 // several buffers may be started from several threads.
 class StagingBuffer {
  public:
-  StagingBuffer(Device& device, size_t bytes);  // throws ERR_ENGINE where the system has no memory to lock
+  StagingBuffer(Gpu& device, size_t bytes);  // throws ERR_ENGINE where the system has no memory to lock
   ~StagingBuffer();                             // after its last copy
   StagingBuffer(const StagingBuffer&) = delete;
   StagingBuffer& operator=(const StagingBuffer&) = delete;
@@ -99,7 +107,7 @@ inline std::string out_of_locked_memory_message(size_t needed) {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device& device, size_t bytes, const std::string& what)
+  Buffer(Gpu& device, size_t bytes, const std::string& what)
       : device_(&device), data_(bytes > 0 ? device.allocate(bytes, what) : nullptr), bytes_(bytes) {}
   ~Buffer() {
     if (data_) device_->release(data_);
@@ -118,7 +126,7 @@ class Buffer {
   }
 
  private:
-  Device* device_ = nullptr;
+  Gpu* device_ = nullptr;
   void* data_ = nullptr;
   size_t bytes_ = 0;
 };

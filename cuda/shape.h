@@ -1,26 +1,32 @@
-// The sizes kernels work with: those of the geometry, padded as kernels.h says.
+// The sizes kernels work with: those of the architecture, padded as kernels.h says.
 #pragma once
 
 #include "cuda/kernels.h"
-#include "engine/geometry.h"
+#include "engine/architecture.h"
 
 namespace skrr::cuda {
 
 constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// A recorded pass runs under any plan, so all sub-blocks of a kind have one shape; they may differ in their distance.
 struct Shape {
-  explicit Shape(const Geometry& g)
-      : width(round_up(g.width, 8)),
-        head_dim(padded_head_dim(g.head_dim)),
-        inner(g.heads * head_dim),
-        ff(round_up(g.ff, 8)),
-        up(g.gated ? 2 * ff : ff) {}
+  // Throws ERR_DEVICE where sub-blocks of a kind differ, or a head is wider than any kernel takes.
+  explicit Shape(const Architecture& architecture);
 
+  int true_width;  // not padded
   int width;
+  int heads;
   int head_dim;
   int inner;  // heads * head_dim
   int ff;
   int up;     // rows of the first matrix of a feed-forward
+  bool gated;
+  Activation activation;
+  float attention_epsilon, feed_forward_epsilon;
 };
+
+// The distinct distances of the architecture's attentions, and which of them an attention has.
+std::vector<Distance> distances_of(const Architecture& architecture);
+int distance_index(const Architecture& architecture, int sub_block);
 
 }  // namespace skrr::cuda

@@ -5,28 +5,56 @@
 #include "engine/position_bucket.h"
 
 namespace skrr::cuda {
+namespace {
 
-size_t BatchRows::Extent::ints() const {
-  return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(sequences) + size_t(2 * span + 1);
+// 1 where some query of [first, last) sees no key.
+int has_unseeing(const Distance& distance, const Batch& batch, int first, int last) {
+  std::vector<int> keys;
+  for (int t = first; t < last; t++) {
+    if (batch.visible[t]) keys.push_back(batch.positions[t]);
+  }
+  if (int(keys.size()) == last - first) return 0;  // each sees itself
+  for (int t = first; t < last; t++) {
+    const int from = distance.back == Distance::kUnlimited ? 0 : batch.positions[t] - distance.back;
+    const auto key = std::lower_bound(keys.begin(), keys.end(), from);
+    if (key == keys.end() || !distance.sees(*key - batch.positions[t])) return 1;
+  }
+  return 0;
 }
 
-BatchRows::BatchRows(Pool& pool, const Geometry& g, const Batch& batch)
-    : extent_{batch.sequences, batch.tokens, 0, 0}, starts_(batch.starts, batch.starts + batch.sequences + 1) {
+}  // namespace
+
+size_t BatchRows::Extent::ints() const {
+  return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(distances) * size_t(sequences + 2 * span + 1);
+}
+
+int span_of(const std::vector<Distance>& distances, int last_position) {
+  int span = 0;
+  for (const Distance& d : distances) span = std::max({span, d.buckets > 0 ? d.max_distance : 0, d.ahead + 1, d.back + 1});
+  return std::min(span, last_position);
+}
+
+BatchRows::BatchRows(Pool& pool, const std::vector<Distance>& distances, const Batch& batch)
+    : extent_{batch.sequences, batch.tokens, 0, 0, int(distances.size())},
+      starts_(batch.starts, batch.starts + batch.sequences + 1) {
   int last_position = 0;
   for (int t = 0; t < batch.tokens; t++) last_position = std::max(last_position, batch.positions[t]);
   for (int s = 0; s < batch.sequences; s++) extent_.longest = std::max(extent_.longest, starts_[size_t(s) + 1] - starts_[size_t(s)]);
-  extent_.span = std::min(g.max_distance, last_position);
+  extent_.span = span_of(distances, last_position);
 
   std::vector<int> ints = starts_;  // in the order view() takes them apart
   ints.reserve(extent_.ints());
   ints.insert(ints.end(), batch.positions, batch.positions + batch.tokens);
   for (int t = 0; t < batch.tokens; t++) ints.push_back(batch.visible[t] ? batch.positions[t] : -1);
-  for (int s = 0; s < batch.sequences; s++) {
-    const uint8_t* first = batch.visible + starts_[size_t(s)];
-    const uint8_t* last = batch.visible + starts_[size_t(s) + 1];
-    ints.push_back(std::all_of(first, last, [](uint8_t visible) { return visible == 0; }) ? 1 : 0);
+  for (const Distance& distance : distances) {
+    for (int s = 0; s < batch.sequences; s++) ints.push_back(has_unseeing(distance, batch, starts_[size_t(s)], starts_[size_t(s) + 1]));
   }
-  for (int d = -extent_.span; d <= extent_.span; d++) ints.push_back(position_bucket(d, g.buckets, g.max_distance));
+  for (const Distance& distance : distances) {
+    for (int d = -extent_.span; d <= extent_.span; d++) {
+      const int bucket = distance.buckets > 0 ? position_bucket(d, distance.buckets, distance.max_distance) : 0;
+      ints.push_back(distance.sees(d) ? bucket : kOutOfReach);
+    }
+  }
 
   ints_ = pool.take(Pool::kRows, ints.size() * sizeof(int));
   pool.device().upload(ints_.as<int>(), ints.data(), ints_.bytes());
@@ -37,8 +65,8 @@ Rows BatchRows::view(const Extent& e, const int* data) {
   rows.starts = data;
   rows.positions = rows.starts + e.sequences + 1;
   rows.key_positions = rows.positions + e.tokens;
-  rows.uniform = rows.key_positions + e.tokens;
-  rows.buckets = rows.uniform + e.sequences;
+  rows.unseeing = rows.key_positions + e.tokens;
+  rows.buckets = rows.unseeing + e.distances * e.sequences;
   rows.sequences = e.sequences;
   rows.tokens = e.tokens;
   rows.longest = e.longest;
@@ -49,7 +77,7 @@ Rows BatchRows::view(const Extent& e, const int* data) {
 std::unique_ptr<States> CudaStates::clone() const {
   auto copy = std::make_unique<CudaStates>();
   copy->rows = rows;
-  Device& device = hidden.pool().device();
+  Gpu& device = hidden.pool().device();
   device.use();
   copy->hidden = hidden.pool().take(Pool::kStream, hidden.bytes());
   device.copy(copy->hidden.as<float>(), hidden.as<float>(), hidden.bytes());

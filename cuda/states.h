@@ -16,14 +16,14 @@ class BatchRows {
  public:
   // What a recorded graph depends on.
   struct Extent {
-    int sequences, tokens, longest, span;
+    int sequences, tokens, longest, span, distances;
     bool operator==(const Extent& o) const {
-      return sequences == o.sequences && tokens == o.tokens && longest == o.longest && span == o.span;
+      return sequences == o.sequences && tokens == o.tokens && longest == o.longest && span == o.span && distances == o.distances;
     }
     size_t ints() const;
   };
 
-  BatchRows(Pool& pool, const Geometry& geometry, const Batch& batch);
+  BatchRows(Pool& pool, const std::vector<Distance>& distances, const Batch& batch);
 
   const Extent& extent() const { return extent_; }
   const std::vector<int>& starts() const { return starts_; }  // on the host
@@ -37,6 +37,9 @@ class BatchRows {
   std::vector<int> starts_;
   Pool::Lease ints_;
 };
+
+// Past which nothing of any of the distances changes, or no token of a batch is.
+int span_of(const std::vector<Distance>& distances, int last_position);
 
 struct CudaStates final : States {
   std::shared_ptr<const BatchRows> rows;  // never changes: clones share it

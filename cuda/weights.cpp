@@ -23,35 +23,35 @@ struct PackedMatrix {
 };
 
 // Pads of a row of the heads: rows of head_dim in places of padded head_dim.
-SourceRow head_row(const Geometry& g, const Shape& shape, const Tensor& tensor, int row) {
+SourceRow head_row(const Attention& a, const Shape& shape, const Tensor& tensor, int row) {
   const int head = row / shape.head_dim, i = row % shape.head_dim;
-  return i < g.head_dim ? SourceRow{&tensor, head * g.head_dim + i} : SourceRow{};
+  return i < a.head_dim ? SourceRow{&tensor, head * a.head_dim + i} : SourceRow{};
 }
 
 SourceRow row_of(const Tensor& tensor, int row) { return row < tensor.rows ? SourceRow{&tensor, row} : SourceRow{}; }
 
 // q over k over v, every head's rows padded.
-PackedMatrix attention_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
-  return {3 * shape.inner, shape.width, g.width, shape.width, [&](int row) {
-            const Tensor* const parts[] = {&t.q, &t.k, &t.v};
-            return head_row(g, shape, *parts[row / shape.inner], row % shape.inner);
+PackedMatrix attention_in(const Attention& a, const Shape& shape, const Weights& w) {
+  return {3 * shape.inner, shape.width, shape.true_width, shape.width, [&](int row) {
+            const Tensor* const parts[] = {&w[Role::kQ], &w[Role::kK], &w[Role::kV]};
+            return head_row(a, shape, *parts[row / shape.inner], row % shape.inner);
           }};
 }
 
-PackedMatrix attention_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
-  return {shape.width, shape.inner, g.head_dim, shape.head_dim, [&](int row) { return row_of(t.o, row); }};
+PackedMatrix attention_out(const Attention& a, const Shape& shape, const Weights& w) {
+  return {shape.width, shape.inner, a.head_dim, shape.head_dim, [&](int row) { return row_of(w[Role::kO], row); }};
 }
 
-// wi, or wi_0 and wi_1 in turns of 8 rows: gate and value of a column meet in one thread's registers.
-PackedMatrix feed_forward_in(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
-  return {shape.up, shape.width, g.width, shape.width, [&](int row) {
-            if (!g.gated) return row_of(t.wi_0, row);
-            return row_of(row % 16 < 8 ? t.wi_0 : t.wi_1, row / 16 * 8 + row % 8);
+// up, or gate and up in turns of 8 rows: both of a column meet in one thread's registers.
+PackedMatrix feed_forward_in(const FeedForward& f, const Shape& shape, const Weights& w) {
+  return {shape.up, shape.width, shape.true_width, shape.width, [&](int row) {
+            if (!f.gated) return row_of(w[Role::kUp], row);
+            return row_of(w[row % 16 < 8 ? Role::kGate : Role::kUp], row / 16 * 8 + row % 8);
           }};
 }
 
-PackedMatrix feed_forward_out(const Geometry& g, const Shape& shape, const SubBlockTensors& t) {
-  return {shape.width, shape.ff, g.ff, shape.ff, [&](int row) { return row_of(t.wo, row); }};
+PackedMatrix feed_forward_out(const FeedForward& f, const Shape& shape, const Weights& w) {
+  return {shape.width, shape.ff, f.inner, shape.ff, [&](int row) { return row_of(w[Role::kDown], row); }};
 }
 
 void pack_rows(const PackedMatrix& matrix, int first, int count, uint16_t* out) {
@@ -90,39 +90,42 @@ std::vector<float> read_padded(const Tensor& tensor, size_t padded) {
   return values;
 }
 
-SlotLayout::SlotLayout(const Geometry& g, int sub_block) {
-  const Shape shape(g);
+SlotLayout::SlotLayout(const Architecture& a, int sub_block) {
+  const Shape shape(a);
   const bool attention = is_attention(sub_block);
   const size_t width = size_t(shape.width);
   in = aligned(width * sizeof(float));
   out = in + aligned(size_t(attention ? 3 * shape.inner : shape.up) * width * sizeof(bf16));
   maps = out + aligned(size_t(attention ? shape.inner : shape.ff) * width * sizeof(bf16));
   bias = maps + aligned(2 * sizeof(TensorMap));
-  const bool own_bias = attention && g.bias_per_block;
-  bytes = bias + (own_bias ? aligned(size_t(g.buckets) * size_t(g.heads) * sizeof(float)) : 0);
+  const int buckets = attention ? a.attention(sub_block).distance.buckets : 0;
+  bytes = bias + aligned(size_t(buckets) * size_t(shape.heads) * sizeof(float));
 }
 
-LoadedSlot load_slot(Device& device, Loader& loader, const Geometry& g, int sub_block, const SubBlockTensors& t,
-                     const float* shared_bias, const CancelFlag& cancel) {
-  const Shape shape(g);
+LoadedSlot load_slot(Gpu& device, Loader& loader, const Architecture& a, int sub_block, const Weights& w, const CancelFlag& cancel) {
+  const Shape shape(a);
   const bool attention = is_attention(sub_block);
-  const SlotLayout layout(g, sub_block);
+  const SlotLayout layout(a, sub_block);
   Buffer memory(device, layout.bytes, "sub-block " + std::to_string(sub_block));
-  const std::vector<float> norm = read_padded(t.norm, size_t(shape.width));
+  const std::vector<float> norm = read_padded(w[Role::kNorm], size_t(shape.width));
   device.upload(memory.as<float>(), norm.data(), norm.size() * sizeof(float));
-  const PackedMatrix in = attention ? attention_in(g, shape, t) : feed_forward_in(g, shape, t);
-  const PackedMatrix out = attention ? attention_out(g, shape, t) : feed_forward_out(g, shape, t);
+  const PackedMatrix in = attention ? attention_in(a.attention(sub_block), shape, w) : feed_forward_in(a.feed_forward(sub_block), shape, w);
+  const PackedMatrix out = attention ? attention_out(a.attention(sub_block), shape, w) : feed_forward_out(a.feed_forward(sub_block), shape, w);
   std::vector<Piece> pieces;
   add_pieces(in, memory.as<bf16>(layout.in), loader.piece_bytes(), pieces);
   add_pieces(out, memory.as<bf16>(layout.out), loader.piece_bytes(), pieces);
   loader.run(pieces, cancel);
-  const float* bias = attention ? shared_bias : nullptr;
-  if (attention && g.bias_per_block) {
-    const std::vector<float> values = read_padded(t.bias, size_t(g.buckets) * size_t(g.heads));
-    device.upload(memory.as<float>(layout.bias), values.data(), values.size() * sizeof(float));
-    bias = memory.as<float>(layout.bias);
+  Slot slot{memory.as<float>(), memory.as<bf16>(layout.in), memory.as<bf16>(layout.out), nullptr, WeightFormat::kBF16};
+  if (attention) {
+    const Attention& attributes = a.attention(sub_block);
+    slot.reach = {distance_index(a, sub_block), attributes.distance.ahead, attributes.distance.back, attributes.unseeing == Unseeing::kMean};
   }
-  Slot slot{memory.as<float>(), memory.as<bf16>(layout.in), memory.as<bf16>(layout.out), bias, WeightFormat::kBF16};
+  if (layout.bytes > layout.bias) {
+    const Tensor& table = w[Role::kDistance];
+    const std::vector<float> values = read_padded(table, size_t(table.rows * table.columns));
+    device.upload(memory.as<float>(layout.bias), values.data(), values.size() * sizeof(float));
+    slot.bias = memory.as<float>(layout.bias);
+  }
   if (device.hopper()) {
     const TensorMap maps[] = {tensor_map(slot.in, attention ? 3 * shape.inner : shape.up, shape.width),
                               tensor_map(slot.out, shape.width, attention ? shape.inner : shape.ff)};

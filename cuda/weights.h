@@ -8,15 +8,16 @@
 #include "cuda/runtime.h"
 #include "cuda/shape.h"
 #include "engine/cancel.h"
-#include "engine/tensor.h"
+#include "engine/architecture.h"
+#include "engine/weights.h"
 
 namespace skrr::cuda {
 
 // How a sub-block's weights lie in their allocation: offsets in bytes.
 struct SlotLayout {
-  SlotLayout(const Geometry& geometry, int sub_block);
+  SlotLayout(const Architecture& architecture, int sub_block);
 
-  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where blocks have tables of their own
+  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where the sub-block has a table of distances
 };
 
 // A sub-block's weights in one allocation of device memory.
@@ -26,9 +27,8 @@ struct LoadedSlot {
 };
 
 // Matrices are cut into pieces of whole rows, which must fit the loader's.
-// `shared_bias`: T5's one table on the device, for sub-blocks without a table of their own.
-LoadedSlot load_slot(Device& device, Loader& loader, const Geometry& geometry, int sub_block,
-                     const SubBlockTensors& tensors, const float* shared_bias, const CancelFlag& cancel);
+LoadedSlot load_slot(Gpu& device, Loader& loader, const Architecture& architecture, int sub_block, const Weights& weights,
+                     const CancelFlag& cancel);
 
 // All elements as float32, followed by zeros up to `padded` elements. An absent tensor is all zeros.
 std::vector<float> read_padded(const Tensor& tensor, size_t padded);

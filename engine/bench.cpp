@@ -35,73 +35,75 @@ Timing timing_of(std::vector<double> times) {
 
 // --- random weights ---
 
-RandomModel::RandomModel(const Geometry& g) : geometry_(g) {
-  const size_t largest = std::max(size_t(std::max(g.ff, g.inner())) * size_t(g.width), size_t(g.buckets) * size_t(g.heads));
-  values_.resize(largest);
+RandomModel::RandomModel(const Architecture& a) : architecture_(a) {
+  int64_t largest = a.width;
+  for (const Block& block : a.blocks) {
+    const int64_t inner = std::max(block.attention.inner(), block.feed_forward.inner);
+    largest = std::max({largest, inner * a.width, int64_t(block.attention.distance.buckets) * block.attention.heads});
+  }
+  values_.resize(size_t(largest));
   std::mt19937 generator(1);
   // Of either sign and never zero, on which hardware runs faster than on data; small, so that nothing overflows.
   for (uint16_t& value : values_) value = uint16_t(0x3c00u | (generator() & 0x80ffu));  // 0.008 to 0.03
 }
 
 Tensor RandomModel::matrix(int rows, int columns) const {
-  return {"random", reinterpret_cast<const std::byte*>(values_.data()), DType::kBF16, rows, columns, 1};
+  return {"random", reinterpret_cast<const std::byte*>(values_.data()), Encoding::kBF16, rows, columns, 1};
 }
 
-FixedTensors RandomModel::fixed() const {
-  const Tensor bias = geometry_.bias_per_block ? Tensor() : matrix(geometry_.buckets, geometry_.heads);
-  return {{}, matrix(1, geometry_.width), bias};
-}
+FixedTensors RandomModel::fixed() const { return {{}, matrix(1, architecture_.width)}; }
 
-SubBlockTensors RandomModel::sub_block(int index) const {
-  const Geometry& g = geometry_;
-  SubBlockTensors t;
-  t.norm = matrix(1, g.width);
+Weights RandomModel::sub_block(int index) const {
+  const int width = architecture_.width;
+  Weights w;
+  w[Role::kNorm] = matrix(1, width);
   if (is_attention(index)) {
-    t.q = t.k = t.v = matrix(g.inner(), g.width), t.o = matrix(g.width, g.inner());
-    if (g.bias_per_block) t.bias = matrix(g.buckets, g.heads);
+    const Attention& a = architecture_.attention(index);
+    w[Role::kQ] = w[Role::kK] = w[Role::kV] = matrix(a.inner(), width);
+    w[Role::kO] = matrix(width, a.inner());
+    if (a.distance.buckets > 0) w[Role::kDistance] = matrix(a.distance.buckets, a.heads);
   } else {
-    t.wi_0 = matrix(g.ff, g.width), t.wo = matrix(g.width, g.ff);
-    if (g.gated) t.wi_1 = t.wi_0;
+    const FeedForward& f = architecture_.feed_forward(index);
+    w[Role::kUp] = matrix(f.inner, width), w[Role::kDown] = matrix(width, f.inner);
+    if (f.gated) w[Role::kGate] = w[Role::kUp];
   }
-  return t;
+  return w;
 }
 
 std::vector<float> RandomModel::embeddings(int tokens) const {
-  std::vector<float> rows(size_t(tokens) * size_t(geometry_.width));
+  std::vector<float> rows(size_t(tokens) * size_t(architecture_.width));
   for (size_t i = 0; i < rows.size(); i++) rows[i] = from_bf16(values_[i * 7 % values_.size()]);
   return rows;
 }
 
-double matrix_parameters(const Geometry& g, int sub_block) {
-  if (is_attention(sub_block)) return 4.0 * g.inner() * g.width;
-  return (g.gated ? 3.0 : 2.0) * g.ff * g.width;
+double matrix_parameters(const Architecture& a, int sub_block) {
+  if (is_attention(sub_block)) return 4.0 * a.attention(sub_block).inner() * a.width;
+  const FeedForward& f = a.feed_forward(sub_block);
+  return (f.gated ? 3.0 : 2.0) * f.inner * a.width;
 }
 
-double sub_block_flops(const Geometry& g, int sub_block, int tokens) {
-  const double products = 2.0 * tokens * matrix_parameters(g, sub_block);
-  return is_attention(sub_block) ? products + 4.0 * tokens * tokens * g.inner() : products;
+double sub_block_flops(const Architecture& a, int sub_block, int tokens) {
+  const double products = 2.0 * tokens * matrix_parameters(a, sub_block);
+  return is_attention(sub_block) ? products + 4.0 * tokens * tokens * a.attention(sub_block).inner() : products;
 }
 
 // --- a backend ---
 
-BackendBench::BackendBench(Backend& backend, const Geometry& geometry, Precision precision, const RandomModel& model,
-                           std::function<void()> scrub)
+BackendBench::BackendBench(Backend& backend, const Architecture& architecture, const RandomModel& model, std::function<void()> scrub)
     : backend_(backend),
-      geometry_(geometry),
-      precision_(precision),
+      architecture_(architecture),
       model_(model),
       scrub_(std::move(scrub)),
-      slot_bytes_(size_t(slot_count(geometry))) {}
+      slot_bytes_(size_t(slot_count(architecture))) {}
 
 void BackendBench::load(const std::vector<NamedTable>& tables, const CancelFlag& cancel) {
   for (const NamedTable& named : tables) {
     for (const TableEntry& entry : named.table) {
       if (entry.slot == kSkipped || slot_bytes_[size_t(entry.slot)] > 0) continue;
       const size_t before = backend_.weight_bytes();
-      const SubBlockTensors tensors = model_.sub_block(sub_block_of(geometry_, entry.slot));
-      backend_.load(entry.slot, precision_of(geometry_, entry.slot, precision_), tensors, cancel);
+      backend_.load(entry.slot, model_.sub_block(sub_block_of(entry.slot)), cancel);
       slot_bytes_[size_t(entry.slot)] = double(backend_.weight_bytes() - before);
-      const int kind = entry.slot % 2;
+      const int kind = sub_block_of(entry.slot) % 2;
       if (first_[kind] < 0) first_[kind] = entry.slot;
     }
   }
@@ -109,7 +111,7 @@ void BackendBench::load(const std::vector<NamedTable>& tables, const CancelFlag&
 
 // The first loaded sub-block of a kind, at its kind's first position.
 LayerTable BackendBench::one_of_kind(int kind) const {
-  LayerTable table(size_t(geometry_.sub_blocks()));
+  LayerTable table(size_t(architecture_.sub_blocks()));
   table[size_t(kind)] = {first_[kind], 1};
   return table;
 }
@@ -120,7 +122,7 @@ std::unique_ptr<States> BackendBench::begin(int tokens) const {
   for (int t = 0; t < tokens; t++) positions.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
   return backend_.begin({1, tokens, starts.data(), positions.data(), visible.data()},
-                        rows_from(model_.embeddings(tokens).data(), geometry_.width));
+                        rows_from(model_.embeddings(tokens).data(), architecture_.width));
 }
 
 Row BackendBench::time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel) {
@@ -131,7 +133,7 @@ Row BackendBench::time_table(const LayerTable& table, int from, int to, int toke
   for (int p = from; p < to; p++) {
     if (table[size_t(p)].slot == kSkipped) continue;
     row.bytes += slot_bytes_[size_t(table[size_t(p)].slot)];
-    row.flops += sub_block_flops(geometry_, p, tokens);
+    row.flops += sub_block_flops(architecture_, sub_block_of(table[size_t(p)].slot), tokens);
   }
   return row;
 }
@@ -153,18 +155,19 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
 
 // What a part must read and compute. Products read their share of the slot, the rest reads and writes float32 rows.
 Row BackendBench::row_of(const std::string& part, int tokens) const {
-  const Geometry& g = geometry_;
-  const double t = tokens, width = g.width, inner = g.inner(), ff = g.ff, ups = g.gated ? 2 : 1;
-  const std::string name = part == kWi && !g.gated ? "act(wi)" : part;
+  const int attention = 0, feed_forward = 1;  // all sub-blocks of a kind count as the first
+  const FeedForward& f = architecture_.feed_forward(feed_forward);
+  const double t = tokens, width = architecture_.width, heads = architecture_.attention(attention).inner(), inner = f.inner;
+  const std::string name = part == kUp && !f.gated ? kUngatedUp : part;
   const auto product = [&](double n, double k, int kind) {
-    const double share = n * k / matrix_parameters(g, kind);
+    const double share = n * k / matrix_parameters(architecture_, kind);
     return Row{name, "", tokens, {}, share * slot_bytes_[size_t(first_[kind])], 2 * t * n * k};
   };
-  if (part == kQkv) return product(3 * inner, width, 0);
-  if (part == kO) return product(width, inner, 0);
-  if (part == kWi) return product(ups * ff, width, 1);
-  if (part == kWo) return product(width, ff, 1);
-  if (part == kAttend) return {part, "", tokens, {}, t * 4 * inner * sizeof(float), 4 * t * t * inner};
+  if (part == kQkv) return product(3 * heads, width, attention);
+  if (part == kO) return product(width, heads, attention);
+  if (part == kUp) return product((f.gated ? 2 : 1) * inner, width, feed_forward);
+  if (part == kDown) return product(width, inner, feed_forward);
+  if (part == kAttend) return {part, "", tokens, {}, t * 4 * heads * sizeof(float), 4 * t * t * heads};
   return {part, "", tokens, {}, t * 2 * width * sizeof(float), 3 * t * width};
 }
 
@@ -209,7 +212,7 @@ std::vector<Row> BackendBench::encoders(const Request& request, const Progress& 
   for (const NamedTable& named : request.tables) {
     for (const int tokens : request.tokens) {
       progress(int(rows.size()), total);
-      rows.push_back(time_table(named.table, 0, geometry_.sub_blocks(), tokens, request.repeats, cancel));
+      rows.push_back(time_table(named.table, 0, architecture_.sub_blocks(), tokens, request.repeats, cancel));
       rows.back().what = "encoder", rows.back().plan = named.name;
     }
   }

@@ -22,8 +22,9 @@ constexpr const char* kNorm = "norm";  // and packing of what the product after 
 constexpr const char* kQkv = "q|k|v";
 constexpr const char* kAttend = "softmax(q k^T + bias) v";
 constexpr const char* kO = "o + stream";
-constexpr const char* kWi = "act(wi_0) x wi_1";  // act(wi) in ungated models
-constexpr const char* kWo = "wo + stream";
+constexpr const char* kUp = "act(gate) x up";  // act(up) in ungated ones
+constexpr const char* kUngatedUp = "act(up)";
+constexpr const char* kDown = "down + stream";
 
 struct Row {
   std::string what;
@@ -63,6 +64,8 @@ struct Request {
   int repeats = 10;
 };
 
+using Progress = std::function<void(int done, int total)>;
+
 Timing timing_of(std::vector<double> seconds);  // at least one
 
 // `repeats` runs after two that are not counted. `between` runs before each of them and is not timed.
@@ -71,30 +74,26 @@ Timing measure(int repeats, const std::function<void()>& between, const std::fun
 // A checkpoint of random bf16 weights in memory: all matrices are views of one buffer.
 class RandomModel {
  public:
-  explicit RandomModel(const Geometry& geometry);
+  explicit RandomModel(const Architecture& architecture);
   FixedTensors fixed() const;
-  SubBlockTensors sub_block(int index) const;
+  Weights sub_block(int index) const;
   std::vector<float> embeddings(int tokens) const;  // [tokens, width]
 
  private:
   Tensor matrix(int rows, int columns) const;
 
-  const Geometry geometry_;
+  const Architecture architecture_;
   std::vector<uint16_t> values_;
 };
 
 // Parameters of the matrices of a sub-block, and operations it takes for one sequence of `tokens`.
-double matrix_parameters(const Geometry& geometry, int sub_block);
-double sub_block_flops(const Geometry& geometry, int sub_block, int tokens);
+double matrix_parameters(const Architecture& architecture, int sub_block);
+double sub_block_flops(const Architecture& architecture, int sub_block, int tokens);
 
 // A sub-block of either kind, and whole encoders under each table. `backend` is loaded with what the tables name.
 class BackendBench {
  public:
-  using Progress = std::function<void(int done, int total)>;
-
-  // `precision`: of slots that name none.
-  BackendBench(Backend& backend, const Geometry& geometry, Precision precision, const RandomModel& model,
-               std::function<void()> scrub);
+  BackendBench(Backend& backend, const Architecture& architecture, const RandomModel& model, std::function<void()> scrub);
   void load(const std::vector<NamedTable>& tables, const CancelFlag& cancel);
   // The attention and the feed-forward that run first in the tables, each alone.
   std::vector<Row> sub_blocks(const Request& request, const Progress& progress, const CancelFlag& cancel);
@@ -112,8 +111,7 @@ class BackendBench {
   Row time_table(const LayerTable& table, int from, int to, int tokens, int repeats, const CancelFlag& cancel);
 
   Backend& backend_;
-  const Geometry geometry_;
-  const Precision precision_;
+  const Architecture architecture_;
   const RandomModel& model_;
   const std::function<void()> scrub_;
   std::vector<double> slot_bytes_;  // as the backend holds them; 0 where nothing is loaded

@@ -32,11 +32,7 @@ CudaExports load(const std::string& library) {
     unusable(library + ": found '" + exports.skrr_cuda_interface() + "', expected '" + kCudaInterface +
              "'. Build both in one go");
   }
-  find(handle, library, "skrr_cuda_describe", exports.skrr_cuda_describe);
-  find(handle, library, "skrr_cuda_product_paths", exports.skrr_cuda_product_paths);
-  find(handle, library, "skrr_cuda_estimate", exports.skrr_cuda_estimate);
-  find(handle, library, "skrr_cuda_bench", exports.skrr_cuda_bench);
-  find(handle, library, "skrr_cuda_open", exports.skrr_cuda_open);
+  find(handle, library, "skrr_cuda_device", exports.skrr_cuda_device);
   return exports;
 }
 
@@ -51,36 +47,8 @@ std::string cuda_library_path() {
   return (slash == std::string::npos ? std::string(".") : path.substr(0, slash)) + "/skrr_cuda.so";
 }
 
-CudaLibrary::CudaLibrary(const std::string& path) : exports_(load(path)) {}
-
-std::string CudaLibrary::device_name(int device) const {
-  std::string name;
-  exports_.skrr_cuda_describe(device, name);
-  return name;
-}
-
-std::vector<std::string> CudaLibrary::product_paths(int device) const {
-  std::vector<std::string> paths;
-  exports_.skrr_cuda_product_paths(device, paths);
-  return paths;
-}
-
-Estimate CudaLibrary::estimate(int device, const Geometry& geometry, const std::vector<int>& sub_blocks, int rank,
-                               int tokens, int longest) const {
-  Estimate result{};
-  exports_.skrr_cuda_estimate(device, geometry, sub_blocks, rank, tokens, longest, result);
-  return result;
-}
-
-bench::Report CudaLibrary::bench(int device, const Geometry& geometry, const bench::Request& request,
-                                 const bench::BackendBench::Progress& progress, const CancelFlag& cancel) const {
-  bench::Report report;
-  exports_.skrr_cuda_bench(device, geometry, request, progress, cancel, report);
-  return report;
-}
-
-std::unique_ptr<Backend> CudaLibrary::open(int device, const Geometry& geometry, const FixedTensors& fixed) const {
-  return std::unique_ptr<Backend>(exports_.skrr_cuda_open(geometry, fixed, device));
+std::unique_ptr<Device> cuda_device(const std::string& path, int index) {
+  return std::unique_ptr<Device>(load(path).skrr_cuda_device(index));
 }
 
 }  // namespace skrr

@@ -1,14 +1,18 @@
 #include "engine/encoder.h"
 
+#include <cstring>
+
 #include "engine/numeric.h"
 
 namespace skrr {
 
 Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
-    : spec_(spec), loaded_(size_t(slot_count(spec.geometry)), false) {
+    : spec_(spec),
+      loaded_(size_t(slot_count(spec.architecture)), false),
+      leases_(std::make_shared<Leases>(loaded_.size())) {
   for (const std::string& path : spec_.files) files_.push_back(std::make_unique<MappedFile>(path));
-  fixed_ = {view(spec_.embedding), view(spec_.final_norm), view(spec_.bias)};
-  backend_ = make_backend(spec_.geometry, fixed_);
+  fixed_ = {view(spec_.embedding), view(spec_.final_norm)};
+  backend_ = make_backend(spec_.architecture, fixed_);
   update_memory();
 }
 
@@ -17,7 +21,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
 Tensor Encoder::view(const TensorSource& source) const {
   if (source.name.empty()) return {};
   const MappedFile& file = *files_.at(size_t(source.file));
-  Tensor tensor{source.name, nullptr, source.dtype, source.rows, source.columns, source.scale, true};
+  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, true};
   // Checked when the header was parsed; checked again because the file may have changed since.
   const size_t size = file.size();
   if (source.offset > size || tensor.bytes() > size - source.offset) {
@@ -29,51 +33,47 @@ Tensor Encoder::view(const TensorSource& source) const {
   return tensor;
 }
 
-SubBlockTensors Encoder::tensors_of(int slot) const {
-  const SubBlockSource& s = spec_.sub_blocks[size_t(sub_block_of(spec_.geometry, slot))];
-  return {view(s.norm), view(s.q),    view(s.k),    view(s.v), view(s.o),
-          view(s.bias), view(s.wi_0), view(s.wi_1), view(s.wo), view(s.in, s.in_scales), view(s.out, s.out_scales)};
+const SubBlockSource& Encoder::source_of(int slot) const { return spec_.sub_blocks.at(size_t(sub_block_of(slot))); }
+
+Weights Encoder::weights_of(int slot) const {
+  const SubBlockSource& source = source_of(slot);
+  Weights weights;
+  for (size_t role = 0; role < weights.all.size(); role++) weights.all[role] = view(source.all[role]);
+  return weights;
 }
 
-PackedTensor Encoder::view(const TensorSource& data, const TensorSource& scales) const {
-  if (data.name.empty()) return {};
-  const Tensor bytes = view(data), factors = view(scales);
-  return {bytes.data, bytes.bytes(), reinterpret_cast<const float*>(factors.data), factors.bytes() / sizeof(float)};
-}
+static std::string name_of(int slot) { return "sub-block " + std::to_string(sub_block_of(slot)); }
 
-// Of a sub-block that was packed before, the one it was packed in, unless the slot names another.
-Precision Encoder::precision_in(int slot) const {
-  const Geometry& g = spec_.geometry;
-  const TensorSource& packed = spec_.sub_blocks[size_t(sub_block_of(g, slot))].in;
-  if (packed.name.empty()) return precision_of(g, slot, spec_.precision);
-  const Precision stored = packed.dtype == DType::kInt4 ? Precision::kInt4 : Precision::kInt8;
-  if (precision_of(g, slot, stored) == stored) return stored;
+// A sub-block that was packed before can be held in the precision it was packed in alone.
+void Encoder::require_stored_precision(int slot) const {
+  const TensorSource& packed = source_of(slot)[Role::kIn];
+  if (packed.name.empty()) return;
+  const Precision stored = packed.encoding == Encoding::kInt4 ? Precision::kInt4 : Precision::kInt8;
+  if (precision_of(slot) == stored) return;
   throw Error("ERR_PLAN", name_of(slot) + ": the checkpoint was exported in another precision");
 }
 
-static void for_each_matrix(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
-  for (const Tensor* tensor : {&t.q, &t.k, &t.v, &t.o, &t.wi_0, &t.wi_1, &t.wo}) {
-    if (*tensor) advise(tensor->data, tensor->bytes());
+static void advise(const Weights& weights, RoleFacts::Kind kind, void (*advice)(const std::byte*, size_t)) {
+  for (size_t role = 0; role < weights.all.size(); role++) {
+    const Tensor& tensor = weights.all[role];
+    if (tensor && kind_of(Role(role)) == kind) advice(tensor.data, tensor.bytes());
   }
 }
 
-static void for_each_packed(const SubBlockTensors& t, void (*advise)(const std::byte*, size_t)) {
-  for (const PackedTensor* tensor : {&t.in, &t.out}) {
-    if (*tensor) advise(tensor->data, tensor->bytes);
-  }
-}
-
-std::string Encoder::name_of(int slot) const {
-  return "sub-block " + std::to_string(sub_block_of(spec_.geometry, slot));
-}
-
-static uint64_t bytes_of(const SubBlockTensors& t) {
-  return t.norm.bytes() + t.q.bytes() + t.k.bytes() + t.v.bytes() + t.o.bytes() + t.bias.bytes() + t.wi_0.bytes() +
-         t.wi_1.bytes() + t.wo.bytes() + t.in.bytes + t.out.bytes;
+static uint64_t bytes_of(const Weights& weights) {
+  uint64_t bytes = 0;
+  for (const Tensor& tensor : weights.all) bytes += tensor.bytes();
+  return bytes;
 }
 
 // Sub-blocks the disk is asked for before their turn: it is slow with one request at a time. Their pages are not resident yet.
 constexpr size_t kReadAhead = 4;
+
+std::unique_ptr<LoadedPlan> Encoder::load_plan(const LayerTable& table, const MapSpec* map, const Progress& progress,
+                                               const CancelFlag& cancel) {
+  load(slots_of(table), progress, cancel);
+  return std::make_unique<LoadedPlan>(table, map ? backend_->load_map(*map) : nullptr, leases_);
+}
 
 void Encoder::load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel) {
   std::vector<int> missing;
@@ -81,34 +81,33 @@ void Encoder::load(const std::vector<int>& slots, const Progress& progress, cons
   for (int slot : slots) {
     if (loaded_.at(size_t(slot))) continue;
     missing.push_back(slot);
-    total += bytes_of(tensors_of(slot));
+    total += bytes_of(weights_of(slot));
   }
   progress(0, total);
   size_t asked = 0;  // of the disk
   for (size_t i = 0; i < missing.size(); i++) {
     const int slot = missing[i];
-    const SubBlockTensors tensors = tensors_of(slot);
+    const Weights weights = weights_of(slot);
     for (; asked < missing.size() && asked <= i + kReadAhead; asked++) {
-      for_each_matrix(tensors_of(missing[asked]), MappedFile::prefetch);
+      advise(weights_of(missing[asked]), RoleFacts::kMatrix, MappedFile::prefetch);
     }
-    if (!tensors.norm) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
-    backend_->load(slot, precision_in(slot), tensors, cancel);
-    for_each_matrix(tensors, MappedFile::drop);
+    if (!weights[Role::kNorm]) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
+    require_stored_precision(slot);
+    backend_->load(slot, weights, cancel);
+    advise(weights, RoleFacts::kMatrix, MappedFile::drop);
     loaded_[size_t(slot)] = true;
     update_memory();
-    done += bytes_of(tensors);
+    done += bytes_of(weights);
     progress(done, total);
   }
 }
 
-void Encoder::keep_only(const std::vector<int>& keep) {
-  std::vector<bool> kept(loaded_.size(), false);
-  for (int s : keep) kept.at(size_t(s)) = true;
-  for (size_t s = 0; s < loaded_.size(); s++) {
-    if (!loaded_[s] || kept[s]) continue;
-    backend_->unload(int(s));
-    loaded_[s] = false;
-    for_each_packed(tensors_of(int(s)), MappedFile::drop);
+void Encoder::trim() {
+  for (size_t slot = 0; slot < loaded_.size(); slot++) {
+    if (!loaded_[slot] || (*leases_)[slot] > 0) continue;
+    backend_->unload(int(slot));
+    loaded_[slot] = false;
+    advise(weights_of(int(slot)), RoleFacts::kPacked, MappedFile::drop);
   }
   update_memory();
 }
@@ -127,38 +126,34 @@ void Encoder::copy_packed(int slot, bool out, std::byte* data, size_t bytes, flo
 
 // --- the forward pass ---
 
-void Encoder::encode(const Input& input, const LayerTable& table, const Compensation* compensation, const Output& output,
-                     const CancelFlag& cancel) {
+void Encoder::encode(const Input& input, const LoadedPlan& plan, const Output& output, const CancelFlag& cancel) {
   cancel.check();
   const std::unique_ptr<States> states = begin(input);
-  advance(*states, table, 0, int(table.size()), cancel);
-  backend_->finish(*states, compensation, scatter(output));
+  advance(*states, plan, 0, int(plan.table().size()), cancel);
+  backend_->read(*states, plan.map(), scatter(output));
 }
 
 std::unique_ptr<States> Encoder::begin(const Input& input) {
-  return backend_->begin(input.batch, input.embeds ? rows_from(input.embeds, spec_.geometry.width) : gather(input));
+  return backend_->begin(input.batch, input.embeds ? rows_from(input.embeds, spec_.architecture.width) : gather(input));
 }
 
-void Encoder::advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel) {
-  require_loaded(table, from, to);
-  backend_->run(table, from, to, states, cancel);
+void Encoder::advance(States& states, const LoadedPlan& plan, int from, int to, const CancelFlag& cancel) {
+  require_weights_in_place(plan, from, to);
+  backend_->run(plan.table(), from, to, states, cancel);
   update_memory();
 }
 
-void Encoder::require_loaded(const LayerTable& table, int from, int to) const {
+// Weights that are used where they lie must still be there: reading behind a file's end ends the process.
+void Encoder::require_weights_in_place(const LoadedPlan& plan, int from, int to) const {
   for (int p = from; p < to; p++) {
-    const int slot = table.at(size_t(p)).slot;
-    if (slot != kSkipped && !loaded_.at(size_t(slot))) {
-      throw Error("ERR_ENGINE", name_of(slot) + " is in the layer table but not loaded");
-    }
-    // Weights that are used where they lie must still be there: reading behind a file's end ends the process.
-    if (slot != kSkipped && !spec_.sub_blocks[size_t(sub_block_of(spec_.geometry, slot))].in.name.empty()) tensors_of(slot);
+    const int slot = plan.table().at(size_t(p)).slot;
+    if (slot != kSkipped && !source_of(slot)[Role::kIn].name.empty()) weights_of(slot);
   }
 }
 
 // Token rows, read from the mapped file as they are asked for: the table itself is never loaded.
 ReadRow Encoder::gather(const Input& input) const {
-  const int64_t width = spec_.geometry.width;
+  const int64_t width = spec_.architecture.width;
   return [ids = input.ids, width, table = view(spec_.embedding)](int token, float* row) {
     const int64_t id = ids[token];
     if (id < 0 || id >= table.rows) {
@@ -171,7 +166,7 @@ ReadRow Encoder::gather(const Input& input) const {
 
 // Packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
 WriteRow Encoder::scatter(const Output& output) const {
-  const size_t width = size_t(spec_.geometry.width);
+  const size_t width = size_t(spec_.architecture.width);
   return [output, width](int token, const float* row) {
     uint32_t all_finite = 1;
     for (size_t c = 0; c < width; c++) all_finite &= uint32_t(is_finite_bits(bits_of(row[c])));
@@ -197,12 +192,12 @@ WriteRow Encoder::scatter(const Output& output) const {
 // --- memory ---
 
 void Encoder::update_memory() {
-  weights_.store(backend_->weight_bytes(), std::memory_order_relaxed);
+  weight_bytes_.store(backend_->weight_bytes(), std::memory_order_relaxed);
   workspace_.store(backend_->workspace_bytes(), std::memory_order_relaxed);
 }
 
 Memory Encoder::memory() const {
-  return {weights_.load(std::memory_order_relaxed), fixed_.embedding.bytes(),
+  return {weight_bytes_.load(std::memory_order_relaxed), fixed_.embedding.bytes(),
           workspace_.load(std::memory_order_relaxed)};
 }
 

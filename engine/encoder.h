@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/loaded_plan.h"
 #include "engine/mapped_file.h"
 
 namespace skrr {
@@ -18,23 +19,19 @@ struct TensorSource {
   std::string name;
   int file = 0;
   uint64_t offset = 0;
-  DType dtype = DType::kF32;
+  Encoding encoding = Encoding::kF32;
   int64_t rows = 0;
   int64_t columns = 0;
   float scale = 1;
 };
 
-struct SubBlockSource {
-  TensorSource norm, q, k, v, o, bias, wi_0, wi_1, wo;
-  TensorSource in, in_scales, out, out_scales;  // packed, in place of the matrices
-};
+using SubBlockSource = ByRole<TensorSource>;
 
 struct EncoderSpec {
-  Geometry geometry;
+  Architecture architecture;
   std::vector<std::string> files;
-  TensorSource embedding, final_norm, bias;
+  TensorSource embedding, final_norm;
   std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
-  Precision precision = Precision::kF32;   // of slots that name none
 };
 
 struct Memory {
@@ -45,47 +42,49 @@ struct Memory {
 
 class Encoder {
  public:
-  using MakeBackend = std::function<std::unique_ptr<Backend>(const Geometry&, const FixedTensors&)>;
+  using MakeBackend = std::function<std::unique_ptr<Backend>(const Architecture&, const FixedTensors&)>;
   using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
   Encoder(const EncoderSpec& spec, const MakeBackend& make_backend);
 
-  // Loads the slots that are not loaded yet. Cancelled or failed, it keeps those that are complete.
-  void load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel);
-  // Frees every slot that is not in `keep`.
-  void keep_only(const std::vector<int>& keep);
+  // Loads the slots of the table that are not loaded yet, and the map of the output (null: none). Cancelled or failed, it
+  // keeps the slots that are complete.
+  std::unique_ptr<LoadedPlan> load_plan(const LayerTable& table, const MapSpec* map, const Progress& progress,
+                                        const CancelFlag& cancel);
+  // Frees every slot that no loaded plan needs.
+  void trim();
 
   // Copies what a loaded slot of int8 or int4 packed: `in` or `out` of its Packed, of exactly these sizes.
   void copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const;
 
-  // The whole path: rows of the embedding table -> layer table -> final norm, compensation (may be null) -> output rows.
-  void encode(const Input& input, const LayerTable& table, const Compensation* compensation, const Output& output,
-              const CancelFlag& cancel);
+  // The whole path: rows of the embedding table -> layer table -> final norm, the plan's map -> output rows.
+  void encode(const Input& input, const LoadedPlan& plan, const Output& output, const CancelFlag& cancel);
 
   // The pieces of encode(), for the search of plans: states are kept at sub-block boundaries and compared.
   std::unique_ptr<States> begin(const Input& input);
-  void advance(States& states, const LayerTable& table, int from, int to, const CancelFlag& cancel);
+  void advance(States& states, const LoadedPlan& plan, int from, int to, const CancelFlag& cancel);
   Backend& backend() { return *backend_; }
 
   Memory memory() const;
 
  private:
+  void load(const std::vector<int>& slots, const Progress& progress, const CancelFlag& cancel);
   Tensor view(const TensorSource& source) const;
-  SubBlockTensors tensors_of(int slot) const;
-  PackedTensor view(const TensorSource& data, const TensorSource& scales) const;
-  Precision precision_in(int slot) const;
-  std::string name_of(int slot) const;  // for messages
+  const SubBlockSource& source_of(int slot) const;
+  Weights weights_of(int slot) const;
+  void require_stored_precision(int slot) const;
+  void require_weights_in_place(const LoadedPlan& plan, int from, int to) const;
   ReadRow gather(const Input& input) const;
   WriteRow scatter(const Output& output) const;
-  void require_loaded(const LayerTable& table, int from, int to) const;
   void update_memory();
 
   const EncoderSpec spec_;
   std::vector<std::unique_ptr<MappedFile>> files_;
   FixedTensors fixed_;
   std::unique_ptr<Backend> backend_;
-  std::vector<bool> loaded_;  // by slot
-  std::atomic<size_t> weights_{0}, workspace_{0};
+  std::vector<bool> loaded_;                // by slot
+  const std::shared_ptr<Leases> leases_;  // by slot; shared with plans, which may outlive the encoder
+  std::atomic<size_t> weight_bytes_{0}, workspace_{0};
 };
 
 }  // namespace skrr

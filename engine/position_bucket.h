@@ -1,10 +1,10 @@
-// T5's relative-position buckets.
+// Buckets of relative positions.
 #pragma once
 
 namespace skrr {
 
 // Bucket of the distance `key - query` for a bidirectional encoder: half the buckets for each sign, of those half exact,
-// the rest logarithmic up to max_distance. (Hugging Face T5Attention._relative_position_bucket.)
+// the rest logarithmic up to max_distance. (Raffel et al. 2020, arXiv 1910.10683, section 2.1; rounded as transformers does.)
 int position_bucket(int distance, int buckets, int max_distance);
 
 }  // namespace skrr

@@ -3,11 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const WORDS = /\b(u?mt5|t5|CLIP)\b|\bwi_0\b|\bencoder\.block\b/gi
+const WORDS = /(\b|(?<=[A-Z])|_)(u?mt5|t5|CLIP)(\b|(?=[A-Z]))|\bwi_0\b|\bencoder\.block\b/gi
 /** `clip` in small letters is a verb. */
 const isWord = (found) => !/^clip$/i.test(found) || found === 'CLIP'
 
-const FOLDERS = ['src']
+const FOLDERS = ['src', 'engine', 'cpu', 'cuda', 'binding']
 
 /** Files and folders that may say them. */
 const ALLOWED = [
@@ -19,7 +19,6 @@ const ALLOWED = [
   'src/export/synthetic.ts',
   'src/demo/',
   'src/cli/', // help texts
-  'src/native/old-addon.ts', // the names an addon of the version before takes
 ]
 
 const root = fileURLToPath(new URL('..', import.meta.url))

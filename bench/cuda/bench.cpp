@@ -1,4 +1,4 @@
-// The CUDA kernels and the whole encoder in T5-XXL's geometry, with random weights: milliseconds, achieved bandwidth and
+// The CUDA kernels and the whole encoder in T5-XXL's shape, with random weights: milliseconds, achieved bandwidth and
 // arithmetic, and what fraction of what the device can do; the products beside cuBLASLt's in the same run, where its library
 // is found. Without Node; `skrr bench --device cuda` is the same through the package.
 //
@@ -16,20 +16,35 @@ using namespace skrr::cuda;
 
 namespace {
 
+// Gated, with heads of 64 and a table of distances, as T5-XXL's encoder.
+Architecture slice_of(int blocks, int width, int heads, int inner) {
+  Block block;
+  block.attention.norm = block.feed_forward.norm = {Norm::Kind::kRms, 1e-6f};
+  block.attention.heads = block.attention.key_heads = heads, block.attention.head_dim = 64;
+  block.attention.distance.buckets = 32, block.attention.distance.max_distance = 128;
+  block.feed_forward.inner = inner, block.feed_forward.gated = true;
+  Architecture a;
+  a.width = width;
+  a.blocks.assign(size_t(blocks), block);
+  a.output_norm = block.attention.norm;
+  return a;
+}
+
 struct Settings {
-  Geometry geometry{24, 4096, 64, 64, 10240, 0, 32, 128, 1e-6f, Activation::kGeluTanh, true, false};
+  Architecture architecture = slice_of(24, 4096, 64, 10240);
   std::vector<int> tokens{1, 77, 128, 256, 512, 1024, 4096};
   int repeats = 20;
   bool json = false;
 };
 
 // Dense, and with 10 of 24 blocks' sub-blocks skipped: 41.9 % of T5-XXL's parameters, the paper's largest plan.
-std::vector<bench::NamedTable> tables(const Geometry& g) {
+std::vector<bench::NamedTable> tables(const Architecture& a) {
   bench::NamedTable dense{"dense", {}}, pruned{"10 of 24 blocks skipped", {}};
-  for (int s = 0; s < g.sub_blocks(); s++) {
+  for (int s = 0; s < a.sub_blocks(); s++) {
     const bool skipped = (s / 2 + 1) * 10 / 24 != s / 2 * 10 / 24;
-    dense.table.push_back({s, 1});
-    pruned.table.push_back({skipped ? kSkipped : s, 1});
+    const int slot = slot_of(s, Precision::kBF16);
+    dense.table.push_back({slot, 1});
+    pruned.table.push_back({skipped ? kSkipped : slot, 1});
   }
   return {dense, pruned};
 }
@@ -37,12 +52,12 @@ std::vector<bench::NamedTable> tables(const Geometry& g) {
 // The same products by cuBLASLt, bf16 in and out: what it must do less, such as the gate, it does not do.
 std::vector<bench::Row> beside_cublaslt(const Settings& settings, std::string& why_not) {
   std::vector<bench::Row> rows;
-  Device device(0);
+  Gpu device(0);
   device.use();
   const std::unique_ptr<CublasLt> cublas = CublasLt::open(device, why_not);
   if (!cublas) return rows;
   CacheScrub scrub(device);
-  for (const BenchProduct& p : bench_products(settings.geometry)) {
+  for (const BenchProduct& p : bench_products(settings.architecture)) {
     const Buffer w = random_matrix(device, size_t(p.n) * size_t(p.k));
     for (const int tokens : settings.tokens) {
       const Buffer x = random_matrix(device, size_t(tokens) * size_t(p.k));
@@ -100,11 +115,10 @@ bool parse(int count, char** arguments, Settings& settings) {
     if (std::strcmp(arguments[i], "--json") == 0) {
       settings.json = true;
     } else if (std::strcmp(arguments[i], "--tiny") == 0) {
-      Geometry& g = settings.geometry;
-      g.blocks = 2, g.width = 64, g.heads = 1, g.ff = 64;
+      settings.architecture = slice_of(2, 64, 1, 64);
       settings.tokens = {3}, settings.repeats = 2;
     } else if (std::strcmp(arguments[i], "--blocks") == 0 && i + 1 < count && std::atoi(arguments[i + 1]) > 0) {
-      settings.geometry.blocks = std::atoi(arguments[++i]);
+      settings.architecture = slice_of(std::atoi(arguments[++i]), 4096, 64, 10240);
     } else {
       std::fprintf(stderr, "usage: %s [--json] [--tiny] [--blocks N]\n", arguments[0]);
       return false;
@@ -119,9 +133,9 @@ int main(int count, char** arguments) {
   Settings settings;
   if (!parse(count, arguments, settings)) return 2;
   try {
-    const std::string device = device_facts(0).name;
-    const bench::Request request{tables(settings.geometry), settings.tokens, settings.repeats};
-    bench::Report report = run_bench(0, settings.geometry, request, [](int, int) {}, CancelFlag());
+    const std::string device = gpu_facts(0).name;
+    const bench::Request request{tables(settings.architecture), settings.tokens, settings.repeats};
+    bench::Report report = run_bench(0, settings.architecture, request, [](int, int) {}, CancelFlag());
     std::string without;
     for (bench::Row& row : beside_cublaslt(settings, without)) report.rows.push_back(std::move(row));
     settings.json ? print_json(device, report, without) : print_table(device, report, without);

@@ -49,7 +49,7 @@ struct CublasLt::Functions {
                         const void* algorithm, void* workspace, size_t workspace_bytes, Stream stream);
 };
 
-std::unique_ptr<CublasLt> CublasLt::open(Device& device, std::string& why_not) {
+std::unique_ptr<CublasLt> CublasLt::open(Gpu& device, std::string& why_not) {
 #if !defined(SKRR_ON_HARDWARE)
   why_not = "this is the emulated device";
   return nullptr;
@@ -83,7 +83,7 @@ std::unique_ptr<CublasLt> CublasLt::open(Device& device, std::string& why_not) {
   return std::unique_ptr<CublasLt>(new CublasLt(device, std::move(functions)));
 }
 
-CublasLt::CublasLt(Device& device, std::unique_ptr<Functions> functions)
+CublasLt::CublasLt(Gpu& device, std::unique_ptr<Functions> functions)
     : device_(device), call_(std::move(functions)), workspace_(device, kWorkspaceBytes, "cuBLASLt's workspace") {
   check(call_->cublasLtCreate(&handle_), "cublasLtCreate");
 }

@@ -12,7 +12,7 @@ namespace skrr::cuda {
 class CublasLt {
  public:
   // Null, with the reason, where there is no library, or no GPU it could run on.
-  static std::unique_ptr<CublasLt> open(Device& device, std::string& why_not);
+  static std::unique_ptr<CublasLt> open(Gpu& device, std::string& why_not);
   ~CublasLt();
 
   // y [m, n] = x [m, k] w [n, k]^T, bf16, float32 sums. The algorithm is the first its heuristic names.
@@ -30,9 +30,9 @@ class CublasLt {
 
  private:
   struct Functions;
-  CublasLt(Device& device, std::unique_ptr<Functions> functions);
+  CublasLt(Gpu& device, std::unique_ptr<Functions> functions);
 
-  Device& device_;
+  Gpu& device_;
   const std::unique_ptr<Functions> call_;
   void* handle_ = nullptr;
   Buffer workspace_;

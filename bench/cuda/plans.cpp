@@ -54,7 +54,7 @@ std::string cut_of(const GemmPlan& plan, int blocks, int processors) {
 }
 
 std::string row_of(const Card& card, int tokens) {
-  const DeviceFacts device{card.name, card.processors, size_t(card.shared_kb) << 10, card.hopper, 0, card.memory / card.clock,
+  const GpuFacts device{card.name, card.processors, size_t(card.shared_kb) << 10, card.hopper, 0, card.memory / card.clock,
                            card.tensor_rate};
   double cycles = 0, bytes = 0;
   std::string text = std::string("| ") + card.name + " | " + std::to_string(tokens) + " |";

@@ -19,7 +19,7 @@ constexpr Shape kShapes[] = {{4096, 4096, 8}, {10240, 4096, 4}, {4096, 10240, 2}
 bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& shape, int64_t m, double seconds) {
   const cpu::TileKernel& kernel = cpu::tile_kernel(context.kernels, precision);
   const std::vector<uint16_t> values = bench::random_bf16(size_t(shape.n * shape.k), 1, 0.05f);
-  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(values.data()), DType::kBF16, shape.n, shape.k, 1};
+  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(values.data()), Encoding::kBF16, shape.n, shape.k, 1};
   std::vector<cpu::PackedMatrix> weights;
   for (size_t bytes = 0; bytes < size_t(1e9); bytes += weights.back().bytes()) {
     weights.emplace_back(context, kernel, std::vector<const Tensor*>{&tensor}, cpu::PackedMatrix::Order::kStacked,

@@ -7,7 +7,7 @@ import { fingerprint } from '../model/fingerprint.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /**
- * Weights as the CPU's kernels multiply them (cpu/packed_layout.h), stored so that a file is mapped and used in place. A packed
+ * Weights as the CPU's kernels multiply them (engine/packed_layout.h), stored so that a file is mapped and used in place. A packed
  * sub-block has its norm (and its table of distances) as any other, and instead of its matrices two, of bytes with scales:
  *
  *     in    <name>.int8          U8  [panels, bytes of a panel]    q over k over v; or gate and up, panel by panel
@@ -26,8 +26,14 @@ export type PackedPrecision = 'int8' | 'int4'
 export const isPacked = (precision: Precision): precision is PackedPrecision =>
   precision === 'int8' || precision === 'int4'
 
-const COLUMNS = 32 // outputs of a panel
-const DEPTH = 64 // inputs of a block
+/** A panel is 32 outputs; it consists of blocks of 64 inputs, of so many bytes in each precision (engine/packed_layout.h). */
+export const PANEL = {
+  columns: 32,
+  depth: 64,
+  int8Block: blockBytes('int8'),
+  int4Block: blockBytes('int4'),
+} as const
+const { columns: COLUMNS, depth: DEPTH } = PANEL
 
 export type PackedRole = Extract<Role, 'in' | 'inScales' | 'out' | 'outScales'>
 export interface PackedSpec {

@@ -90,10 +90,9 @@ export interface Rope {
 }
 
 /** gelu_tanh is Hugging Face's `gelu_new`; quick_gelu is x * sigmoid(1.702 x). */
-export type Activation = 'relu' | 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'silu'
-
-/** Those there are kernels for, in the engine's order (engine/architecture.h). */
-export const ACTIVATIONS = ['relu', 'gelu_tanh'] as const satisfies readonly Activation[]
+/** In the engine's order (engine/activation.h). */
+export const ACTIVATIONS = ['relu', 'gelu_tanh', 'gelu', 'quick_gelu', 'silu'] as const
+export type Activation = (typeof ACTIVATIONS)[number]
 
 export const blocksOf = (a: Architecture): number => a.subBlocks.length / 2
 export const subBlockCount = (a: Architecture): number => a.subBlocks.length

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import type { Encoding } from '../model/encoding.js'
-import { asPlansAreLoaded, type OldBinding } from './old-addon.js'
+import type { FixedRole, Role } from '../model/roles.js'
+import { checkVocabulary, type Vocabulary } from './vocabulary.js'
 
 /**
  * The one file that touches the .node binary: finds it, types its surface, turns its errors into ours.
@@ -26,9 +27,9 @@ export interface NativeTensor {
 export interface NativeSpec {
   architecture: Architecture
   files: string[]
-  fixed: Record<string, NativeTensor>
-  /** By role; an empty object for a sub-block the checkpoint does not hold. */
-  subBlocks: Record<string, NativeTensor>[]
+  fixed: Partial<Record<FixedRole, NativeTensor>>
+  /** An empty object for a sub-block the checkpoint does not hold. */
+  subBlocks: Partial<Record<Role, NativeTensor>>[]
 }
 
 /** Where an encoder runs: `cuda` is `cuda:0`. */
@@ -127,7 +128,7 @@ export interface NativeEncoder {
     weight: number,
     cancel: CancelToken,
   ): Promise<void>
-  /** Fits a map (cpu/regression.h) into down and up [rank, width]; metric [features, width]. */
+  /** Fits a map (engine/regression.h) into down and up [rank, width]; metric [features, width]. */
   fit(
     regression: NativeRegression,
     ridge: number,
@@ -227,8 +228,8 @@ export interface Binding {
   ): Promise<NativeBench>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
-  /** isas: all instruction sets this processor runs kernels of; packedLayout: the version of cpu/packed_layout.h. */
-  describe(): { isa: string; isas: string[]; threads: number; packedLayout: number }
+  /** What it was built with; isas: all instruction sets this processor runs kernels of. */
+  describe(): Vocabulary & { isa: string; isas: string[]; threads: number }
 }
 
 const prebuilds = fileURLToPath(new URL('../../prebuilds', import.meta.url))
@@ -238,7 +239,14 @@ let binding: Binding | undefined
 
 /** The addon, loaded at first use. @throws SkrrError ERR_DEVICE that says what is missing and what to do */
 export function native(): Binding {
-  binding ??= loadBinding()
+  if (binding === undefined) {
+    const loaded = loadBinding()
+    checkVocabulary(
+      addonFile(),
+      callNative(() => loaded.describe()),
+    )
+    binding = loaded
+  }
   return binding
 }
 
@@ -260,7 +268,7 @@ function loadBinding(): Binding {
     })
   }
   try {
-    return asPlansAreLoaded(createRequire(import.meta.url)(file) as OldBinding)
+    return createRequire(import.meta.url)(file) as Binding
   } catch (cause) {
     throw new SkrrError(
       'ERR_DEVICE',

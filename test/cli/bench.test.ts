@@ -59,7 +59,7 @@ describe('skrr bench', () => {
       ...[3, 20].flatMap((tokens) =>
         ['norm', 'q|k|v', 'softmax(q k^T + bias) v', 'o + stream'].map((part) => [part, null, tokens]),
       ),
-      ...[3, 20].flatMap((tokens) => ['act(wi_0) x wi_1', 'wo + stream'].map((part) => [part, null, tokens])),
+      ...[3, 20].flatMap((tokens) => ['act(gate) x up', 'down + stream'].map((part) => [part, null, tokens])),
       ['encoder', 'dense', 3],
       ['encoder', 'dense', 20],
       ['encoder', '1 of 4 skipped', 3],
@@ -83,8 +83,8 @@ describe('skrr bench', () => {
       flops: qkv!.flops + softmax!.flops + o!.flops,
       bytes: qkv!.bytes + o!.bytes,
     })
-    const [wi, wo] = ['act(wi_0) x wi_1', 'wo + stream'].map(counts)
-    expect(counts('feed-forward')).toEqual({ flops: wi!.flops + wo!.flops, bytes: wi!.bytes + wo!.bytes })
+    const [up, down] = ['act(gate) x up', 'down + stream'].map(counts)
+    expect(counts('feed-forward')).toEqual({ flops: up!.flops + down!.flops, bytes: up!.bytes + down!.bytes })
   })
 
   it('prints a table and the strip of the plan', async () => {

@@ -14,8 +14,8 @@
 
 namespace skrr::cuda {
 
-inline Device& test_device() {
-  static Device device(0);
+inline Gpu& test_device() {
+  static Gpu device(0);
   return device;
 }
 

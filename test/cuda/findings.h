@@ -20,7 +20,7 @@ void under_every_schedule(Test test) {
 // Leaves with ctest's skip code.
 inline void skip_without_device() {
   try {
-    std::printf("device: %s\n", skrr::cuda::Device(0).name().c_str());
+    std::printf("device: %s\n", skrr::cuda::Gpu(0).name().c_str());
   } catch (const skrr::Error& error) {
     std::printf("skipped: %s\n", error.what());
     std::exit(77);
@@ -28,7 +28,7 @@ inline void skip_without_device() {
 }
 inline void skip_without_hopper() {
   skip_without_device();
-  if (skrr::cuda::Device(0).hopper()) return;
+  if (skrr::cuda::Gpu(0).hopper()) return;
   std::printf("skipped: not of compute capability 9.0\n");
   std::exit(77);
 }

@@ -138,22 +138,31 @@ mutant("a warp's products overwrite the next one's" compensate.cu compensate com
 mutant("the last rank is left out" compensate.cu compensate compensate "int j = 0; j < rank" "int j = 0; j + 1 < rank")
 
 # --- attention ---
-mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (key == 0)" "    if (key == 0)")
-mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();" "    __syncthreads();")
-mutant("the next keys overwrite these" attention.cu attention attention "buffer ^ 1, key + kKeys" "buffer, key + kKeys")
+mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (tile + 1" "    if (tile + 1")
+mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();\n    if (tile + 1" "    __syncthreads();\n    if (tile + 1")
+mutant("the next keys overwrite these" attention.cu attention attention "buffer ^ 1, (tile + 1) * kKeys" "buffer, (tile + 1) * kKeys")
 mutant("V is not transposed" attention.cu attention attention "ldmatrix_x4_trans(v" "ldmatrix_x4(v")
 mutant("hidden keys are seen" attention.cu attention attention "position >= 0 ?" "true ?")
 mutant("the distance has the wrong sign" attention.cu attention attention "position - queries[r]" "queries[r] - position")
 mutant("the maximum of half the threads" attention.cu attention attention
   "    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, 2));\n" "")
 mutant("the result is not rescaled" attention.cu attention attention "o[d][2 * r] *= rescale, o[d][2 * r + 1] *= rescale;" "")
-mutant("the farthest distance has no bias" attention.cu attention attention "d < 2 * rows.span + 1" "d < 2 * rows.span")
+mutant("the farthest distance has no bias" attention.cu attention attention "d < 2 * span + 1; d +=" "d < 2 * span; d +=")
 mutant("distances are not clamped" attention.cu attention attention
   "distance < -span ? -span : distance > span ? span : distance" "distance")
-mutant("a sequence without visible keys is not uniform" attention.cu attention attention "if (uniform)" "if (false)")
+mutant("a query without visible keys does not get the mean" attention.cu attention attention "if (uniform)" "if (false)")
 mutant("keys past the end weigh where all are equal" attention.cu attention attention
   "score = key < keys_left ? 0 : kNever" "score = 0")
-mutant("rows past the end are stored" attention.cu attention attention "if (row < length) {" "{")
+mutant("rows past the end are stored" attention.cu attention attention "row < length && !done[r]" "!done[r]")
+mutant("the second pass overwrites the first" attention.cu attention attention "!done[r] && (saw || zeros)" "(saw || zeros)")
+mutant("no zeros for a query that sees no key" attention.cu attention attention "(saw || zeros)" "saw")
+mutant("no barrier before the second pass" attention.cu attention attention "      __syncthreads();  // the last step's tiles are read\n" "")
+mutant("the second pass is left out" attention.cu attention attention "pass <= int(again)" "pass < 1")
+mutant("keys out of reach are seen" attention.cu attention attention "bucket == kOutOfReach ? kNever :" "")
+mutant("the first distance for every sub-block" attention.cu attention attention "reach.distance * (2 * span + 1)" "0")
+mutant("the first distance's queries that see no key" attention.cu attention attention "a.rows.unseeing[reach.distance * a.rows.sequences +" "a.rows.unseeing[")
+mutant("a tile too many is left out before" attention.cu attention attention "(query - reach.back) / kKeys;" "(query - reach.back) / kKeys + 1;")
+mutant("a tile too many is left out after" attention.cu attention attention "reach.ahead) / kKeys + 1;" "reach.ahead) / kKeys;")
 
 if(survivors)
   message(FATAL_ERROR "not caught:${survivors}")

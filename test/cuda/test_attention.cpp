@@ -1,8 +1,11 @@
-// attention.cu against softmax by the book in double: packed sequences, hidden keys, every bucket, every head dimension.
+// attention.cu against softmax by the book in double: packed sequences, hidden keys, every bucket, every head dimension,
+// and every way to see.
 #include "test/cuda/device_test.h"
 
 #include <algorithm>
+#include <functional>
 
+#include "cuda/states.h"
 #include "engine/position_bucket.h"
 
 using namespace skrr;
@@ -10,61 +13,73 @@ using namespace skrr::cuda;
 
 namespace {
 
-constexpr int kBuckets = 32, kMaxDistance = 128;
+// How a query sees, beside the table of biases that all cases share.
+const Distance kEverything{32, 128};
+const Distance kCausal{32, 128, 0};
+const Distance kCausalWithoutTable{0, 0, 0};
+const Distance kWindow{0, 0, 0, 19};
+const Distance kBothSides{32, 128, 30, 70};
 
 // Sequences of the given lengths; hidden(sequence, token) says which tokens are not attended to.
 struct Sample {
-  std::vector<int> starts{0}, positions, key_positions, uniform;
-  int longest = 0;
+  std::vector<int> starts{0}, positions;
+  std::vector<uint8_t> visible;
 
   template <class Hidden>
   Sample(const std::vector<int>& lengths, int first_position, Hidden hidden) {
     for (size_t s = 0; s < lengths.size(); s++) {
-      bool any = false;
       for (int t = 0; t < lengths[s]; t++) {
         positions.push_back(first_position + t);
-        key_positions.push_back(hidden(int(s), t) ? -1 : first_position + t);
-        any |= key_positions.back() >= 0;
+        visible.push_back(hidden(int(s), t) ? 0 : 1);
       }
       starts.push_back(starts.back() + lengths[s]);
-      uniform.push_back(any ? 0 : 1);
-      longest = std::max(longest, lengths[s]);
     }
   }
   int tokens() const { return int(positions.size()); }
+  Batch batch() const { return {int(starts.size()) - 1, tokens(), starts.data(), positions.data(), visible.data()}; }
 };
 
 struct Result {
   std::vector<double> values, magnitudes;  // [tokens, heads * head_dim]; magnitudes: sum of |weight * v|
 };
 
-Result attend_by_the_book(const Sample& sample, const std::vector<bf16>& qkv, const std::vector<float>& bias, int heads,
-                          int head_dim) {
+// Logits of query i over the keys of its sequence; -infinity where a key is not seen.
+std::vector<double> logits(const Sample& sample, const Distance& distance, const std::vector<float>& table, int heads, int h,
+                           int first, int last, int i, const std::function<double(int)>& product) {
+  std::vector<double> scores;
+  for (int j = first; j < last; j++) {
+    const int d = sample.positions[size_t(j)] - sample.positions[size_t(i)];
+    const bool reached = (distance.ahead < 0 || d <= distance.ahead) && (distance.back < 0 || -d <= distance.back);
+    const double bias = distance.buckets > 0 ? double(table[size_t(position_bucket(d, distance.buckets, distance.max_distance) * heads + h)]) : 0;
+    scores.push_back(reached && sample.visible[size_t(j)] ? product(j) + bias : -INFINITY);
+  }
+  return scores;
+}
+
+Result attend_by_the_book(const Sample& sample, const Distance& distance, bool mean, const std::vector<bf16>& qkv,
+                          const std::vector<float>& table, int heads, int head_dim) {
   const int inner = heads * head_dim;
   Result result{std::vector<double>(size_t(sample.tokens() * inner)), std::vector<double>(size_t(sample.tokens() * inner))};
   const auto at = [&](int part, int token, int h, int d) {
     return real(qkv[size_t(token * 3 * inner + part * inner + h * head_dim + d)]);
   };
   for (size_t s = 0; s + 1 < sample.starts.size(); s++) {
-    for (int i = sample.starts[s]; i < sample.starts[s + 1]; i++) {
+    const int first = sample.starts[s], last = sample.starts[s + 1];
+    for (int i = first; i < last; i++) {
       for (int h = 0; h < heads; h++) {
-        std::vector<double> weights;
-        double largest = -INFINITY, sum = 0;
-        for (int j = sample.starts[s]; j < sample.starts[s + 1]; j++) {
+        std::vector<double> weights = logits(sample, distance, table, heads, h, first, last, i, [&](int j) {
           double score = 0;
           for (int d = 0; d < head_dim; d++) score += at(0, i, h, d) * at(1, j, h, d);
-          const int distance = sample.positions[size_t(j)] - sample.positions[size_t(i)];
-          score += double(bias[size_t(position_bucket(distance, kBuckets, kMaxDistance) * heads + h)]);
-          if (sample.uniform[s]) score = 0;
-          else if (sample.key_positions[size_t(j)] < 0) score = -INFINITY;
-          weights.push_back(score);
-          largest = std::max(largest, score);
-        }
-        for (double& w : weights) w = std::exp(w - largest), sum += w;
+          return score;
+        });
+        const double largest = *std::max_element(weights.begin(), weights.end());
+        if (largest == -INFINITY && !mean) continue;
+        double sum = 0;
+        for (double& w : weights) w = largest == -INFINITY ? 1 : std::exp(w - largest), sum += w;
         for (int d = 0; d < head_dim; d++) {
           const size_t to = size_t(i * inner + h * head_dim + d);
           for (size_t j = 0; j < weights.size(); j++) {
-            const double term = weights[j] / sum * at(2, sample.starts[s] + int(j), h, d);
+            const double term = weights[j] / sum * at(2, first + int(j), h, d);
             result.values[to] += term, result.magnitudes[to] += std::fabs(term);
           }
         }
@@ -74,24 +89,23 @@ Result attend_by_the_book(const Sample& sample, const std::vector<bf16>& qkv, co
   return result;
 }
 
-void matches_the_book(const Sample& sample, int heads, int head_dim, float logits = 0.3f) {
+// The second of two distances of a model: the first must not be mistaken for it.
+void matches_the_book(const Sample& sample, int heads, int head_dim, const Distance& distance = kEverything, bool mean = true,
+                      float scale = 0.3f) {
   const int inner = heads * head_dim, tokens = sample.tokens();
-  std::vector<bf16> qkv = random_bf16(size_t(tokens * 3 * inner), 1, logits);
-  const std::vector<float> bias = random_floats(size_t(kBuckets * heads), 2, 1.5f);
-  const int span = std::min(kMaxDistance, std::max(0, sample.longest - 1));
-  std::vector<int> buckets;
-  for (int d = -span; d <= span; d++) buckets.push_back(position_bucket(d, kBuckets, kMaxDistance));
-
+  const std::vector<bf16> qkv = random_bf16(size_t(tokens * 3 * inner), 1, scale);
+  const std::vector<float> table = random_floats(size_t(std::max(distance.buckets, 1) * heads), 2, 1.5f);
   const OnDevice<bf16> qkv_device(qkv), out(size_t(tokens * inner));
-  const OnDevice<float> bias_device(bias);
-  const OnDevice<int> starts(sample.starts), positions(sample.positions), keys(sample.key_positions),
-      uniform(sample.uniform), buckets_device(buckets);
-  const OneSlot slot({nullptr, nullptr, nullptr, bias_device.data(), WeightFormat::kBF16}, 1);
-  const Rows rows{starts.data(), positions.data(), keys.data(), uniform.data(), buckets_device.data(),
-                  int(sample.uniform.size()), tokens, sample.longest, span};
-  attention(test_device().stream(), {slot.at(), qkv_device.data(), out.data(), rows, heads, head_dim});
+  const OnDevice<float> table_device(table);
+  const auto pool = std::make_shared<Pool>(0, "");
+  const std::vector<Distance> distances{Distance{0, 0, 2, 2}, distance};
+  const BatchRows rows(*pool, distances, sample.batch());
+  Slot attention_slot{nullptr, nullptr, nullptr, distance.buckets > 0 ? table_device.data() : nullptr, WeightFormat::kBF16};
+  attention_slot.reach = {1, distance.ahead, distance.back, mean};
+  const OneSlot slot(attention_slot, 1);
+  attention(test_device().stream(), {slot.at(), qkv_device.data(), out.data(), BatchRows::view(rows.extent(), rows.data()), heads, head_dim});
 
-  const Result expected = attend_by_the_book(sample, qkv, bias, heads, head_dim);
+  const Result expected = attend_by_the_book(sample, distance, mean, qkv, table, heads, head_dim);
   const std::vector<bf16> got = out.values();
   for (size_t i = 0; i < got.size(); i++) {  // the weights and the result are rounded to bf16
     CHECK_AT_MOST(std::fabs(real(got[i]) - expected.values[i]),
@@ -119,7 +133,13 @@ int main() {
   matches_the_book(Sample({40, 9, 30}, 0, [](int s, int t) { return s == 1 || t % 3 == 1; }), 2, 32);  // 1: uniform
   matches_the_book(Sample({150}, 0, [](int, int t) { return t < 70; }), 1, 64);  // a first step in which nothing is visible
   matches_the_book(Sample({70}, 0, all_visible), 1, 128);
-  matches_the_book(Sample({80}, 0, all_visible), 1, 64, 3.0f);  // large logits, as T5's are: one key takes it all
+  matches_the_book(Sample({80}, 0, all_visible), 1, 64, kEverything, true, 3.0f);  // large logits: one key takes it all
+  for (const Distance& distance : {kCausal, kCausalWithoutTable, kWindow, kBothSides}) {
+    matches_the_book(Sample({150, 1, 70}, 2, all_visible), 1, 32, distance);
+    for (const bool mean : {true, false}) {  // hidden before, between and after: queries that see no key at each end
+      matches_the_book(Sample({140, 5}, 0, [](int s, int t) { return s == 1 || t < 30 || (t > 60 && t < 100); }), 2, 32, distance, mean);
+    }
+  }
   CHECK(ldmatrix_conflicts() == 0);
   a_skipped_step_writes_nothing();
   return finish("attention");

@@ -25,9 +25,9 @@ void a_skipped_step_writes_nothing() {
 
 // A prompt's products on every class of card: none leaves more than three of ten processors without weights to read.
 void all_processors_read_weights() {
-  const DeviceFacts cards[] = {{"H100", 132, 227 << 10, false}, {"A100", 108, 163 << 10, false},
+  const GpuFacts cards[] = {{"H100", 132, 227 << 10, false}, {"A100", 108, 163 << 10, false},
                                {"RTX 4090", 128, 99 << 10, false, 0, 360, 256}, {"RTX 3060", 28, 99 << 10, false, 0, 182, 256}};
-  for (const DeviceFacts& card : cards) {
+  for (const GpuFacts& card : cards) {
     for (const int m : {16, 77}) {
       for (const auto& [n, k, may_split] :
            {std::tuple{12288, 4096, false}, {4096, 4096, true}, {20480, 4096, false}, {4096, 10240, true}}) {
@@ -43,7 +43,7 @@ void all_processors_read_weights() {
 
 // Shapes of T5-XXL on an H100: few tokens are cut small and their K is split, so that all processors read weights.
 void plans_fit_the_shape() {
-  const DeviceFacts h100_by_mma{"", 132, 227 * 1024, false};
+  const GpuFacts h100_by_mma{"", 132, 227 * 1024, false};
   const GemmPlan few = plan_gemm(77, 4096, 4096, true, h100_by_mma);
   CHECK(few.splits > 1);
   CHECK(plan_gemm(1, 12288, 4096, false, h100_by_mma).tile == GemmTile::kThin);

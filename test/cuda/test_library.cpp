@@ -12,9 +12,7 @@ namespace {
 
 std::string failure(const std::string& library, int device = 0) {
   try {
-    Geometry geometry;
-    geometry.head_dim = 64;
-    CudaLibrary(library).open(device, geometry, FixedTensors());
+    cuda_device(library, device);
   } catch (const Error& error) {
     CHECK(std::string(error.code) == "ERR_DEVICE");
     return error.what();

@@ -16,40 +16,42 @@ namespace {
 constexpr int kThreads = 3;
 constexpr size_t kPieceBytes = 512;  // a few rows of these models
 
-struct Weights {
-  Geometry geometry;
-  std::vector<float> norm, q, k, v, o, bias, wi_0, wi_1, wo;
+struct Values {
+  Architecture architecture;
+  std::vector<float> norm, q, k, v, o, table, gate, up, down;
 
-  explicit Weights(const Geometry& g) : geometry(g) {
-    const size_t width = size_t(g.width), inner = size_t(g.inner()), ff = size_t(g.ff);
-    norm = random_floats(width, 1), bias = random_floats(size_t(g.buckets * g.heads), 2);
+  explicit Values(const Architecture& a) : architecture(a) {
+    const Attention& attention = a.attention(0);
+    const size_t width = size_t(a.width), inner = size_t(attention.inner()), ff = size_t(a.feed_forward(1).inner);
+    norm = random_floats(width, 1), table = random_floats(size_t(attention.distance.buckets * attention.heads), 2);
     q = random_floats(inner * width, 3), k = random_floats(inner * width, 4), v = random_floats(inner * width, 5);
     o = random_floats(inner * width, 6);
-    wi_0 = random_floats(ff * width, 7), wi_1 = random_floats(ff * width, 8), wo = random_floats(ff * width, 9);
+    gate = random_floats(ff * width, 7), up = random_floats(ff * width, 8), down = random_floats(ff * width, 9);
   }
 
-  SubBlockTensors tensors(int sub_block) const {
-    const Geometry& g = geometry;
-    SubBlockTensors t;
-    t.norm = tensor(norm, 1);
+  skrr::Weights weights(int sub_block) const {
+    const Attention& a = architecture.attention(0);
+    const FeedForward& f = architecture.feed_forward(1);
+    skrr::Weights w;
+    w[Role::kNorm] = tensor(norm, 1);
     if (is_attention(sub_block)) {
-      t.q = tensor(q, g.inner()), t.k = tensor(k, g.inner()), t.v = tensor(v, g.inner()), t.o = tensor(o, g.width);
-      if (g.bias_per_block) t.bias = tensor(bias, g.buckets);
+      w[Role::kQ] = tensor(q, a.inner()), w[Role::kK] = tensor(k, a.inner()), w[Role::kV] = tensor(v, a.inner());
+      w[Role::kO] = tensor(o, architecture.width), w[Role::kDistance] = tensor(table, a.distance.buckets);
     } else {
-      t.wi_0 = tensor(wi_0, g.ff), t.wo = tensor(wo, g.width);
-      if (g.gated) t.wi_1 = tensor(wi_1, g.ff);
+      w[Role::kUp] = tensor(up, f.inner), w[Role::kDown] = tensor(down, architecture.width);
+      if (f.gated) w[Role::kGate] = tensor(gate, f.inner);
     }
-    return t;
+    return w;
   }
 
  private:
   static Tensor tensor(const std::vector<float>& values, int64_t rows) {
-    return {"weights", reinterpret_cast<const std::byte*>(values.data()), DType::kF32, rows, int64_t(values.size()) / rows, 1};
+    return view_of("weights", values.data(), rows, int64_t(values.size()) / rows);
   }
 };
 
-LoadedSlot load(Loader& loader, const Weights& w, int sub_block, const CancelFlag& cancel = CancelFlag()) {
-  return load_slot(test_device(), loader, w.geometry, sub_block, w.tensors(sub_block), nullptr, cancel);
+LoadedSlot load(Loader& loader, const Values& w, int sub_block, const CancelFlag& cancel = CancelFlag()) {
+  return load_slot(test_device(), loader, w.architecture, sub_block, w.weights(sub_block), cancel);
 }
 
 template <class T>
@@ -72,41 +74,43 @@ size_t zeros(const std::vector<bf16>& packed) {
   return size_t(std::count_if(packed.begin(), packed.end(), [](bf16 value) { return value.bits == 0; }));
 }
 
-void an_attention_lies_as_it_is_read(Loader& loader, const Geometry& g) {
-  const Weights w(g);
-  const Shape shape(g);
+void an_attention_lies_as_it_is_read(Loader& loader, const Architecture& architecture) {
+  const Values w(architecture);
+  const Shape shape(architecture);
+  const Attention& a = architecture.attention(0);
   const LoadedSlot loaded = load(loader, w, 0);
   const size_t width = size_t(shape.width), inner = size_t(shape.inner);
   const std::vector<bf16> in = downloaded(loaded.slot.in, 3 * inner * width), out = downloaded(loaded.slot.out, width * inner);
   const auto same = [](int i) { return i; };
-  const auto of_head = [&](int i) { return i / g.head_dim * shape.head_dim + i % g.head_dim; };
+  const auto of_head = [&](int i) { return i / a.head_dim * shape.head_dim + i % a.head_dim; };
   int part = 0;
   for (const auto* matrix : {&w.q, &w.k, &w.v}) {
-    lies_at(in, width, *matrix, g.width, [&](int r) { return part * shape.inner + of_head(r); }, same);
+    lies_at(in, width, *matrix, architecture.width, [&](int r) { return part * shape.inner + of_head(r); }, same);
     part++;
   }
-  lies_at(out, inner, w.o, g.inner(), same, of_head);
+  lies_at(out, inner, w.o, a.inner(), same, of_head);
   CHECK(zeros(in) == in.size() - 3 * w.q.size());
   CHECK(zeros(out) == out.size() - w.o.size());
-  if (g.bias_per_block) CHECK(downloaded(loaded.slot.bias, w.bias.size()) == w.bias);
+  CHECK(downloaded(loaded.slot.bias, w.table.size()) == w.table);
 }
 
-void a_feed_forward_lies_as_it_is_read(Loader& loader, const Geometry& g) {
-  const Weights w(g);
-  const Shape shape(g);
+void a_feed_forward_lies_as_it_is_read(Loader& loader, const Architecture& architecture) {
+  const Values w(architecture);
+  const Shape shape(architecture);
+  const bool gated = shape.gated;
   const LoadedSlot loaded = load(loader, w, 1);
   const size_t width = size_t(shape.width), ff = size_t(shape.ff), up = size_t(shape.up);
   const std::vector<bf16> in = downloaded(loaded.slot.in, up * width), out = downloaded(loaded.slot.out, width * ff);
   const auto same = [](int i) { return i; };
-  if (g.gated) {
-    lies_at(in, width, w.wi_0, g.width, [](int r) { return r / 8 * 16 + r % 8; }, same);
-    lies_at(in, width, w.wi_1, g.width, [](int r) { return r / 8 * 16 + 8 + r % 8; }, same);
+  if (gated) {
+    lies_at(in, width, w.gate, architecture.width, [](int r) { return r / 8 * 16 + r % 8; }, same);
+    lies_at(in, width, w.up, architecture.width, [](int r) { return r / 8 * 16 + 8 + r % 8; }, same);
   } else {
-    lies_at(in, width, w.wi_0, g.width, same, same);
+    lies_at(in, width, w.up, architecture.width, same, same);
   }
-  lies_at(out, ff, w.wo, g.ff, same, same);
-  CHECK(zeros(in) == in.size() - (g.gated ? 2 : 1) * w.wi_0.size());
-  CHECK(zeros(out) == out.size() - w.wo.size());
+  lies_at(out, ff, w.down, int(w.down.size()) / architecture.width, same, same);
+  CHECK(zeros(in) == in.size() - (gated ? 2 : 1) * w.up.size());
+  CHECK(zeros(out) == out.size() - w.down.size());
   std::vector<float> norm = w.norm;
   norm.resize(width);
   CHECK(downloaded(loaded.slot.norm, width) == norm);
@@ -115,7 +119,7 @@ void a_feed_forward_lies_as_it_is_read(Loader& loader, const Geometry& g) {
 // `fails` is called with a loader in the middle of other work, and must throw this.
 template <class Fails>
 void nothing_is_left_behind(const char* message, Fails fails) {
-  const Weights good(encoder_suite::kT5);
+  const Values good(encoder_suite::kSmall);
   const size_t before = simt::device_bytes_in_use();
   {
     Loader loader(test_device(), kThreads, kPieceBytes);
@@ -139,20 +143,20 @@ void nothing_is_left_behind(const char* message, Fails fails) {
 }  // namespace
 
 int main() {
-  const Geometry odd{2, 43, 3, 20, 53, 50, 32, 128, 1e-6f, Activation::kGeluTanh, true, false};
+  const Architecture odd = models::architecture_of({2, 43, 3, 20, 53});
   for (int time = 0; time < 5; time++) {  // threads never meet in the same order
     Loader loader(test_device(), kThreads, kPieceBytes);
-    for (const Geometry& g : {encoder_suite::kT5, encoder_suite::kV10, encoder_suite::kUmt5, odd}) {
-      an_attention_lies_as_it_is_read(loader, g);
-      a_feed_forward_lies_as_it_is_read(loader, g);
+    for (const Architecture& a : {encoder_suite::kSmall, encoder_suite::kUngated, encoder_suite::kGated, odd}) {
+      an_attention_lies_as_it_is_read(loader, a);
+      a_feed_forward_lies_as_it_is_read(loader, a);
     }
   }
   check_findings();
 
-  Weights broken(encoder_suite::kT5);
-  broken.wo[broken.wo.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+  Values broken(encoder_suite::kSmall);
+  broken.down[broken.down.size() / 2] = std::numeric_limits<float>::quiet_NaN();
   nothing_is_left_behind("weights: found a weight that is NaN", [&](Loader& loader) { load(loader, broken, 1); });
-  const Weights good(encoder_suite::kT5);
+  const Values good(encoder_suite::kSmall);
   CancelFlag cancelled;
   cancelled.raise();
   nothing_is_left_behind("cancelled", [&](Loader& loader) { load(loader, good, 0, cancelled); });

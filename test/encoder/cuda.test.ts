@@ -96,8 +96,8 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
       ['q|k|v', ''],
       ['softmax(q k^T + bias) v', ''],
       ['o + stream', ''],
-      ['act(wi_0) x wi_1', ''],
-      ['wo + stream', ''],
+      ['act(gate) x up', ''],
+      ['down + stream', ''],
       ['encoder', 'dense'],
       ['encoder', 'no attention'],
     ])

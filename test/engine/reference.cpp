@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "cpu/kernels.h"
-#include "cpu/packed_layout.h"
 #include "engine/numeric.h"
+#include "engine/packed_layout.h"
 
 namespace reference {
 namespace {
@@ -55,9 +55,8 @@ Matrix rms_norm(const Matrix& x, const Matrix& weight, double epsilon) {
 }
 
 // The normed stream as a sub-block's first products take it.
-Matrix normed_operand(const Model& model, const Matrix& h, const Matrix& weight) {
+Matrix normed_operand(const Model& model, const Matrix& h, const Matrix& weight, double epsilon) {
   const size_t width = weight.size();
-  const double epsilon = double(model.geometry.epsilon);
   if (!model.tensor_cores) return operand(model, rms_norm(h, weight, epsilon), width);
   Matrix x = h;
   for (size_t i = 0; i < x.size(); i++) x[i] *= weight[i % width];
@@ -74,29 +73,41 @@ int bucket(int distance, int buckets, int max_distance) {
   return side + std::min(half - 1, exact + int(ratio * float(half - exact)));
 }
 
-Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
-  const skrr::Geometry& g = model.geometry;
-  const size_t heads = size_t(g.heads), d = size_t(g.head_dim), inner = heads * d;
-  const Matrix q = attention_operand(model, multiply(x, w.q, size_t(g.width))),
-               k = attention_operand(model, multiply(x, w.k, size_t(g.width))),
-               v = attention_operand(model, multiply(x, w.v, size_t(g.width)));
-  const Matrix& bias = w.bias.empty() ? model.bias : w.bias;
+// Logits of one query over the keys of its sequence, with bias and mask; -infinity where a key is not seen. Where none is seen,
+// all are 0, or (Unseeing::kZero) the list is empty: such a query gets nothing.
+Matrix logits(const skrr::Attention& a, const Matrix& q, const Matrix& k, const Matrix& table, const skrr::Batch& batch, int first,
+              int last, int query, size_t head) {
+  const size_t heads = size_t(a.heads), d = size_t(a.head_dim), inner = heads * d;
+  Matrix scores;
+  bool any = false;
+  for (int key = first; key < last; key++) {
+    double score = 0;
+    for (size_t e = 0; e < d; e++) score += q[size_t(query) * inner + head * d + e] * k[size_t(key) * inner + head * d + e];
+    const int distance = batch.positions[key] - batch.positions[query];
+    if (!table.empty()) score += table[size_t(bucket(distance, a.distance.buckets, a.distance.max_distance)) * heads + head];
+    const bool seen = batch.visible[key] && (a.distance.ahead < 0 || distance <= a.distance.ahead) &&
+                      (a.distance.back < 0 || distance >= -a.distance.back);
+    any |= seen;
+    scores.push_back(seen ? score : -INFINITY);
+  }
+  if (any) return scores;
+  return a.unseeing == skrr::Unseeing::kZero ? Matrix() : Matrix(scores.size());
+}
+
+Matrix attention(const Model& model, const skrr::Attention& a, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
+  const size_t heads = size_t(a.heads), d = size_t(a.head_dim), inner = heads * d, width = size_t(model.architecture.width);
+  const Matrix q = attention_operand(model, multiply(x, w[skrr::Role::kQ], width)),
+               k = attention_operand(model, multiply(x, w[skrr::Role::kK], width)),
+               v = attention_operand(model, multiply(x, w[skrr::Role::kV], width));
   Matrix mixed(size_t(batch.tokens) * inner);
   for (int s = 0; s < batch.sequences; s++) {
     const int first = batch.starts[s], last = batch.starts[s + 1];
-    const bool any = std::any_of(batch.visible + first, batch.visible + last, [](uint8_t b) { return b != 0; });
     for (size_t h = 0; h < heads; h++) {
       for (int i = first; i < last; i++) {
-        Matrix weight;
-        double sum = 0, top = -1e300;
-        for (int j = first; j < last; j++) {
-          double score = 0;
-          for (size_t e = 0; e < d; e++) score += q[size_t(i) * inner + h * d + e] * k[size_t(j) * inner + h * d + e];
-          const int b = bucket(batch.positions[j] - batch.positions[i], g.buckets, g.max_distance);
-          score += bias[size_t(b) * heads + h];
-          weight.push_back(!any ? 0 : batch.visible[j] ? score : -INFINITY);
-          top = std::max(top, weight.back());
-        }
+        Matrix weight = logits(a, q, k, w[skrr::Role::kDistance], batch, first, last, i, h);
+        if (weight.empty()) continue;
+        const double top = *std::max_element(weight.begin(), weight.end());
+        double sum = 0;
         for (double& value : weight) value = std::exp(value - top), sum += value;
         weight = attention_operand(model, weight);  // after the sum, as flash attention does
         for (int j = first; j < last; j++) {
@@ -108,23 +119,23 @@ Matrix attention(const Model& model, const SubBlock& w, const skrr::Batch& batch
       }
     }
   }
-  return multiply(operand(model, mixed, inner), w.o, inner);
+  return multiply(operand(model, mixed, inner), w[skrr::Role::kO], inner);
 }
 
-double activate(const skrr::Geometry& g, double x) {
-  if (g.activation == skrr::Activation::kRelu) return std::max(x, 0.0);
+double activate(skrr::Activation activation, double x) {
+  if (activation == skrr::Activation::kRelu) return std::max(x, 0.0);
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
-Matrix feed_forward(const Model& model, const SubBlock& w, const Matrix& x) {
-  const skrr::Geometry& g = model.geometry;
-  Matrix up = multiply(x, w.wi_0, size_t(g.width));
-  for (double& value : up) value = activate(g, value);
-  if (g.gated) {
-    const Matrix gate = multiply(x, w.wi_1, size_t(g.width));
-    for (size_t i = 0; i < up.size(); i++) up[i] *= gate[i];
+Matrix feed_forward(const Model& model, const skrr::FeedForward& f, const SubBlock& w, const Matrix& x) {
+  const size_t width = size_t(model.architecture.width);
+  Matrix inner = multiply(x, w[f.gated ? skrr::Role::kGate : skrr::Role::kUp], width);
+  for (double& value : inner) value = activate(f.activation, value);
+  if (f.gated) {
+    const Matrix up = multiply(x, w[skrr::Role::kUp], width);
+    for (size_t i = 0; i < inner.size(); i++) inner[i] *= up[i];
   }
-  return multiply(operand(model, up, size_t(g.ff)), w.wo, size_t(g.ff));
+  return multiply(operand(model, inner, size_t(f.inner)), w[skrr::Role::kDown], size_t(f.inner));
 }
 
 }  // namespace
@@ -169,23 +180,27 @@ void round_to_integers(Matrix& matrix, size_t width, int most) {
 
 void round_to_int4(Matrix& matrix, size_t width) {
   const skrr::cpu::TileKernel& kernel = skrr::cpu::kernels().int4;
-  std::vector<uint8_t> panel(skrr::cpu::packed::panel_bytes(int64_t(width), kernel.block_bytes));
+  std::vector<uint8_t> panel(skrr::packed::panel_bytes(int64_t(width), kernel.block_bytes));
   round_rows(matrix, width, 127, [&](double* row) {
     const std::vector<float> values(row, row + width);
     kernel.pack_b(values.data(), 1, int(width), 0, 1, panel.data());
-    for (size_t i = 0; i < width; i++) row[i] = skrr::cpu::packed::int4_value(panel.data(), 0, int64_t(i));
+    for (size_t i = 0; i < width; i++) row[i] = skrr::packed::int4_value(panel.data(), 0, int64_t(i));
   });
 }
 
 Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {
-  for (size_t p = 0; p < table.size(); p++) {
-    if (table[p].slot == skrr::kSkipped) continue;
-    const SubBlock& w = model.sub_blocks[size_t(table[p].slot)];
-    const Matrix x = normed_operand(model, h, w.norm);
-    const Matrix f = p % 2 == 0 ? attention(model, w, batch, x) : feed_forward(model, w, x);
-    for (size_t i = 0; i < h.size(); i++) h[i] += double(table[p].scale) * f[i];
+  const skrr::Architecture& a = model.architecture;
+  for (const auto& [slot, scale] : table) {
+    if (slot == skrr::kSkipped) continue;
+    const int s = skrr::sub_block_of(slot);
+    const SubBlock& w = model.sub_blocks[size_t(s)];
+    const bool attends = s % 2 == 0;
+    const double epsilon = double(attends ? a.attention(s).norm.epsilon : a.feed_forward(s).norm.epsilon);
+    const Matrix x = normed_operand(model, h, w[skrr::Role::kNorm], epsilon);
+    const Matrix f = attends ? attention(model, a.attention(s), w, batch, x) : feed_forward(model, a.feed_forward(s), w, x);
+    for (size_t i = 0; i < h.size(); i++) h[i] += double(scale) * f[i];
   }
-  return rms_norm(h, model.final_norm, double(model.geometry.epsilon));
+  return rms_norm(h, model.final_norm, double(a.output_norm.epsilon));
 }
 
 }  // namespace reference

@@ -1,5 +1,5 @@
 // The encoder by the book, in double and without any of the engine's tricks: what every backend is compared with.
-// Source: Hugging Face modeling_t5.py, T5Stack as encoder.
+// Source: Hugging Face transformers, models/t5/modeling_t5.py (the stack as encoder) and its attention masks.
 #pragma once
 
 #include <vector>
@@ -10,9 +10,7 @@ namespace reference {
 
 using Matrix = std::vector<double>;  // row-major
 
-struct SubBlock {
-  Matrix norm, q, k, v, o, bias, wi_0, wi_1, wo;
-};
+using SubBlock = skrr::ByRole<Matrix>;
 
 enum class Rows { kExact, kBF16, kIntegers };
 
@@ -20,13 +18,13 @@ enum class Rows { kExact, kBF16, kIntegers };
 // back.
 void round_to_integers(Matrix& matrix, size_t width, int most);
 // As int4 holds it. Which multiplier and zero suit a group best is not repeated here: the CPU's packing chooses them, the
-// tests of the kernels check that it chooses well, and packed_layout.h says what they mean.
+// tests of the kernels check that it chooses well, and engine/packed_layout.h says what they mean.
 void round_to_int4(Matrix& matrix, size_t width);
 
 struct Model {
-  skrr::Geometry geometry;
+  skrr::Architecture architecture;
   std::vector<SubBlock> sub_blocks;
-  Matrix final_norm, bias;
+  Matrix final_norm;
   Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
   int most = 0;              // where it becomes integers (TileKernel)
   // As tensor cores take them: q, k, v and the weights of the softmax are bf16 too, and rows of the stream are rounded before

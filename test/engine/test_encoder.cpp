@@ -4,58 +4,46 @@
 #include <algorithm>
 #include <fstream>
 
-#include "cpu/cpu_backend.h"
 #include "engine/mapped_file.h"
 #include "test/engine/encoder_suite.h"
+#include "test/engine/on_cpu.h"
 
 using namespace skrr;
 using namespace encoder_suite;
 
 namespace {
 
-Encoder::MakeBackend on_cpu(int threads) {
-  return [=](const Geometry& g, const FixedTensors& fixed) {
-    return std::make_unique<cpu::CpuBackend>(g, fixed, threads);
-  };
-}
-
-// Rows are rounded where the hardware multiplies such numbers. A float32 and a double on two sides of a rounding edge
-// become two bf16 numbers, 1/256 apart, or two int8 numbers: in few places.
-Subject subject(Precision precision) {
-  const cpu::TileKernel& kernel = cpu::tile_kernel(cpu::kernels(), precision);
-  reference::Rows rows = reference::Rows::kExact;
-  if (precision == Precision::kBF16 && kernel.a_size == sizeof(uint16_t)) rows = reference::Rows::kBF16;
-  if (kernel.most > 0) rows = reference::Rows::kIntegers;
-  return {on_cpu(2), precision, rows, kernel.most, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
-}
-
 // Nor does it matter what else is in the batch: each element is one sum in one order.
 void threads_and_company_do_not_change_a_bit(Precision precision) {
-  const Fixture fixture(kT5);
-  const Sample sample(kT5.width);
-  Encoder one = fixture.open(on_cpu(1), precision), three = fixture.open(on_cpu(3), precision);
-  load(one, all(kT5)), load(three, all(kT5));
-  const std::vector<float> together = encode(one, sample, dense(kT5), kT5.width);
-  CHECK(together == encode(three, sample, dense(kT5), kT5.width));
+  const Fixture fixture(kSmall);
+  const Sample sample(kSmall.width);
+  Encoder one = fixture.open(on_cpu::make(1)), three = fixture.open(on_cpu::make(3));
+  const LayerTable table = dense(kSmall, precision);
+  const auto plan_of_one = load(one, table), plan_of_three = load(three, table);
+  const std::vector<float> together = encode(one, sample, *plan_of_one, kSmall.width);
+  CHECK(together == encode(three, sample, *plan_of_three, kSmall.width));
 
   const int first = sample.starts[2], count = sample.starts[3] - first;
   const std::vector<int32_t> starts{0, count};
-  const size_t offset = size_t(first) * size_t(kT5.width), floats = size_t(count) * size_t(kT5.width);
+  const size_t offset = size_t(first) * size_t(kSmall.width), floats = size_t(count) * size_t(kSmall.width);
   std::vector<float> alone(floats);
   three.encode({{1, count, starts.data(), &sample.positions[size_t(first)], &sample.visible[size_t(first)]},
                 nullptr, &sample.embeds[offset]},
-               dense(kT5), nullptr, {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
+               *plan_of_three, {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
   CHECK(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(offset)));
 }
 
 void the_estimate_is_what_is_loaded(Precision precision) {
-  const Fixture fixture(kT5);
-  Encoder encoder = fixture.open(on_cpu(2), precision);
-  load(encoder, {0, 1});
-  CHECK(cpu::estimate(kT5, {0, 1}, precision, 0, 2, 50, 50).weights == encoder.memory().weights);
-  const std::vector<float> factors(3 * size_t(kT5.width));
-  const size_t bytes = encoder.backend().load_compensation(factors.data(), factors.data(), 3)->bytes();
-  CHECK(cpu::estimate(kT5, {0, 1}, precision, 3, 2, 50, 50).weights == encoder.memory().weights + bytes);
+  const Fixture fixture(kSmall);
+  Encoder encoder = fixture.open(on_cpu::make(2));
+  LayerTable table = dense(kSmall, precision);
+  for (size_t p = 2; p < table.size(); p++) table[p].slot = kSkipped;
+  const auto device = cpu::make_device(2);
+  const auto plan = load(encoder, table);
+  CHECK(device->estimate(kSmall, slots_of(table), 0, {50, 50}).weights == encoder.memory().weights);
+  const LowRank map(kSmall.width, 3, 1);
+  const auto mapped = load(encoder, table, &map.spec);
+  CHECK(device->estimate(kSmall, slots_of(table), 3, {50, 50}).weights == encoder.memory().weights + mapped->bytes());
 }
 
 // T5-11B's feed-forward, the deepest there is, with every integer of a row and of a weight at its most: no sum overflows. One number
@@ -64,10 +52,10 @@ void the_largest_sums_fit(Precision precision) {
   const int64_t k = 65536, rows = 2;
   cpu::Context context(1);
   const cpu::TileKernel& kernel = cpu::tile_kernel(context.kernels, precision);
-  const cpu::Rotation rotation(k);
+  const Rotation rotation(k);
   std::vector<float> x(size_t(rows * k));
   for (size_t i = 0; i < x.size(); i++) x[i] = i / size_t(rotation.lanes) % size_t(rotation.block) == 0 ? 1.0f : 0.0f;
-  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(x.data()), DType::kF32, rows, k, 1};
+  const Tensor tensor = view_of("w", x.data(), rows, k);
   const cpu::PackedMatrix w(context, kernel, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
   cpu::PackedRows packed;
   packed.pack(context, kernel, rows, k, CancelFlag(), [&](int64_t r, float* out) { std::copy_n(&x[size_t(r * k)], k, out); });
@@ -82,35 +70,32 @@ void the_largest_sums_fit(Precision precision) {
 // Slots of several precisions in one table give what encoders of one precision give sub-block by sub-block; a sub-block
 // that is held twice is counted twice, and each copy can go.
 void a_slot_has_a_precision_of_its_own() {
-  const Fixture fixture(kT5);
-  const Sample sample(kT5.width);
-  const int n = kT5.sub_blocks();
-  const auto slot = [&](int sub_block, Precision precision) { return sub_block + n * (1 + int(precision)); };
-  LayerTable mixed = dense(kT5);
-  for (int s = 0; s < n; s += 2) mixed[size_t(s)].slot = slot(s, Precision::kInt8);
-  std::vector<int> slots;
-  for (const TableEntry& entry : mixed) slots.push_back(entry.slot);
+  const Fixture fixture(kSmall);
+  const Sample sample(kSmall.width);
+  const LayerTable bf16 = dense(kSmall, Precision::kBF16), int8 = dense(kSmall, Precision::kInt8);
+  LayerTable mixed = bf16;
+  for (size_t s = 0; s < mixed.size(); s += 2) mixed[s] = int8[s];
 
-  Encoder both = fixture.open(on_cpu(2), Precision::kBF16);
-  load(both, slots);
+  Encoder both = fixture.open(on_cpu::make(2));
+  const auto plan = load(both, mixed);
   const size_t held = both.memory().weights;
-  CHECK(cpu::estimate(kT5, slots, Precision::kBF16, 0, 2, 50, 50).weights == held);
-  const std::vector<float> whole = encode(both, sample, mixed, kT5.width);
+  CHECK(cpu::make_device(2)->estimate(kSmall, slots_of(mixed), 0, {50, 50}).weights == held);
+  const std::vector<float> whole = encode(both, sample, *plan, kSmall.width);
 
   std::vector<float> piece(whole.size());
   const auto stepped = both.begin({sample.batch(), nullptr, sample.embeds.data()});
-  for (int s = 0; s < n; s++) {
-    Encoder one = fixture.open(on_cpu(2), s % 2 == 0 ? Precision::kInt8 : Precision::kBF16);
-    load(one, {s});
-    one.advance(*stepped, dense(kT5), s, s + 1, CancelFlag());
+  for (size_t s = 0; s < mixed.size(); s++) {
+    Encoder one = fixture.open(on_cpu::make(2));
+    const auto alone = load(one, s % 2 == 0 ? int8 : bf16);
+    one.advance(*stepped, *alone, int(s), int(s) + 1, CancelFlag());
   }
-  both.backend().finish(*stepped, nullptr, rows_to(piece.data(), kT5.width));
+  both.backend().read(*stepped, nullptr, rows_to(piece.data(), kSmall.width));
   CHECK(piece == whole);
 
-  load(both, all(kT5));
+  load(both, bf16);
   CHECK(both.memory().weights > held);
-  both.keep_only(slots);
-  CHECK(both.memory().weights == held && encode(both, sample, mixed, kT5.width) == whole);
+  both.trim();
+  CHECK(both.memory().weights == held && encode(both, sample, *plan, kSmall.width) == whole);
 }
 
 // A matrix used where it lies multiplies like the one that was packed.
@@ -118,7 +103,7 @@ void packed_weights_are_used_in_place() {
   cpu::Context context(2);
   const int64_t n = 70, k = 130, m = 9;
   const std::vector<float> w = random_floats(size_t(n * k), 3), x = random_floats(size_t(m * k), 4);
-  const Tensor tensor{"w", reinterpret_cast<const std::byte*>(w.data()), DType::kF32, n, k, 1};
+  const Tensor tensor = view_of("w", w.data(), n, k);
   for (const cpu::TileKernel* kernel : {&context.kernels.int8, &context.kernels.int4}) {
     const cpu::PackedMatrix packed(context, *kernel, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
     CHECK(packed.bytes() == cpu::PackedMatrix::bytes_for(*kernel, n, k));
@@ -166,7 +151,7 @@ void a_checkpoint_leaves_memory_as_it_is_packed() {
   std::remove(path.c_str());
   cpu::Context context(2);
   const int64_t before = resident_file_bytes();
-  const Tensor tensor{"w", file.data() + header, DType::kBF16, rows, columns, 1, true};
+  const Tensor tensor{"w", file.data() + header, Encoding::kBF16, rows, columns, 1, true};
   const cpu::PackedMatrix w(context, context.kernels.int8, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
   CHECK_AT_MOST(double(resident_file_bytes() - before), 4 << 20);
 }
@@ -175,9 +160,9 @@ void a_checkpoint_leaves_memory_as_it_is_packed() {
 
 int main() {
   skip_unless_isa_runs();
-  run_all(subject(Precision::kF32));
+  run_all(on_cpu::subject(Precision::kF32));
   for (Precision precision : {Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
-    for (const Geometry& geometry : {kT5, kV10, kUmt5}) matches_the_reference(subject(precision), geometry);
+    for (const Architecture& a : {kSmall, kUngated, kGated}) matches_the_reference(on_cpu::subject(precision), a);
   }
   for (Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
     threads_and_company_do_not_change_a_bit(precision);

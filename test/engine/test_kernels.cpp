@@ -1,6 +1,6 @@
 // Each kernel of the chosen instruction set against the same sum in double.
 #include "cpu/kernels.h"
-#include "cpu/packed_layout.h"
+#include "engine/packed_layout.h"
 
 #include <algorithm>
 #include <array>
@@ -47,7 +47,7 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
     kernel.pack_b(w.data() + k0, valid_columns, deep, k, 1, b.data());
     for (int n = 0; kernel.expand && n < valid_columns; n++) {  // int4: the weights are what is left of them
       const uint8_t* panel = reinterpret_cast<const uint8_t*>(b.data());
-      for (int i = 0; i < deep; i++) w[size_t(n * k + k0 + i)] = float(cpu::packed::int4_value(panel, n, i));
+      for (int i = 0; i < deep; i++) w[size_t(n * k + k0 + i)] = float(packed::int4_value(panel, n, i));
     }
     if (kernel.expand) kernel.expand(b.data(), padded, expanded.data());
     kernel.multiply(a.data(), kernel.expand ? expanded.data() : b.data(), b.data(), int64_t(b.size()), valid_rows, padded,
@@ -101,7 +101,7 @@ void packing_a_transposed_matrix(const TileKernel& kernel) {
 // --- the packed formats: the same bytes on every instruction set ---
 
 std::vector<char> pack_panel(const TileKernel& kernel, const std::vector<float>& w, int valid, int k) {
-  std::vector<char> panel(cpu::packed::panel_bytes(k, kernel.block_bytes), char(0x55));
+  std::vector<char> panel(packed::panel_bytes(k, kernel.block_bytes), char(0x55));
   kernel.pack_b(w.data(), valid, k, k, 1, panel.data());
   return panel;
 }
@@ -111,10 +111,10 @@ void int8_panels_are_as_drawn(const TileKernel& kernel) {
     std::vector<float> w = random_floats(size_t(valid * k), unsigned(k), 40);
     for (float& value : w) value = std::clamp(value, -127.0f, 127.0f);
     const std::vector<char> panel = pack_panel(kernel, w, valid, k);
-    for (int n = 0; n < cpu::packed::kColumns; n++) {
+    for (int n = 0; n < packed::kColumns; n++) {
       for (int i = 0; i < (k + 63) / 64 * 64; i++) {
         const float expected = n < valid && i < k ? std::nearbyint(w[size_t(n * k + i)]) : 0;
-        CHECK(int8_t(panel[cpu::packed::int8_at(n, i)]) == int(expected));
+        CHECK(int8_t(panel[packed::int8_at(n, i)]) == int(expected));
       }
     }
   }
@@ -127,13 +127,13 @@ void int4_panels_are_as_drawn(const TileKernel& kernel) {
     for (float& value : w) value = std::clamp(value, -127.0f, 127.0f);
     const std::vector<char> panel = pack_panel(kernel, w, valid, k);
     const int padded = (k + 63) / 64 * 64;
-    std::vector<int8_t> expanded(size_t(padded * cpu::packed::kColumns));
+    std::vector<int8_t> expanded(size_t(padded * packed::kColumns));
     kernel.expand(panel.data(), padded, expanded.data());
     double error = 0, size = 0;
-    for (int n = 0; n < cpu::packed::kColumns; n++) {
+    for (int n = 0; n < packed::kColumns; n++) {
       for (int i = 0; i < padded; i++) {
-        const int value = cpu::packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), n, i);
-        CHECK(expanded[cpu::packed::int8_at(n, i)] == value);
+        const int value = packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), n, i);
+        CHECK(expanded[packed::int8_at(n, i)] == value);
         if (n >= valid || i >= k) CHECK(value == 0);
         else error += std::pow(double(w[size_t(n * k + i)]) - value, 2), size += std::pow(double(w[size_t(n * k + i)]), 2);
       }
@@ -151,7 +151,7 @@ void int4_keeps_what_it_can_hold(const TileKernel& kernel) {
       for (int i = 0; i < 64; i++) w.push_back(float(multiplier * (i * 7 % 16 - zero)));
       const std::vector<char> panel = pack_panel(kernel, w, 1, 64);
       for (int i = 0; i < 64; i++) {
-        CHECK(cpu::packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), 0, i) == int(w[size_t(i)]));
+        CHECK(packed::int4_value(reinterpret_cast<const uint8_t*>(panel.data()), 0, i) == int(w[size_t(i)]));
       }
     }
   }

@@ -1,7 +1,7 @@
 // Every pattern of every short format, against the definition of the format.
 #include "engine/numeric.h"
 
-#include "engine/tensor.h"
+#include "engine/weights.h"
 #include "test/engine/check.h"
 
 using namespace skrr;
@@ -61,7 +61,7 @@ void unaligned_and_non_finite_weights() {
   alignas(4) std::byte bytes[9] = {};
   const float value = 1.5f;
   std::memcpy(bytes + 1, &value, 4);
-  Tensor tensor{"w", bytes + 1, DType::kF32, 1, 1, 2.0f};
+  Tensor tensor{"w", bytes + 1, Encoding::kF32, 1, 1, 2.0f};
   float out = 0;
   read_floats(tensor, 0, 1, &out);
   CHECK(out == 3.0f);  // the tensor's scale applies

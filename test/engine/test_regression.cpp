@@ -6,7 +6,7 @@
 #include "test/engine/check.h"
 
 using namespace skrr;
-using cpu::Regression;
+using cpu::CpuRegression;
 
 namespace {
 
@@ -107,7 +107,7 @@ struct Problem {
 };
 
 // The map as a matrix: y = x map.
-Matrix map_of(const Regression::Map& map, size_t width) {
+Matrix map_of(const Regression::Factors& map, size_t width) {
   const Matrix down(map.down.begin(), map.down.end()), up(map.up.begin(), map.up.end());
   const size_t rank = down.size() / width;
   return product(transposed(down, rank, width), up, width, rank, width);
@@ -116,7 +116,7 @@ Matrix map_of(const Regression::Map& map, size_t width) {
 void at_full_rank_it_solves_the_normal_equations() {
   const Problem problem;
   constexpr size_t d = Problem::kWidth;
-  Regression regression(int(d), 2);
+  CpuRegression regression(int(d), 2);
   problem.add_to(regression);
   for (const double ridge : {0.01, 1.0}) {
     const Matrix expected = solved(problem.ridged(ridge), problem.cross, d, d);
@@ -131,7 +131,7 @@ void at_full_rank_it_solves_the_normal_equations() {
 void at_low_rank_no_other_map_gains_more(size_t rank) {
   const Problem problem;
   constexpr size_t d = Problem::kWidth, f = Problem::kFeatures;
-  Regression regression(int(d), 3);
+  CpuRegression regression(int(d), 3);
   problem.add_to(regression);
   const Matrix g = problem.ridged(0.1), metric(problem.metric.begin(), problem.metric.end());
   const Matrix map = map_of(regression.fit(int(rank), 0.1, problem.metric.data(), int(f), CancelFlag()), d);
@@ -156,13 +156,13 @@ void it_finds_what_is_there_and_no_more() {
       for (size_t i = 0; i < d; i++) dense[t * d + i] += along * b[j * d + i];
     }
   }
-  Regression regression(int(d), 1);
+  CpuRegression regression(int(d), 1);
   regression.add(x.data(), dense.data(), int(n), 1, CancelFlag());
   const auto map = regression.fit(5, 1e-9, nullptr, 0, CancelFlag());
   const Matrix expected = map_of({a, b}, d);
   CHECK_AT_MOST(relative_error(map_of(map, d), expected), 1e-4);
 
-  Regression nothing(int(d), 1);
+  CpuRegression nothing(int(d), 1);
   nothing.add(x.data(), x.data(), int(n), 1, CancelFlag());
   const auto zero = nothing.fit(3, 1, nullptr, 0, CancelFlag());
   CHECK(std::all_of(zero.down.begin(), zero.down.end(), [](float value) { return value == 0; }));
@@ -170,7 +170,7 @@ void it_finds_what_is_there_and_no_more() {
 
 void threads_do_not_change_a_bit() {
   const Problem problem;
-  Regression one(int(Problem::kWidth), 1), three(int(Problem::kWidth), 3);
+  CpuRegression one(int(Problem::kWidth), 1), three(int(Problem::kWidth), 3);
   problem.add_to(one), problem.add_to(three);
   const auto a = one.fit(19, 0.3, problem.metric.data(), int(Problem::kFeatures), CancelFlag());
   const auto b = three.fit(19, 0.3, problem.metric.data(), int(Problem::kFeatures), CancelFlag());
@@ -178,7 +178,7 @@ void threads_do_not_change_a_bit() {
 }
 
 void nothing_to_fit_and_cancelling_are_told() {
-  Regression regression(20, 2);
+  CpuRegression regression(20, 2);
   std::string message;
   try {
     regression.fit(3, 1, nullptr, 0, CancelFlag());

@@ -32,7 +32,7 @@ void require_not_recording(const char* what) {
 
 }  // namespace
 
-DeviceFacts device_facts(int index) {
+GpuFacts gpu_facts(int index) {
   if (index != 0) {
     throw Error("ERR_DEVICE", "device cuda:" + std::to_string(index) + ": found 1 device, expected an index from 0 to 0");
   }
@@ -41,53 +41,55 @@ DeviceFacts device_facts(int index) {
   return {"emulated", 4, 99 * 1024, false, kCache};  // shared memory of consumer cards: the least kernels must do with
 }
 
-struct Device::State {
-  DeviceFacts facts;
+struct Gpu::State {
+  GpuFacts facts;
 };
 
-Device::Device(int index) : state_(new State{device_facts(index)}) {}
-Device::~Device() = default;
+Gpu::Gpu(int index, const std::string& products) : state_(new State{gpu_facts(index)}) {
+  state_->facts.products = product_path(products, state_->facts);
+}
+Gpu::~Gpu() = default;
 
-void Device::use() const {}
-const DeviceFacts& Device::facts() const { return state_->facts; }
-Stream Device::stream() const { return nullptr; }
+void Gpu::use() const {}
+const GpuFacts& Gpu::facts() const { return state_->facts; }
+Stream Gpu::stream() const { return nullptr; }
 
-void* Device::allocate(size_t bytes, const std::string& what) {
+void* Gpu::allocate(size_t bytes, const std::string& what) {
   require_not_recording("an allocation");
   if (void* memory = simt::allocate_device(bytes)) return memory;
   throw Error("ERR_ENGINE", out_of_memory_message(what, bytes, free_bytes()));
 }
 
-size_t Device::free_bytes() const { return simt::device_memory_limit() - simt::device_bytes_in_use(); }
+size_t Gpu::free_bytes() const { return simt::device_memory_limit() - simt::device_bytes_in_use(); }
 
-void Device::release(void* memory) noexcept { simt::free_device(memory); }
+void Gpu::release(void* memory) noexcept { simt::free_device(memory); }
 
-void Device::upload(void* device, const void* host, size_t bytes) {
+void Gpu::upload(void* device, const void* host, size_t bytes) {
   require_not_recording("a copy");
   simt::mark_initialised(device, bytes);
   std::memcpy(device, host, bytes);
 }
 
-void Device::download(void* host, const void* device, size_t bytes) {
+void Gpu::download(void* host, const void* device, size_t bytes) {
   require_not_recording("a copy");
   simt::check_host_read(device, bytes, simt::Place::here());
   std::memcpy(host, device, bytes);
 }
 
-void Device::copy(void* to, const void* from, size_t bytes) {
+void Gpu::copy(void* to, const void* from, size_t bytes) {
   simt::check_host_read(from, bytes, simt::Place::here());
   upload(to, from, bytes);
 }
 
-void Device::clear(void* device, size_t bytes) {
+void Gpu::clear(void* device, size_t bytes) {
   require_not_recording("a copy");
   simt::mark_initialised(device, bytes);
   std::memset(device, 0, bytes);
 }
 
-void Device::wait() { simt::make_staged_copies(); }
+void Gpu::wait() { simt::make_staged_copies(); }
 
-std::unique_ptr<Graph> Device::record(const std::function<void()>& work) {
+std::unique_ptr<Graph> Gpu::record(const std::function<void()>& work) {
   simt::start_recording();
   work();
   return std::make_unique<RecordedGraph>(simt::stop_recording());

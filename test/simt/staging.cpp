@@ -51,7 +51,7 @@ struct StagingBuffer::State {
   std::vector<unsigned char> memory;
 };
 
-StagingBuffer::StagingBuffer(Device&, size_t bytes) : state_(new State{std::vector<unsigned char>(bytes, 0xff)}) {
+StagingBuffer::StagingBuffer(Gpu&, size_t bytes) : state_(new State{std::vector<unsigned char>(bytes, 0xff)}) {
   bytes_in_use += bytes;
 }
 

@@ -1,36 +1,23 @@
-// The encoder's methods about compensations: to load one, and to fit one.
+// The encoder's methods that fit a compensation.
+#include "binding/devices.h"
 #include "binding/encoder.h"
 #include "binding/handle.h"
 #include "binding/parse.h"
 
 namespace skrr::binding {
 
-Napi::Value EncoderObject::load_compensation(const Napi::CallbackInfo& info) {
-  const int rank = info[0].ToNumber();
-  if (rank < 1) throw Napi::RangeError::New(info.Env(), "rank: expected at least 1");
-  auto pending = std::make_unique<Pending>(info.Env());
-  const size_t count = size_t(rank) * size_t(width_);
-  const float* down = keep<float>(*pending, info[1], napi_float32_array, count, "down");
-  const float* up = keep<float>(*pending, info[2], napi_float32_array, count, "up");
-  return submit_handle<Compensation>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(), encoder(info.Env()),
-                                     &EngineThread::compensation_class, [=](CompensationHandle::Held& held) {
-                                       held.value = held.encoder->backend().load_compensation(down, up, rank);
-                                       held.bytes = held.value->bytes();
-                                     });
-}
-
 Napi::Value EncoderObject::new_regression(const Napi::CallbackInfo& info) {
-  return submit_handle<cpu::Regression>(info.Env(), std::make_unique<Pending>(info.Env()), std::make_shared<CancelFlag>(),
+  return submit_handle<Regression>(info.Env(), std::make_unique<Pending>(info.Env()), std::make_shared<CancelFlag>(),
                                         encoder(info.Env()), &EngineThread::regression_class,
-                                        [width = width_, threads = threads_](RegressionHandle::Held& held) {
-                                          held.value = std::make_shared<cpu::Regression>(width, threads);
+                                        [width = width_, threads = threads_](RegressionHandle::Held& held, Pending&) {
+                                          held.value = make_regression(width, threads);
                                           held.bytes = held.value->bytes();
                                         });
 }
 
 Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(info.Env());
-  const std::shared_ptr<cpu::Regression> regression = RegressionHandle::unwrap(info[0], owner);
+  const std::shared_ptr<Regression> regression = RegressionHandle::unwrap(info[0], owner);
   const std::shared_ptr<States> plan = StatesHandle::unwrap(info[1], owner), dense = StatesHandle::unwrap(info[2], owner);
   if (plan->tokens() != dense->tokens()) throw Napi::TypeError::New(info.Env(), "states of two batches");
   const double weight = info[3].ToNumber();
@@ -39,14 +26,14 @@ Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {
   pending->result = [](Napi::Env env) { return env.Undefined(); };
   return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=, width = width_](Pending&) {
     std::vector<float> x(size_t(plan->tokens()) * size_t(width)), y(x.size());
-    owner->backend().finish(*plan, nullptr, rows_to(x.data(), width));
-    owner->backend().finish(*dense, nullptr, rows_to(y.data(), width));
+    owner->backend().read(*plan, nullptr, rows_to(x.data(), width));
+    owner->backend().read(*dense, nullptr, rows_to(y.data(), width));
     regression->add(x.data(), y.data(), plan->tokens(), weight, *cancel);
   });
 }
 
 Napi::Value EncoderObject::fit(const Napi::CallbackInfo& info) {
-  const std::shared_ptr<cpu::Regression> regression = RegressionHandle::unwrap(info[0], encoder(info.Env()));
+  const std::shared_ptr<Regression> regression = RegressionHandle::unwrap(info[0], encoder(info.Env()));
   const double ridge = info[1].ToNumber();
   auto pending = std::make_unique<Pending>(info.Env());
   pending->result = [](Napi::Env env) { return env.Undefined(); };
@@ -62,9 +49,9 @@ Napi::Value EncoderObject::fit(const Napi::CallbackInfo& info) {
   float* up = keep<float>(*pending, info[4], napi_float32_array, count, "up");
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
   return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=](Pending&) {
-    const cpu::Regression::Map map = regression->fit(rank, ridge, metric, int(features), *cancel);
-    std::copy(map.down.begin(), map.down.end(), down);
-    std::copy(map.up.begin(), map.up.end(), up);
+    const Regression::Factors factors = regression->fit(rank, ridge, metric, int(features), *cancel);
+    std::copy(factors.down.begin(), factors.down.end(), down);
+    std::copy(factors.up.begin(), factors.up.end(), up);
   });
 }
 

@@ -2,7 +2,7 @@
 // is mapped and used where it lies.
 //
 // W [n, k], one row an output, becomes panels of 32 rows; a panel becomes blocks of 64 of K, front to back. Missing rows
-// and the end of K are zeros. Values are those of W in the rotated basis (Rotation, matrix.h) over the scale of their row:
+// and the end of K are zeros. Values are those of W in the rotated basis (engine/rotation.h) over the scale of their row:
 //
 //   W[n] = scales[n] * rotate_back(values[n]),   scales: one float32 per row, [panels][32]
 //
@@ -30,9 +30,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace skrr::cpu::packed {
+namespace skrr::packed {
 
-constexpr int kVersion = 1;            // of all that is said here and of Rotation; a file of another is not to be used
+constexpr int kVersion = 1;            // of all that is said here and of engine/rotation.h; a file of another is not to be used
 constexpr int kColumns = 32;           // outputs of a panel
 constexpr int kDepth = 64;             // of K in a block
 constexpr int kTileColumns = 16;       // of a tile
@@ -61,4 +61,4 @@ inline int int4_value(const uint8_t* panel, int n, int64_t k) {
   return (1 + (group & 15)) * (q - (group >> 4));
 }
 
-}  // namespace skrr::cpu::packed
+}  // namespace skrr::packed

@@ -1,0 +1,127 @@
+#include "cpu/device.h"
+
+#include <algorithm>
+
+#include "cpu/attention.h"
+#include "cpu/cpu_backend.h"
+
+namespace skrr::cpu {
+namespace {
+
+// --- what a model will take, by the sums the backend itself makes when it allocates ---
+
+// The sizes of a sub-block's two products, [n, k] each.
+struct Products {
+  int64_t in_parts, in_rows;  // in: that many matrices of that many rows, side by side
+  int64_t inner;              // rows of activations between the two
+};
+
+Products products_of(const Architecture& a, int sub_block) {
+  if (is_attention(sub_block)) return {3, a.attention(sub_block).inner(), a.attention(sub_block).inner()};
+  const FeedForward& f = a.feed_forward(sub_block);
+  return {f.gated ? 2 : 1, f.inner, f.inner};
+}
+
+size_t weights_of(const Architecture& a, const TileKernel& kernel, int sub_block) {
+  const Products p = products_of(a, sub_block);
+  const size_t matrices = size_t(p.in_parts) * PackedMatrix::bytes_for(kernel, p.in_rows, a.width) +
+                          PackedMatrix::bytes_for(kernel, a.width, p.inner);
+  const int table = is_attention(sub_block) ? a.attention(sub_block).distance.buckets * a.attention(sub_block).heads : 0;
+  return size_t(a.width + table) * sizeof(float) + matrices;
+}
+
+// What one sub-block works in, in parts that follow each other through the same memory: each grows to the largest.
+struct Workspace {
+  size_t rows = 0;      // bytes of a packed left operand
+  int64_t wide = 0;     // floats: q|k|v or activations
+  int64_t mixed = 0;    // floats: attention's result
+  int64_t scratch = 0;  // floats of one worker: packing weights or rows, a product's tiles, one head of attention
+};
+
+Workspace workspace_of(const Architecture& a, const Kernels& kernels, const TileKernel& kernel, int sub_block,
+                       const Extent& extent, int threads) {
+  const int64_t tokens = extent.tokens, width = a.width;
+  const Products p = products_of(a, sub_block);
+  const bool attention = is_attention(sub_block);
+  const int64_t deepest = std::max(width, p.inner);
+  const auto product = [&](int64_t n, int64_t k, int together) {
+    const int64_t panels = together * ceil_div(n, kernel.columns);
+    return Blocking(kernel, tokens, round_up(k, kernel.depth), panels, threads, together).scratch_floats(kernel);
+  };
+  Workspace w;
+  w.rows = size_t(round_up(tokens, kernel.rows) * round_up(deepest, kernel.depth)) * kernel.a_size;
+  w.wide = tokens * std::max((attention ? 3 : 1) * round_up(p.inner, kernel.columns), width);
+  w.mixed = attention ? tokens * p.inner : 0;
+  const int64_t in = attention ? product(3 * p.inner, width, 1) : product(p.inner, width, int(p.in_parts));
+  const int64_t head = attention ? AttentionScratch(kernels.f32, extent.longest, a.attention(sub_block).head_dim).floats() : 0;
+  w.scratch = std::max({kernel.columns * deepest, kernel.rows * deepest, in, product(width, p.inner, 1), head});
+  return w;
+}
+
+size_t map_bytes(const Kernels& kernels, int64_t width, int64_t rank) {
+  return PackedMatrix::bytes_for(kernels.f32, rank, width) + PackedMatrix::bytes_for(kernels.f32, width, rank);
+}
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(int threads) : threads_(threads > 0 ? threads : available_threads()) {}
+
+  const DeviceFacts& facts() const override { return facts_; }
+
+  Estimate estimate(const Architecture& a, const std::vector<int>& slots, int rank, const Extent& extent) const override {
+    require_kernels(facts_, a);
+    const Kernels& kernels = cpu::kernels();
+    size_t weights = size_t(a.width) * sizeof(float);  // the final norm
+    if (rank > 0) weights += map_bytes(kernels, a.width, rank);
+    Workspace max;
+    max.mixed = int64_t(extent.tokens) * rank;  // between the layers of the map
+    for (const int slot : slots) {
+      const TileKernel& kernel = tile_kernel(kernels, precision_of(slot));
+      weights += weights_of(a, kernel, sub_block_of(slot));
+      const Workspace w = workspace_of(a, kernels, kernel, sub_block_of(slot), extent, threads_);
+      max.rows = std::max(max.rows, w.rows), max.wide = std::max(max.wide, w.wide);
+      max.mixed = std::max(max.mixed, w.mixed), max.scratch = std::max(max.scratch, w.scratch);
+    }
+    const size_t streams = 2 * size_t(extent.tokens) * size_t(a.width) * sizeof(float);  // residual stream, result
+    return {weights, streams + max.rows + size_t(max.wide + max.mixed + threads_ * max.scratch) * sizeof(float)};
+  }
+
+  std::unique_ptr<Backend> open(const Architecture& architecture, const FixedTensors& fixed, const std::string&) const override {
+    require_kernels(facts_, architecture);
+    return std::make_unique<CpuBackend>(architecture, fixed, threads_);
+  }
+
+  bench::Report bench(const Architecture& architecture, const bench::Request& request, const bench::Progress& progress,
+                      const CancelFlag& cancel) const override;
+
+ private:
+  const int threads_;
+  const DeviceFacts facts_{"cpu", "the processor", {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}, {}};
+};
+
+constexpr int kProductTokens = 1024;
+
+bench::Report CpuDevice::bench(const Architecture& architecture, const bench::Request& request, const bench::Progress& progress,
+                               const CancelFlag& cancel) const {
+  require_kernels(facts_, architecture);
+  const bench::RandomModel model(architecture);
+  CpuBackend backend(architecture, model.fixed(), threads_);
+  const bench::HostMemory memory(threads_);
+  bench::BackendBench bench(backend, architecture, model, [&] { memory.scrub(); });
+  bench.load(request.tables, cancel);
+  bench::Report report;
+  report.ceilings.copy = memory.copy_rate(request.repeats);
+  report.ceilings.multiply = bench.product_rate(kProductTokens, request.repeats, cancel);
+  report.ceilings.product = "feed-forward of " + std::to_string(kProductTokens) + " tokens";
+  report.rows = bench.sub_blocks(request, progress, cancel);
+  const auto listen = [&](std::function<void(const char*)> after) { backend.listen(std::move(after)); };
+  for (bench::Row& row : bench.parts(request, listen, progress, cancel)) report.rows.push_back(std::move(row));
+  for (bench::Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
+  return report;
+}
+
+}  // namespace
+
+std::unique_ptr<Device> make_device(int threads) { return std::make_unique<CpuDevice>(threads); }
+
+}  // namespace skrr::cpu

@@ -1,0 +1,93 @@
+// What an encoder is: sub-blocks with attributes. Nothing here or below knows a family of models by name; that is
+// src/families. Mirrors src/model/architecture.ts, where every field is checked against the checkpoint.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/activation.h"
+
+namespace skrr {
+
+struct Norm {
+  enum class Kind { kRms, kLayer };
+  Kind kind = Kind::kRms;
+  float epsilon = 0;
+};
+
+// What is added to a logit by the distance d = row of the key - row of the query: a learned number per head and bucket
+// of d (engine/position_bucket.h), and -infinity outside [-back, ahead]. So a position bias, a causal mask (ahead 0) and
+// a sliding window (back w - 1) are one line over d, and whole tiles of keys outside its reach are left out.
+struct Distance {
+  static constexpr int kUnlimited = -1;
+  int buckets = 0;       // rows of the table [buckets, heads]; 0: there is none, the line is 0 within reach
+  int max_distance = 0;  // from which on all distances share a bucket
+  int ahead = kUnlimited;
+  int back = kUnlimited;
+
+  bool sees(int distance) const {
+    return (ahead == kUnlimited || distance <= ahead) && (back == kUnlimited || -distance <= back);
+  }
+  bool operator==(const Distance& o) const {
+    return buckets == o.buckets && max_distance == o.max_distance && ahead == o.ahead && back == o.back;
+  }
+};
+
+struct Rope {
+  double theta = 0;
+  int rotated = 0;      // of head_dim
+  std::string scaling;  // the name of its kind; empty: none
+};
+
+// What a query gets that sees no key: the mean of all values (implementations that add a finite minimum), or zeros.
+enum class Unseeing { kMean, kZero };
+
+struct Attention {
+  Norm norm;
+  std::optional<Norm> post_norm;
+  int heads = 0, key_heads = 0, head_dim = 0;  // heads * head_dim need not equal the width
+  bool bias = false;                           // q, k, v, o have one
+  std::optional<Norm> head_norm;               // of each head of q and k
+  float scale = 1;                             // of logits
+  std::optional<float> softcap;
+  Distance distance;
+  std::optional<Rope> rope;
+  Unseeing unseeing = Unseeing::kMean;
+
+  int inner() const { return heads * head_dim; }
+};
+
+struct FeedForward {
+  Norm norm;
+  std::optional<Norm> post_norm;
+  int inner = 0;
+  bool gated = false;  // down(act(gate x) * (up x)), else down(act(up x))
+  Activation activation = Activation::kGeluTanh;
+  bool bias = false;
+};
+
+// Sub-block 2i is the attention of block i, 2i + 1 its feed-forward.
+struct Block {
+  Attention attention;
+  FeedForward feed_forward;
+};
+inline bool is_attention(int sub_block) { return sub_block % 2 == 0; }
+
+struct Architecture {
+  int width = 0;  // of the residual stream
+  std::vector<Block> blocks;
+  int vocab = 0;          // rows of the token embedding, 0 where there is none
+  float input_scale = 1;  // of embeddings
+  int positions = 0;      // rows of a position table, 0 where there is none
+  Norm output_norm;
+
+  int sub_blocks() const { return 2 * int(blocks.size()); }
+  const Attention& attention(int sub_block) const { return blocks[size_t(sub_block / 2)].attention; }
+  const FeedForward& feed_forward(int sub_block) const { return blocks[size_t(sub_block / 2)].feed_forward; }
+};
+
+// The first attribute that neither backend has a kernel for, in words; empty where all have one.
+std::string without_kernel(const Architecture& architecture);
+
+}  // namespace skrr

@@ -1,0 +1,149 @@
+// Small encoders for tests: architectures by their sizes, and checkpoint files of random weights with their reference in double.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "engine/encoder.h"
+#include "engine/numeric.h"
+#include "test/engine/check.h"
+#include "test/engine/reference.h"
+
+namespace models {
+
+using namespace skrr;
+
+// Of an architecture whose blocks are all alike: what tests vary.
+struct Sizes {
+  int blocks = 2, width = 64, heads = 4, head_dim = 16, inner = 112;
+  int buckets = 32, max_distance = 128;  // buckets 0: no table
+  float epsilon = 1e-6f;
+  Activation activation = Activation::kGeluTanh;
+  bool gated = true;
+};
+
+constexpr int kVocab = 50;
+
+inline Architecture architecture_of(const Sizes& s) {
+  Block block;
+  block.attention.norm = block.feed_forward.norm = {Norm::Kind::kRms, s.epsilon};
+  block.attention.heads = block.attention.key_heads = s.heads;
+  block.attention.head_dim = s.head_dim;
+  block.attention.distance.buckets = s.buckets, block.attention.distance.max_distance = s.max_distance;
+  block.feed_forward.inner = s.inner;
+  block.feed_forward.gated = s.gated;
+  block.feed_forward.activation = s.activation;
+  Architecture a;
+  a.width = s.width;
+  a.vocab = kVocab;
+  a.blocks.assign(size_t(s.blocks), block);
+  a.output_norm = {Norm::Kind::kRms, s.epsilon};
+  return a;
+}
+
+// Writes tensors one after the other into a file and remembers them for the reference too.
+struct Fixture {
+  Architecture architecture;
+  std::string path = "test_encoder." + std::to_string(getpid()) + ".bin";
+  EncoderSpec spec;
+  reference::Model model;
+  std::ofstream file;
+  uint64_t offset = 0;
+  unsigned seed = 1;
+
+  explicit Fixture(const Architecture& a) : architecture(a), file(path, std::ios::binary) {
+    spec.architecture = model.architecture = a;
+    spec.files = {path};
+    add(spec.embedding, nullptr, a.vocab, a.width, 1);
+    add(spec.final_norm, &model.final_norm, 1, a.width, 1);
+    for (int s = 0; s < a.sub_blocks(); s++) add_sub_block(s);
+    file.close();
+  }
+  ~Fixture() { std::remove(path.c_str()); }
+
+  // What the engine does to matrices when it packs them; norms and tables stay float32.
+  void round_reference_to(Precision precision) {
+    for (int s = 0; s < architecture.sub_blocks(); s++) {
+      for (int role = 0; role < kRoles; role++) {
+        if (kind_of(Role(role)) == RoleFacts::kMatrix) round(precision, model.sub_blocks[size_t(s)].all[size_t(role)], inputs(s, Role(role)));
+      }
+    }
+  }
+
+  Encoder open(const Encoder::MakeBackend& make_backend) const { return Encoder(spec, make_backend); }
+
+ private:
+  void add_sub_block(int s) {
+    const int width = architecture.width;
+    spec.sub_blocks.emplace_back(), model.sub_blocks.emplace_back();
+    const auto add_role = [&](Role role, int rows, int columns, float scale) {
+      add(spec.sub_blocks.back()[role], &model.sub_blocks.back()[role], rows, columns, scale);
+    };
+    add_role(Role::kNorm, 1, width, 1);
+    if (is_attention(s)) {
+      const Attention& a = architecture.attention(s);
+      for (const Role role : {Role::kQ, Role::kK, Role::kV}) add_role(role, a.inner(), width, 0.2f);
+      add_role(Role::kO, width, a.inner(), 0.2f);
+      if (a.distance.buckets > 0) add_role(Role::kDistance, a.distance.buckets, a.heads, 1);
+    } else {
+      const FeedForward& f = architecture.feed_forward(s);
+      if (f.gated) add_role(Role::kGate, f.inner, width, 0.2f);
+      add_role(Role::kUp, f.inner, width, 0.2f);
+      add_role(Role::kDown, width, f.inner, 0.2f);
+    }
+  }
+
+  void add(TensorSource& source, reference::Matrix* copy, int rows, int columns, float scale) {
+    const std::vector<float> values = random_floats(size_t(rows) * size_t(columns), seed++, scale);
+    source = {"tensor " + std::to_string(seed), 0, offset, Encoding::kF32, rows, columns, 1};
+    file.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * 4));
+    offset += values.size() * 4;
+    if (copy) copy->assign(values.begin(), values.end());
+  }
+
+  int inputs(int s, Role role) const {
+    if (role == Role::kO) return architecture.attention(s).inner();
+    return role == Role::kDown ? architecture.feed_forward(s).inner : architecture.width;
+  }
+
+  static void round(Precision precision, reference::Matrix& matrix, int k) {
+    if (precision == Precision::kInt8) reference::round_to_integers(matrix, size_t(k), 127);
+    if (precision == Precision::kInt4) reference::round_to_int4(matrix, size_t(k));
+    if (precision != Precision::kBF16) return;
+    for (double& value : matrix) value = double(from_bf16(to_bf16(float(value))));
+  }
+};
+
+// Every sub-block with its own weights.
+inline LayerTable dense(const Architecture& a, Precision precision) {
+  LayerTable table;
+  for (int s = 0; s < a.sub_blocks(); s++) table.push_back({slot_of(s, precision), 1});
+  return table;
+}
+
+inline std::unique_ptr<LoadedPlan> load(Encoder& encoder, const LayerTable& table, const MapSpec* map = nullptr) {
+  return encoder.load_plan(table, map, [](uint64_t, uint64_t) {}, CancelFlag());
+}
+
+// x + sum over j < rank of (down_j . x) up_j, as an encoder takes it: down, up [rank, width].
+struct LowRank {
+  std::vector<float> down, up;
+  std::vector<float> transposed;  // up as [width, rank]
+  MapSpec spec;
+
+  LowRank(int width, int rank, unsigned seed)
+      : down(random_floats(size_t(rank * width), seed, 0.2f)), up(random_floats(size_t(rank * width), seed + 1)), transposed(up.size()) {
+    for (int j = 0; j < rank; j++) {
+      for (int i = 0; i < width; i++) transposed[size_t(i * rank + j)] = up[size_t(j * width + i)];
+    }
+    spec.layers = {{view_of("down", down.data(), rank, width), {}}, {view_of("up", transposed.data(), width, rank), {}}};
+    spec.residual = true;
+  }
+  LowRank(const LowRank&) = delete;
+};
+
+}  // namespace models
