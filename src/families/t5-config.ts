@@ -2,47 +2,26 @@ import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import { check, show } from '../io/check.js'
 import type { PlainEncoding } from '../model/encoding.js'
+import { inWords, LIMITS, type Range } from './limits.js'
+import { checkSizes, type SizeFields, type T5Sizes } from './t5-sizes.js'
 
 /** What config.json and the shapes of tensors say of a T5, mT5 or UMT5. */
 
-/** The numbers that tell encoders of this family apart, under names shorter than config.json's. */
-export interface T5Sizes {
-  readonly family: 't5' | 'umt5'
-  readonly blocks: number
-  readonly width: number
-  readonly heads: number
-  readonly headDim: number
-  readonly ff: number
-  readonly vocab: number
-  readonly buckets: number
-  readonly maxDistance: number
-  readonly epsilon: number
-  readonly activation: 'relu' | 'gelu_tanh'
-  readonly gated: boolean
+const integer = (range: Range): z.ZodInt => {
+  const expected = inWords(range)
+  return z.int(expected).min(range.min, expected).max(range.max, expected)
 }
 
-const natural = (max: number): z.ZodInt => {
-  const expected = `an integer from 1 to ${max}`
-  return z.int(expected).min(1, expected).max(max, expected)
-}
-
-// The limits are far above any model there is; they keep products of sizes exact and allocations sane.
 const schema = z.object(
   {
-    d_model: natural(65536),
-    d_kv: natural(1024),
-    d_ff: natural(1 << 20),
-    num_heads: natural(1024),
-    num_layers: natural(1024),
-    vocab_size: z
-      .int('a number of tokens')
-      .min(0, 'a number of tokens')
-      .max(1 << 24, 'at most 16777216 tokens'),
-    relative_attention_num_buckets: z
-      .int('an integer from 4 to 4096')
-      .min(4, 'an integer from 4 to 4096')
-      .max(4096, 'an integer from 4 to 4096'),
-    relative_attention_max_distance: natural(1 << 24).optional(),
+    d_model: integer(LIMITS.width),
+    d_kv: integer(LIMITS.headDim),
+    d_ff: integer(LIMITS.inner),
+    num_heads: integer(LIMITS.heads),
+    num_layers: integer(LIMITS.blocks),
+    vocab_size: integer(LIMITS.vocab),
+    relative_attention_num_buckets: integer(LIMITS.buckets),
+    relative_attention_max_distance: integer(LIMITS.maxDistance).optional(),
     layer_norm_epsilon: z.number('a small positive number').gt(0, 'a positive number').max(1, 'at most 1'),
     feed_forward_proj: z.string('the name of an activation').optional(),
     dense_act_fn: z.string('the name of an activation').optional(),
@@ -51,22 +30,21 @@ const schema = z.object(
   'a JSON object',
 )
 
+const CONFIG_FIELDS: SizeFields = {
+  blocks: 'num_layers',
+  width: 'd_model',
+  heads: 'num_heads',
+  headDim: 'd_kv',
+  ff: 'd_ff',
+  vocab: 'vocab_size',
+  buckets: 'relative_attention_num_buckets',
+  maxDistance: 'relative_attention_max_distance',
+}
+
 /** The sizes a config.json of this model type gives. `file` is named in errors. Throws CheckpointError. */
 export function sizesFromConfig(file: string, type: string, json: unknown): T5Sizes {
   const config = check(schema, json, file)
-  const buckets = config.relative_attention_num_buckets
-  // old configs lack it; Hugging Face's default
-  const maxDistance = config.relative_attention_max_distance ?? 128
-  // half of the buckets are for one direction, half of those for exact distances; the rest reach from there to maxDistance
-  if (maxDistance <= Math.floor(buckets / 4)) {
-    throw new CheckpointError({
-      file,
-      field: 'relative_attention_max_distance',
-      found: String(maxDistance),
-      expected: `more than a quarter of the ${buckets} buckets`,
-    })
-  }
-  return {
+  const sizes: T5Sizes = {
     family: type === 'umt5' ? 'umt5' : 't5',
     blocks: config.num_layers,
     width: config.d_model,
@@ -74,11 +52,13 @@ export function sizesFromConfig(file: string, type: string, json: unknown): T5Si
     headDim: config.d_kv,
     ff: config.d_ff,
     vocab: config.vocab_size,
-    buckets,
-    maxDistance,
+    buckets: config.relative_attention_num_buckets,
+    // old configs lack it; Hugging Face's default
+    maxDistance: config.relative_attention_max_distance ?? 128,
     epsilon: config.layer_norm_epsilon,
     ...feedForward(file, type, config),
   }
+  return checkSizes(file, sizes, CONFIG_FIELDS)
 }
 
 /**
@@ -149,26 +129,25 @@ type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>
  * the same in every T5, mT5 and UMT5 ever released: epsilon 1e-6, largest distance 128. `tensors` goes by canonical names.
  */
 export function sizesFromShapes(file: string, tensors: Shapes): T5Sizes {
-  const [buckets, heads] = matrix(file, tensors, `${attention(0)}.relative_attention_bias.weight`)
-  if (buckets < 4) {
-    const field = `${attention(0)}.relative_attention_bias.weight`
-    throw new CheckpointError({ file, field, found: `${buckets} buckets`, expected: 'at least 4' })
-  }
-  const [inner, width] = matrix(file, tensors, `${attention(0)}.q.weight`)
+  const table = `${attention(0)}.relative_attention_bias.weight`
+  const [buckets, heads] = matrix(file, tensors, table)
+  const queries = `${attention(0)}.q.weight`
+  const [inner, width] = matrix(file, tensors, queries)
   if (inner % heads !== 0) {
     throw new CheckpointError({
       file,
-      field: `${attention(0)}.q.weight`,
+      field: queries,
       found: `${inner} rows`,
       expected: `a multiple of the ${heads} heads`,
     })
   }
   const dense = 'encoder.block.0.layer.1.DenseReluDense'
   const gated = tensors.has(`${dense}.wi_0.weight`)
-  const [ff] = matrix(file, tensors, `${dense}.${gated ? 'wi_0' : 'wi'}.weight`)
+  const up = `${dense}.${gated ? 'wi_0' : 'wi'}.weight`
+  const [ff] = matrix(file, tensors, up)
   const vocab = tensors.has('shared.weight') ? matrix(file, tensors, 'shared.weight')[0] : 0
   const tablePerBlock = tensors.has(`${attention(1)}.relative_attention_bias.weight`)
-  return {
+  const sizes: T5Sizes = {
     family: tablePerBlock ? 'umt5' : 't5',
     blocks: countBlocks(tensors),
     width,
@@ -182,6 +161,16 @@ export function sizesFromShapes(file: string, tensors: Shapes): T5Sizes {
     activation: gated ? 'gelu_tanh' : 'relu',
     gated,
   }
+  return checkSizes(file, sizes, {
+    blocks: 'encoder.block',
+    width: queries,
+    heads: table,
+    headDim: queries,
+    ff: up,
+    vocab: 'shared.weight',
+    buckets: table,
+    maxDistance: table,
+  })
 }
 
 const attention = (block: number): string => `encoder.block.${block}.layer.0.SelfAttention`

@@ -2,7 +2,8 @@ import { attentionOf, blocksOf, feedForwardOf, isAttention } from '../model/arch
 import type { Architecture, Attention, FeedForward, Norm } from '../model/architecture.js'
 import type { FixedRole, Role } from '../model/roles.js'
 import type { Family, TensorSpec } from './family.js'
-import { configFromSizes, sizesFromConfig, sizesFromShapes, type T5Sizes } from './t5-config.js'
+import { configFromSizes, sizesFromConfig, sizesFromShapes } from './t5-config.js'
+import type { T5Sizes } from './t5-sizes.js'
 
 /** The encoders of T5, mT5 and UMT5. */
 export const t5: Family = {

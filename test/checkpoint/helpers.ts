@@ -6,7 +6,7 @@ import { writeSynthetic } from '../../src/export/synthetic.js'
 import { storedTensors, type Checkpoint, type TensorRef } from '../../src/checkpoint/types.js'
 import { tensorsOf } from '../../src/families/index.js'
 import { t5Architecture } from '../../src/families/t5.js'
-import type { T5Sizes } from '../../src/families/t5-config.js'
+import type { T5Sizes } from '../../src/families/t5-sizes.js'
 import type { Architecture } from '../../src/model/architecture.js'
 import { tinySizes } from '../plan/models.js'
 
