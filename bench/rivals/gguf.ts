@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { floatToF16, fromFloat32 } from '../../src/io/half.js'
+import { floatToF16, fromFloat32 } from '../../src/model/half.js'
 import { tensorsOf, type TensorSpec } from '../../src/families/index.js'
 import { isAttention } from '../../src/model/architecture.js'
 import { SIZES, SLICE, weight } from './slice.js'

@@ -1,7 +1,7 @@
 import { CheckpointError, InputError } from '../errors.js'
 import type { DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
-import { bf16ToFloat, f16ToFloat } from '../io/half.js'
+import { bf16ToFloat, f16ToFloat } from '../model/half.js'
 import { readHeader, type HeaderTensor } from './safetensors.js'
 
 /** Small tensors that are inputs of a call, read whole: ids, masks, embeddings. Weights never come this way. */

@@ -1,6 +1,6 @@
 import { CheckpointError } from '../errors.js'
 import { CHUNK_BYTES, openRegular, readExactly } from '../io/files.js'
-import { fromFloat32, toFloat32 } from '../io/half.js'
+import { fromFloat32, toFloat32 } from '../model/half.js'
 import type { TensorRef } from '../checkpoint/types.js'
 import type { PlainEncoding } from '../model/encoding.js'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { attentionOf, feedForwardOf, type Architecture } from '../model/architecture.js'
 import { familyOf, tensorsOf, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
-import { fromFloat32 } from '../io/half.js'
+import { fromFloat32 } from '../model/half.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import { tensorBytes, writeSafetensors, type TensorSource } from './write.js'
 

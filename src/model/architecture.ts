@@ -89,8 +89,7 @@ export interface Rope {
   readonly rotated?: number
 }
 
-/** gelu_tanh is Hugging Face's `gelu_new`; quick_gelu is x * sigmoid(1.702 x). */
-/** In the engine's order (engine/activation.h). */
+/** In the engine's order (engine/activation.h). gelu_tanh is Hugging Face's `gelu_new`; quick_gelu is x * sigmoid(1.702 x). */
 export const ACTIVATIONS = ['relu', 'gelu_tanh', 'gelu', 'quick_gelu', 'silu'] as const
 export type Activation = (typeof ACTIVATIONS)[number]
 

@@ -1,4 +1,4 @@
-import { fromFloat32, toFloat32 } from '../io/half.js'
+import { fromFloat32, toFloat32 } from '../model/half.js'
 import { PlanError } from '../errors.js'
 import { show } from '../io/show.js'
 

@@ -1,27 +1,22 @@
-import { firstDuplicateKey } from '../io/json-keys.js'
 import { PlanError } from '../errors.js'
 import {
-  blocksOf,
   denseParameters,
   fixedParameters,
-  isAttention,
-  subBlockCount,
   subBlockParameters,
   type Architecture,
 } from '../model/architecture.js'
-import { PRECISIONS, type Precision } from '../model/precision.js'
+import type { Precision } from '../model/precision.js'
+import { checkBlocks, checkFits, checkPrecisions, checkScales, checkTable } from './check.js'
 import {
   checkedCompensation,
   compensationParameters,
-  compensationWidth,
   readCompensation,
   sameCompensation,
   writeCompensation,
   type Compensation,
 } from './compensation.js'
-import { fingerprint } from '../model/fingerprint.js'
 import { show } from '../io/show.js'
-import { checkPlanFile, frozenProvenance, type JsonObject, type PlanFile } from './schema.js'
+import { checkPlanFile, frozenProvenance, parsePlanJson, type JsonObject, type PlanFile } from './schema.js'
 
 /** What a plan may carry beside its table. */
 export interface PlanOptions {
@@ -122,7 +117,7 @@ export class Plan {
    * @throws PlanError for anything that is not a plan of version 1, unknown fields included
    */
   static parse(json: unknown, file?: string): Plan {
-    const checked = checkPlanFile(typeof json === 'string' ? parseJson(json, file) : json, file)
+    const checked = checkPlanFile(typeof json === 'string' ? parsePlanJson(json, file) : json, file)
     const { table, scales, precisions, geometry, provenance } = checked
     const compensation = checked.compensation && readCompensation(checked.compensation, file)
     const options = { scales, precisions, compensation, provenance, fingerprint: geometry?.fingerprint }
@@ -169,36 +164,7 @@ export class Plan {
 
   /** @throws PlanError where the plan was made for another model; `file` is named in it. */
   validate(architecture: Architecture, file?: string): void {
-    const model = fingerprint(architecture)
-    if (this.table.length !== subBlockCount(architecture)) {
-      throw new PlanError({
-        file,
-        field: 'table',
-        found: `${this.table.length} entries`,
-        expected: `${subBlockCount(architecture)}, two for each of the ${blocksOf(architecture)} blocks of ${model}`,
-        hint: 'The plan was made for another model',
-      })
-    }
-    checkKinds(this.table, architecture, file)
-    if (this.fingerprint !== undefined && this.fingerprint !== model) {
-      throw new PlanError({
-        file,
-        field: 'geometry.fingerprint',
-        found: show(this.fingerprint),
-        expected: show(model),
-        hint: 'The plan was made for another model',
-      })
-    }
-    const width = this.compensation && compensationWidth(this.compensation)
-    if (width !== undefined && width !== architecture.width) {
-      throw new PlanError({
-        file,
-        field: 'compensation',
-        found: `rows of ${width}`,
-        expected: `${architecture.width}, the width of ${model}`,
-        hint: 'The plan was made for another model',
-      })
-    }
+    checkFits(this, architecture, file)
   }
 
   /**
@@ -257,119 +223,6 @@ const sameFinding = (a: Plan, b: Plan): boolean =>
   sameCompensation(a.compensation, b.compensation)
 
 function identity(blocks: number): number[] {
-  if (!Number.isSafeInteger(blocks) || blocks < 1 || blocks > MAX_BLOCKS) {
-    throw new PlanError({ field: 'blocks', found: show(blocks), expected: `a number of 1 to ${MAX_BLOCKS}` })
-  }
+  checkBlocks(blocks)
   return [...Array(2 * blocks).keys()]
-}
-
-/** Far beyond any encoder; it keeps a wrong number from being an allocation. */
-const MAX_BLOCKS = 1024
-
-function checkTable(table: readonly (number | null)[], file: string | undefined): void {
-  const n = table.length
-  if (n === 0 || n % 2 !== 0 || n > 2 * MAX_BLOCKS) {
-    throw new PlanError({
-      file,
-      field: 'table',
-      found: `${n} entries`,
-      expected: `an even number of entries, 2 to ${2 * MAX_BLOCKS}: attention and feed-forward of each block`,
-    })
-  }
-  for (const [p, source] of table.entries()) {
-    if (source === null) continue
-    if (!Number.isInteger(source) || source < 0 || source >= n) {
-      throw new PlanError({
-        file,
-        field: `table[${p}]`,
-        found: show(source),
-        expected: `a sub-block of 0 to ${n - 1} or null`,
-      })
-    }
-    if (isAttention(source) !== isAttention(p)) {
-      throw new PlanError({
-        file,
-        field: `table[${p}]`,
-        found: `${source}, ${kind(source)}`,
-        expected: `${kind(p)}: ${isAttention(p) ? 'an even' : 'an odd'} sub-block or null`,
-      })
-    }
-  }
-}
-
-/** Weights run where sub-blocks of their kind do: in most encoders that is what even and odd positions say already. */
-function checkKinds(
-  table: readonly (number | null)[],
-  { subBlocks }: Architecture,
-  file: string | undefined,
-): void {
-  for (const [p, source] of table.entries()) {
-    if (source === null || subBlocks[source]?.kind === subBlocks[p]?.kind) continue
-    throw new PlanError({
-      file,
-      field: `table[${p}]`,
-      found: `${source}, of kind ${subBlocks[source]?.kind}`,
-      expected: `a sub-block of kind ${subBlocks[p]?.kind}`,
-    })
-  }
-}
-
-function checkScales(scales: readonly number[], length: number, file: string | undefined): void {
-  if (scales.length !== length) {
-    throw new PlanError({
-      file,
-      field: 'scales',
-      found: `${scales.length} entries`,
-      expected: `${length}, one for each entry of the table`,
-    })
-  }
-  // the engine multiplies in float32, where 1e39 is already infinite
-  const bad = scales.findIndex((scale) => !Number.isFinite(Math.fround(scale)))
-  if (bad >= 0) {
-    throw new PlanError({
-      file,
-      field: `scales[${bad}]`,
-      found: show(scales[bad]),
-      expected: 'a number that is finite in float32',
-    })
-  }
-}
-
-function checkPrecisions(
-  precisions: readonly (Precision | null)[],
-  length: number,
-  file: string | undefined,
-): void {
-  if (precisions.length !== length) {
-    throw new PlanError({
-      file,
-      field: 'precisions',
-      found: `${precisions.length} entries`,
-      expected: `${length}, one for each entry of the table`,
-    })
-  }
-  const bad = precisions.findIndex((precision) => precision !== null && !PRECISIONS.includes(precision))
-  if (bad >= 0) {
-    throw new PlanError({
-      file,
-      field: `precisions[${bad}]`,
-      found: show(precisions[bad]),
-      expected: `one of ${PRECISIONS.join(', ')} or null`,
-    })
-  }
-}
-
-const kind = (subBlock: number): string => (isAttention(subBlock) ? 'an attention' : 'a feed-forward')
-
-function parseJson(text: string, file: string | undefined): unknown {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new PlanError({ file, found: `text that is not JSON (${why})`, expected: 'a plan' }, { cause })
-  }
-  const twice = firstDuplicateKey(text)
-  if (twice === undefined) return json
-  throw new PlanError({ file, found: `the key ${show(twice)} twice`, expected: 'each key once' })
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { PlanError } from '../errors.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 import type { CompensationFile } from './compensation.js'
+import { firstDuplicateKey } from '../io/json-keys.js'
 import { fieldName, isPlain, show, valueAt } from '../io/show.js'
 
 /** What JSON can hold; a plan's provenance is any object of it. */
@@ -64,6 +65,20 @@ const schema = z.strictObject(
   },
   { error: 'a plan: an object {"format": "skrr-plan", "version": 1, "table": [...]}' },
 )
+
+/** A plan's text as JSON, with no key twice in one object. */
+export function parsePlanJson(text: string, file: string | undefined): unknown {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new PlanError({ file, found: `text that is not JSON (${why})`, expected: 'a plan' }, { cause })
+  }
+  const twice = firstDuplicateKey(text)
+  if (twice === undefined) return json
+  throw new PlanError({ file, found: `the key ${show(twice)} twice`, expected: 'each key once' })
+}
 
 /** Checks the form of a parsed JSON value; what the numbers mean is checked by Plan. */
 export function checkPlanFile(json: unknown, file: string | undefined): PlanFile {

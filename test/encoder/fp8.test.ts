@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { floatToF8, f8ToFloat } from '../../src/io/half.js'
+import { floatToF8, f8ToFloat } from '../../src/model/half.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { Encoder } from '../../src/index.js'

@@ -72,7 +72,7 @@ describe('a prompt is embedded the same', () => {
   it('in every result type, up to its rounding', async () => {
     const input = padded([[5, 9, 200, 1]])
     const f32 = (await encoder.encode(input)).embeddings
-    const { toFloat32 } = await import('../../src/io/half.js')
+    const { toFloat32 } = await import('../../src/model/half.js')
     for (const [output, dtype, step] of [
       ['bf16', 'BF16', 2 ** -9],
       ['f16', 'F16', 2 ** -11],

@@ -52,14 +52,25 @@ describe('concurrent calls', () => {
     expect(together.map(({ embeddings }) => embeddings)).toEqual(alone)
   })
 
-  it('may come while the plan is switched', async () => {
+  it('may come while the plan is switched, and each runs one plan from its first position to its last', async () => {
+    const plans = [Plan.dense(6), Plan.skip(6, [2, 3])]
+    const fresh = await load()
+    const expected: unknown[] = []
+    for (const plan of plans) {
+      await fresh.setPlan(plan)
+      expected.push((await fresh.encode(short)).embeddings)
+    }
+    expect(expected[0]).not.toEqual(expected[1])
     const encoder = await load()
     const calls = Array.from({ length: 20 }, async (_, i) => {
-      await encoder.setPlan(i % 2 === 0 ? 'dense' : Plan.skip(6, [2, 3]), { release: true })
-      return encoder.encode(short)
+      await encoder.setPlan(plans[i % 2]!, { release: true })
+      // a call runs under the plan that is in force when it is made
+      const under = plans.findIndex((plan) => plan.equals(encoder.plan))
+      return { under, embeddings: (await encoder.encode(short)).embeddings }
     })
     const results = await Promise.all(calls)
-    expect(results.every(({ embeddings }) => embeddings.every(Number.isFinite))).toBe(true)
+    expect(results.map(({ embeddings }) => embeddings)).toEqual(results.map(({ under }) => expected[under]))
+    expect(new Set(results.map(({ under }) => under))).toEqual(new Set([0, 1]))
   })
 })
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { toFloat32 } from '../../src/io/half.js'
+import { toFloat32 } from '../../src/model/half.js'
 import { Plan, PlanError, readPlan, strip, writePlan } from '../../src/index.js'
 import { weightBytes } from '../../src/select/measure/target.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'

@@ -9,7 +9,7 @@ import {
   floatToF8,
   fromFloat32,
   toFloat32,
-} from '../../src/io/half.js'
+} from '../../src/model/half.js'
 
 const FORMATS = [
   { name: 'F16', patterns: 65536, sign: 0x8000, decode: f16ToFloat, encode: floatToF16 },

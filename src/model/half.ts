@@ -1,4 +1,4 @@
-import type { PlainEncoding } from '../model/encoding.js'
+import type { PlainEncoding } from './encoding.js'
 
 /**
  * Short floating-point formats to float32 (exact) and back (round to nearest, ties to even), as bit patterns:
