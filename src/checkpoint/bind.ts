@@ -29,7 +29,7 @@ export interface BindOptions {
   readonly metadata: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** The file or folder that errors about absent tensors name. */
   readonly source: string
-  /** Whole sub-blocks may be absent: the checkpoint was exported under a plan. */
+  /** Whether whole sub-blocks may be absent, because the checkpoint was exported under a plan. */
   readonly sparse: boolean
 }
 

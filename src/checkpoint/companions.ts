@@ -4,6 +4,6 @@ export const scaleNames = (name: string): readonly string[] => [
   name.replace(/\.weight$/, '.weight_scale'),
 ]
 
-/** Beside a weight and of no use here: factors of a weight (looked up by name), of activations, a note on the format. */
+/** Tensors beside a weight that are not bound: factors of a weight (looked up by name), of activations, a note on the format. */
 export const isCompanion = (name: string): boolean =>
   /\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant)$/.test(name)

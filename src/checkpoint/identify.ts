@@ -1,6 +1,6 @@
 /** What a file is when it is not the encoder that was asked for: for error messages, never for decisions. */
 
-/** By the first bytes: the things users and download tools leave under a checkpoint's name. */
+/** Tells by the first bytes what users and download tools leave under a checkpoint's name. */
 export function identifyBytes(start: Uint8Array): string | undefined {
   const text = Buffer.from(start.buffer, start.byteOffset, Math.min(start.length, 256)).toString('latin1')
   if (start.length === 0) return 'an empty file'
@@ -18,7 +18,7 @@ export function identifyBytes(start: Uint8Array): string | undefined {
   return undefined
 }
 
-/** In order: what a name must match, and what a file with such names is. The first that matches names the file. */
+/** Patterns of tensor names, and what a file with such a name is. The first pattern that matches decides. */
 const KINDS: readonly (readonly [RegExp, string])[] = [
   [/(^|[._])lora_|\.lora\.|(^|\.)(hada|lokr)_|\.dora_scale$/, 'a LoRA (weight differences, not a model)'],
   [/^(control_model|controlnet)[._]|(^|\.)controlnet_/, 'a ControlNet'],
@@ -53,7 +53,7 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
   [/^inputs?_(ids|embeds)$|^last_hidden_state$/, 'model inputs or results'],
 ]
 
-/** By tensor names: what a safetensors file without a T5 encoder looks like. */
+/** Tells by tensor names what a safetensors file without a T5 encoder looks like. */
 export function identifyTensors(names: readonly string[]): string {
   if (names.length === 0) return 'a safetensors file without tensors'
   const kind = KINDS.find(([pattern]) => names.some((name) => pattern.test(name)))

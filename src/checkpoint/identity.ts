@@ -6,8 +6,8 @@ import { storedTensors, type Checkpoint } from './types.js'
 const SAMPLE_BYTES = 4096
 
 /**
- * One word that tells a model from others: its shape, and a hash of every tensor's place and first 4 KiB. Two trainings of one
- * model differ in it, without 9.5 GB being read.
+ * One word that tells models apart: the shape, and a hash of every tensor's name, type and first 4 KiB. It differs between two
+ * trainings of one model, and 9.5 GB need not be read for it.
  */
 export async function modelIdentity(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash('sha256')

@@ -5,7 +5,7 @@ import { identifyBytes } from './identify.js'
 import { isFolder, namesIn, readExactly, readJson, withFile } from '../io/files.js'
 import { check } from '../io/check.js'
 
-/** Which files of a folder are the weights, the tokenizer, the text encoders. Names only; nothing big is read. */
+/** Finds which files of a folder are the weights, the tokenizer, the text encoders. It reads names, and no large file. */
 
 export const CONFIG_BYTES = 1 << 20
 const INDEX_BYTES = 64 << 20
@@ -20,8 +20,8 @@ const INDEX = /^(diffusion_pytorch_)?model\.safetensors\.index(\.[\w-]+)?\.json$
 const WHOLE = /^(diffusion_pytorch_)?model(\.[\w-]+)?\.safetensors$/
 
 /**
- * `model.safetensors`, or else the shards of `model.safetensors.index.json`; where neither is there, a lone variant of
- * them, as diffusers' `model.fp16.safetensors` and `model.safetensors.index.fp16.json`.
+ * Finds `model.safetensors`, or else the shards of `model.safetensors.index.json`. Where neither exists, it takes the only variant
+ * of them, such as diffusers' `model.fp16.safetensors` or `model.safetensors.index.fp16.json`.
  */
 export async function locateWeights(folder: string): Promise<WeightFiles> {
   const names = await namesIn(folder)
@@ -68,7 +68,7 @@ async function readIndex(folder: string, name: string, names: readonly string[])
   }
 }
 
-/** What a folder without safetensors has instead. */
+/** Says what a folder without safetensors holds instead. */
 async function otherWeights(folder: string, names: readonly string[]): Promise<string> {
   const other = names.find((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/.test(name))
   if (other === undefined) return 'neither'
@@ -84,8 +84,8 @@ const identifyFile = (file: string): Promise<string | undefined> =>
   })
 
 /**
- * The tokenizer for weights in `folder`: beside them, in a `tokenizer*` folder there, or, in a diffusers pipeline, in the
- * folder whose number is the encoder's. tokenizer.json before spiece.model: its ids are those diffusers users get.
+ * Finds the tokenizer for weights in `folder`: beside them, in a `tokenizer*` folder there, or, in a diffusers pipeline, in the
+ * folder with the encoder's number. tokenizer.json comes before spiece.model: diffusers users get its ids.
  */
 export async function locateTokenizer(folder: string): Promise<string | undefined> {
   const inside = (await namesIn(folder)).filter((name) => /^tokenizer(_\w+)?$/.test(name))

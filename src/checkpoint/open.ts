@@ -20,7 +20,7 @@ import { readHeader } from './safetensors.js'
 import type { Checkpoint } from './types.js'
 
 export interface OpenOptions {
-  /** Which text encoder of a diffusers pipeline, by its folder: `text_encoder_2`. Without it, the only one that can be used. */
+  /** Folder of a text encoder in a diffusers pipeline, such as `text_encoder_2`. Default: the only one that can be used. */
   readonly textEncoder?: string | undefined
 }
 
@@ -76,7 +76,7 @@ async function openFile(path: string): Promise<Checkpoint> {
   return assemble(path, path, headers, folder, await architectureBeside(folder))
 }
 
-/** The architecture of an encoder's config.json beside a single file; other models' configs in a folder of files mean nothing. */
+/** The architecture in a config.json beside a single file, where it is an encoder's; other models' configs are ignored. */
 async function architectureBeside(folder: string): Promise<Architecture | undefined> {
   if (!(await namesIn(folder)).includes('config.json')) return undefined
   const file = join(folder, 'config.json')
@@ -85,7 +85,7 @@ async function architectureBeside(folder: string): Promise<Architecture | undefi
   return MODEL_TYPES.includes(type) ? architectureFromConfig(file, json) : undefined
 }
 
-/** What the parts of a checkpoint make: `source` is named when something is absent, `folder` holds what lies beside. */
+/** Makes the checkpoint of its parts. Errors about absent tensors name `source`; `folder` holds tokenizer and plan. */
 async function assemble(
   path: string,
   source: string,
@@ -121,7 +121,7 @@ interface Headers {
   readonly metadata: ReadonlyMap<string, ReadonlyMap<string, string>>
 }
 
-/** Every tensor of the files; where there is an index, exactly those it names, where it says. */
+/** Every tensor of the files; with an index, the tensors it names, each in the file it names. */
 async function readHeaders({ files, index }: WeightFiles): Promise<Headers> {
   const byFile = await Promise.all(files.map(readHeader))
   const metadata = new Map(byFile.map((header) => [header.file, header.metadata]))

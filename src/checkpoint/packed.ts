@@ -8,14 +8,14 @@ import { PRECISIONS, type Precision } from '../model/precision.js'
 
 /**
  * Weights as the CPU's kernels multiply them (engine/packed_layout.h), stored so that a file is mapped and used in place. A packed
- * sub-block has its norm (and its table of distances) as any other, and instead of its matrices two, of bytes with scales:
+ * sub-block has its norm (and its distance table) as any other, and in place of its matrices two packed ones with scales:
  *
  *     in    <name>.int8          U8  [panels, bytes of a panel]    q over k over v; or gate and up, panel by panel
  *           <name>.int8_scales   F32 [panels * 32]                 one an output
  *     out   <name>.int8          ...                               o; or down
  *
- * The file's metadata says which version of the layout it is, the precision of what the plan names none for, the shape of the
- * model, and which checkpoint it was made from.
+ * The file's metadata holds the version of the layout, the precision of the sub-blocks for which the plan names none, the shape of
+ * the model, and the identity of the checkpoint it was made from.
  */
 export const PACKED_LAYOUT = 1
 
@@ -26,7 +26,7 @@ export type PackedPrecision = 'int8' | 'int4'
 export const isPacked = (precision: Precision): precision is PackedPrecision =>
   precision === 'int8' || precision === 'int4'
 
-/** A panel is 32 outputs; it consists of blocks of 64 inputs, of so many bytes in each precision (engine/packed_layout.h). */
+/** A panel is 32 outputs; it consists of blocks of 64 inputs, of fixed bytes in each precision (engine/packed_layout.h). */
 export const PANEL = {
   columns: 32,
   depth: 64,
@@ -55,7 +55,7 @@ export interface PackedSubBlock {
   readonly tensors: Readonly<Record<PackedRole, PackedRef>>
 }
 
-/** What stands in place of a sub-block's matrices. */
+/** The tensors in place of a sub-block's matrices. */
 export function packedTensors(a: Architecture, subBlock: number, precision: PackedPrecision): PackedSpec[] {
   const names = familyOf(a).packed(a, subBlock)
   const matrix = (role: 'in' | 'out', outputs: number[], inputs: number): PackedSpec[] => {
@@ -76,7 +76,7 @@ export function packedTensors(a: Architecture, subBlock: number, precision: Pack
   return [...matrix('in', ups, a.width), ...matrix('out', [a.width], s.inner)]
 }
 
-/** The precision a sub-block is packed in, by the names that are there. */
+/** The precision in which a sub-block is packed, told by the names that exist. */
 export const packedPrecision = (
   g: Architecture,
   subBlock: number,

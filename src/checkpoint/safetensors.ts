@@ -8,10 +8,10 @@ import { check, show } from '../io/check.js'
 
 /**
  * Headers of safetensors files (https://github.com/huggingface/safetensors): eight bytes of length, that much JSON, data.
- * The rules are upstream's: data without holes or overlaps, ending with the file, header at most 100 MB. Beyond upstream,
- * a tensor must start at a multiple of its element size *within the data section*, and no key may stand twice. Where the
- * data section itself starts is not checked: files of safetensors before 0.3 have headers of any length, they are common,
- * and the engine copies elements out of unaligned memory.
+ * The rules are upstream's: data has no holes or overlaps and ends with the file, a header has at most 100 MB. Beyond upstream,
+ * a tensor must start at a multiple of its element size *within the data section*, and no key may occur twice. The start of the
+ * data section is not checked: safetensors before 0.3 wrote headers of any length, these files are common, and the engine copies
+ * elements out of unaligned memory.
  */
 export interface SafetensorsHeader {
   readonly file: string

@@ -4,7 +4,7 @@ import { readExactly, withFile } from '../io/files.js'
 import { bf16ToFloat, f16ToFloat } from '../model/half.js'
 import { readHeader, type HeaderTensor } from './safetensors.js'
 
-/** Small tensors that are inputs of a call, read whole: ids, masks, embeddings. Weights never come this way. */
+/** Small tensors that are inputs of a call and are read whole: ids, masks, embeddings. Weights are never read here. */
 export interface TensorArrays {
   F64: Float64Array
   F32: Float32Array
@@ -50,8 +50,8 @@ const ARRAYS: { [D in DType]: new (buffer: ArrayBuffer) => TensorArrays[D] } = {
 }
 
 /**
- * Reads the tensors of a safetensors file, or those of them that are in `names`, into memory. Throws InputError, since
- * such files are what a user hands to a call.
+ * Reads the tensors of a safetensors file, or only those in `names`, into memory. Throws InputError, since the file is an input
+ * of a user's call.
  */
 export async function readTensors(file: string, names?: readonly string[]): Promise<Map<string, Tensor>> {
   try {
@@ -89,6 +89,6 @@ export function floatsOf(tensor: Tensor): Float32Array | undefined {
 }
 
 function typed({ dtype, shape }: HeaderTensor, buffer: ArrayBuffer): Tensor {
-  // dtype and array agree by ARRAYS' type, which the compiler cannot carry through the union
+  // ARRAYS' type makes dtype and array agree, but the compiler cannot follow that through the union
   return { dtype, shape, data: new ARRAYS[dtype](buffer) } as Tensor
 }

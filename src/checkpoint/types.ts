@@ -6,8 +6,8 @@ import type { Precision } from '../model/precision.js'
 import type { PackedSubBlock } from './packed.js'
 
 /**
- * A tensor that has been checked: it lies inside its file and has the size its shape says. It is aligned to its element
- * within the file's data section; where that section starts old files leave to chance, so read elements by copying.
+ * A checked tensor: it lies inside its file and has the size of its shape. It is aligned to its element within the file's data
+ * section; older files start that section at any offset, so elements must be read by copying.
  */
 export interface TensorRef {
   /** Name in the file, which may differ from the canonical one. */
@@ -29,13 +29,13 @@ export interface Checkpoint {
   /** The path the user gave. */
   readonly path: string
   readonly architecture: Architecture
-  /** Tensors outside the sub-blocks; no embedding where it only takes inputsEmbeds. */
+  /** Tensors outside the sub-blocks; without an embedding where the encoder only takes inputsEmbeds. */
   readonly fixed: Readonly<Partial<Record<FixedRole, TensorRef>>>
-  /** [2 x blocks] the tensors of each; one that a plan left out of an export has only those it shares with others. */
+  /** [2 x blocks] each one's tensors; a sub-block left out of an export has only those it shares with others. */
   readonly subBlocks: readonly StoredSubBlock[]
-  /** Sub-blocks whose matrices are packed; their norms are in `subBlocks`. Empty but for `export --precision int8` and int4. */
+  /** Sub-blocks whose matrices are packed; their norms are in `subBlocks`. Only `export --precision int8` and int4 make any. */
   readonly packed: ReadonlyMap<number, PackedSubBlock>
-  /** What `export --precision` was asked for; absent elsewhere. */
+  /** The precision given to `export --precision`; absent in other checkpoints. */
   readonly precision?: Precision
   /** tokenizer.json or spiece.model beside the weights, where one was found. */
   readonly tokenizerPath?: string
@@ -50,7 +50,7 @@ export const holds = ({ subBlocks }: Checkpoint, subBlock: number): boolean =>
 /** A tensor of a checkpoint under its canonical name; see PlacedTensor. */
 export type StoredTensor = PlacedTensor & { readonly ref: TensorRef }
 
-/** All there are, but for packed matrices, each once. */
+/** Every tensor once, packed matrices left out. */
 export const storedTensors = ({ architecture, fixed, subBlocks }: Checkpoint): StoredTensor[] =>
   tensorsOf(architecture).flatMap((tensor) => {
     const { role, subBlock } = tensor

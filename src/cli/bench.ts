@@ -28,7 +28,7 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = { 't5-xxl': T5_XXL
 const PAPERS_PLAN = 'pixart-sigma-41.9'
 const PAPERS_SHARE = 0.419
 const MAX_TOKENS = 16_384
-/** Random weights, and what is copied to know the machine's memory and to empty its caches. */
+/** Buffers of the bench itself: copied to measure the memory's rate, and to empty the caches. */
 const BENCH_BYTES = 700e6
 
 interface Options {
@@ -121,7 +121,7 @@ async function prepare(asked: Options): Promise<Subject> {
   return { architecture, device, precision, deviceName: name, plans: Object.fromEntries(named) }
 }
 
-/** On the CPU as many blocks as are asked for, or as take half of the free memory. A CUDA device says itself what it lacks. */
+/** On the CPU the blocks asked for, or as many as fit into half of the free memory. A CUDA device itself reports a lack of memory. */
 async function fittingBlocks(
   whole: Architecture,
   asked: Options,
@@ -156,7 +156,7 @@ async function fittingBlocks(
   })
 }
 
-/** The weights are random: there is no checkpoint that stored them in another precision. */
+/** The plan with every precision named. The weights are random, so no checkpoint stores them in another precision. */
 const held = (plan: Plan, own: Precision): Plan =>
   plan.with({ precisions: plan.precisions.map((named) => named ?? own) })
 
@@ -193,7 +193,7 @@ function clearProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
 }
 
-/** The least time the machine allows, as a share of the time taken. */
+/** The min time the machine allows, as a share of the time taken. */
 const roofline = ({ bytes, flops, seconds }: NativeBenchRow, { copy, multiply }: NativeBench): number =>
   Math.max(bytes / copy, flops / multiply) / seconds
 

@@ -5,13 +5,13 @@ import type { DeviceName } from '../native/addon.js'
 import { listPresets } from '../plan/presets.js'
 import { PRECISIONS } from '../model/precision.js'
 
-/** What every action is handed beside its options. */
+/** What every action gets beside its options. */
 export interface Run {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal
 }
 
-/** A command on a model: its name, and the options all of them share. */
+/** A command on a model, with the options that all of these share. */
 export function modelCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -35,7 +35,7 @@ function planOption(): Option {
 }
 
 /**
- * Runs an action as a terminal program: Ctrl-C aborts it cleanly (exit code 130), an error of ours is one line on stderr (with
+ * Runs an action as a terminal program: Ctrl-C aborts it cleanly (exit code 130), a SkrrError is one line on stderr (with
  * --json an object on stdout) and exit code 1. Anything else is a bug and keeps its stack.
  */
 export function action<O extends { json?: true }>(
@@ -63,7 +63,7 @@ export function action<O extends { json?: true }>(
   }
 }
 
-/** Errors of the command line itself: with --json an object on stdout, as those of an action. */
+/** Makes errors of the command line itself an object on stdout with --json, as an action's are. */
 export function reportUsageErrors(program: Command): void {
   const asJson = process.argv.includes('--json')
   for (const command of [program, ...program.commands]) {
@@ -81,17 +81,17 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** A device by its name; whether there is one shows when it is opened. */
+/** A device by its name. Whether the machine has it shows when it is opened. */
 export function deviceName(text: string): 'auto' | DeviceName {
   if (isDevice(text)) return text
   throw new InvalidArgumentError(`Expected ${DEVICE_NAMES}.`)
 }
 
-/** An option that is a whole number of at least `least`. */
-export function wholeNumber(least: number): (text: string) => number {
+/** An option that is a whole number of at least `min`. */
+export function wholeNumber(min: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (Number.isSafeInteger(value) && value >= least) return value
-    throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`)
+    if (Number.isSafeInteger(value) && value >= min) return value
+    throw new InvalidArgumentError(`Expected a whole number of at least ${min}.`)
   }
 }

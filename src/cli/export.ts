@@ -17,7 +17,7 @@ interface Options {
   json?: true
 }
 
-/** What a materialised export of a compensated plan must say. */
+/** The line that a materialised export of a compensated plan adds. */
 const COMPENSATION_STAYS: [string, string] = [
   'compensation',
   'in skrr-plan.json: applied here; other software gives the embeddings without it',

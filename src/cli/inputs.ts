@@ -6,7 +6,7 @@ import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js
 import type { EncoderInput } from '../options.js'
 import { InputError } from '../errors.js'
 
-/** The four ways to say what is encoded; exactly one is used. */
+/** The four options that give the input; exactly one is used. */
 export interface InputOptions {
   prompt?: string[]
   prompts?: string

@@ -35,7 +35,7 @@ interface CheckpointBytes {
   attention: number
   feedForward: number
   embedding: number
-  /** Final norm and T5's shared bias table. */
+  /** Final norm and a shared distance table. */
   other: number
 }
 
@@ -115,7 +115,7 @@ const precisionsOf = (plan: Plan, checkpoint: Checkpoint, own: Precision): strin
   return [...new Set(plan.sources().map((source) => precisions[source]))].join(' and ') || own
 }
 
-/** Of sub-blocks of a kind that differ, the first. */
+/** Where sub-blocks of a kind differ, it describes the first. */
 function describe(a: Architecture): string {
   const [attention, feedForward] = [attentionOf(a), feedForwardOf(a)]
   const heads = `${attention?.heads} heads x ${attention?.headDim}`

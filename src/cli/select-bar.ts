@@ -42,7 +42,7 @@ export class SelectBar {
   }
 }
 
-/** A sign a block, its upper half the attention, its lower the feed-forward: filled where its own weights run. */
+/** One sign a block: its upper half is the attention, its lower the feed-forward; a half is filled where its own weights run. */
 function blocksOf(plan: Plan): string {
   const runs = (p: number): boolean => plan.table[p] === p
   const signs = Array.from({ length: plan.table.length / 2 }, (_, block) => {

@@ -17,7 +17,7 @@ export interface Measurement {
 }
 
 const RUNS = 5
-/** On a large model three runs have to do. */
+/** A large model gets only three runs. */
 const ENOUGH_MS = 4000
 
 /** Loads a model under a plan, encodes the prompts a few times, and frees it again. */

@@ -6,8 +6,8 @@ import { Plan } from '../plan/plan.js'
 const REUSE_SCALE = 0.5
 
 /**
- * A plan of about `sparsity` for any architecture, by a rule and not by calibration: it shows what a plan of that size costs,
- * not which one is good. Sub-blocks of every other block are dropped, then from the middle outwards, never those of
+ * A plan of about `sparsity` for any architecture, made by a rule and without calibration: it shows what a plan of that size costs,
+ * not which plan is good. Sub-blocks of every other block are dropped, then from the middle outwards, never those of
  * the first and last block. Dropped attentions re-use the nearest one that runs; dropped feed-forwards are skipped.
  */
 export function illustrativePlan(architecture: Architecture, sparsity: number): Plan {

@@ -28,7 +28,7 @@ export interface ExportOptions {
  *
  * Materialised, position p holds a copy of its source's weights, its residual scale multiplied into the output matrix
  * (`o`, `down`); where it is skipped, that matrix is zero, so that h + 0 is what any software computes. Fp8 becomes bf16, or
- * float32 where it carries a factor. Beside it lies only what of the plan no weights hold (Plan.remainder).
+ * float32 where it carries a factor. The plan beside it holds only what weights cannot (Plan.remainder).
  *
  * Returns the bytes of weights written. Throws OutputError (folder not empty, cannot be written), PlanError (a plan of another
  * model, a source the checkpoint does not hold), CheckpointError (a source that changed, a scale that overflows).
@@ -85,7 +85,7 @@ export async function writeModel(
   return total
 }
 
-/** @throws CheckpointError: packed weights are no longer numbers that could be written in another form */
+/** @throws CheckpointError: packed weights are rounded, and cannot be written in another form */
 export function refusePacked({ path, packed }: Checkpoint): void {
   const [first] = packed.values()
   if (first === undefined) return
@@ -97,7 +97,7 @@ export function refusePacked({ path, packed }: Checkpoint): void {
   })
 }
 
-/** What every plan keeps, and each sub-block that runs anywhere, byte for byte. */
+/** The tensors that every plan keeps and those of the sub-blocks that run anywhere, byte for byte. */
 function kept(checkpoint: Checkpoint, { table }: Plan): Stored[] {
   const stays = ({ subBlock, shared }: PlacedTensor): boolean =>
     subBlock === undefined || shared === true || table.includes(subBlock)
@@ -139,7 +139,7 @@ function copied({ name, shape }: TensorSpec, ref: TensorRef, factor: number): St
   return { name, shape, dtype, data: foldedChunks(ref, factor, dtype) }
 }
 
-/** A skipped position keeps its own weights where they are there, so that only the zeroed matrix sets it apart. */
+/** A skipped position keeps its own weights where the checkpoint holds them; only its output matrix is zeroed. */
 function skipped(spec: TensorSpec<Role>, ref: TensorRef | undefined, { fixed }: Checkpoint): Stored {
   const { name, shape, role } = spec
   if (ref !== undefined && !isOutput(role)) return copied(spec, ref, 1)
@@ -148,9 +148,9 @@ function skipped(spec: TensorSpec<Role>, ref: TensorRef | undefined, { fixed }: 
   return { name, shape, dtype, data: constantChunks(role === 'norm' ? 1 : 0, dtype, count) }
 }
 
-/** The type most of the bytes have: what a config.json calls torch_dtype. */
+/** The element type with the most bytes: what a config.json calls torch_dtype. */
 function mainDType(tensors: readonly Stored[]): PlainEncoding {
   const bytes = new Map<PlainEncoding, number>()
   for (const tensor of tensors) bytes.set(tensor.dtype, (bytes.get(tensor.dtype) ?? 0) + tensorBytes(tensor))
-  return [...bytes].reduce((most, each) => (each[1] > most[1] ? each : most))[0]
+  return [...bytes].reduce((max, each) => (each[1] > max[1] ? each : max))[0]
 }

@@ -21,7 +21,7 @@ import type { Precision } from '../model/precision.js'
 import { modelIdentity } from '../checkpoint/identity.js'
 
 export interface PackedExportOptions {
-  /** Of the sub-blocks the plan names none for. */
+  /** Precision of the sub-blocks for which the plan names none. */
   readonly precision: Precision
   /** Threads that pack. Default: all this process may use. */
   readonly threads?: number | undefined
@@ -78,7 +78,7 @@ export async function exportPacked(
   }
 }
 
-/** Tensors as files have them: matrices in `dtype`, what is beside them in float32. */
+/** Tensors as files hold them: matrices in `dtype`, everything else in float32. */
 const ordinary = (tensors: readonly StoredTensor[], dtype: 'F32' | 'BF16'): TensorSource[] =>
   tensors.map(({ name, shape, role, ref }) => {
     const own = isMatrix(role) ? dtype : 'F32'
@@ -106,7 +106,7 @@ class Packer {
 
   async *#stream(subBlock: number, precision: PackedPrecision, role: PackedRole): AsyncGenerator<Uint8Array> {
     if (this.#held?.subBlock !== subBlock) {
-      this.#held = undefined // before the next is made: only one is there
+      this.#held = undefined // before the next is made: only one is in memory
       this.#held = { subBlock, pieces: await this.#pack(subBlock, precision) }
     }
     const bytes = this.#held.pieces[role]

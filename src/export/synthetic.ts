@@ -22,8 +22,8 @@ export interface SyntheticOptions {
 
 /**
  * Writes a checkpoint of any architecture with made-up weights, in Hugging Face's layout, to `folder`, which must not exist or
- * be empty. Weights are normal with the deviations Hugging Face initialises T5 with, norms scatter a little around 1: the
- * activations stay in a sane range, the embeddings mean nothing. Returns the bytes of weights written.
+ * be empty. Weights are normal with the deviations that Hugging Face initialises T5 with, norms scatter a little around 1. The
+ * activations stay in a sane range; the embeddings mean nothing. Returns the bytes of weights written.
  * Throws OutputError.
  */
 export async function writeSynthetic(

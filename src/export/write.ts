@@ -4,7 +4,7 @@ import { writeFileAtomically } from '../io/atomic.js'
 import { itemBytes, type DType } from '../checkpoint/element-types.js'
 import { CHUNK_BYTES } from '../io/files.js'
 
-/** A tensor on its way to a file: all its bytes at once, or a stream of them that is started when its turn comes. */
+/** A tensor to be written: all its bytes at once, or a stream of them that is started when its turn comes. */
 export interface TensorSource {
   readonly name: string
   readonly dtype: DType
@@ -16,8 +16,8 @@ export interface WriteOptions {
   /** `__metadata__` of the file. */
   readonly metadata?: Readonly<Record<string, string>>
   /**
-   * Put tensors where memory maps want them: those of whole multiples of this many bytes first, in the order given, each at
-   * such a multiple of the file. Default: upstream's order.
+   * Aligns tensors for memory maps: those whose size is a multiple of this many bytes come first, in the order given, and each
+   * begins at a multiple of it in the file. Default: upstream's order.
    */
   readonly align?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -29,7 +29,7 @@ export const tensorBytes = (tensor: { dtype: DType; shape: readonly number[] }):
   tensor.shape.reduce((product, n) => product * n, itemBytes(tensor.dtype))
 
 /**
- * Writes a safetensors file as upstream does: tensors by element size, largest first, then by name, the data section at a
+ * Writes a safetensors file as upstream does: tensors by descending element size, then by name. The data section begins at a
  * multiple of eight bytes, so that typed arrays can be laid over a mapped file. The file appears whole or not at all.
  * Throws OutputError (path, reason); errors of a tensor's own stream and the reason of an abort pass through.
  */

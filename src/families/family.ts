@@ -11,11 +11,11 @@ export interface TensorSpec<R extends Role | FixedRole = Role | FixedRole> {
   readonly shared?: boolean
 }
 
-/** Encoders whose files have the same names and config fields. All that is known about them is known here. */
+/** Encoders whose files have the same names and config fields. Everything about them is known in their Family alone. */
 export interface Family {
-  /** What Architecture.family says of its encoders. */
+  /** The values of Architecture.family. */
   readonly labels: readonly string[]
-  /** What config.json's model_type says of them. */
+  /** The values of config.json's model_type. */
   readonly modelTypes: readonly string[]
   /** For messages, after "a" or "one". */
   readonly title: string
@@ -28,13 +28,13 @@ export interface Family {
   typeOfClass(name: string): string | undefined
   /** @throws CheckpointError; `file` is named in it */
   fromConfig(file: string, modelType: string, json: unknown): Architecture
-  /** Of a file that comes without config.json; `tensors` go by canonical names. @throws CheckpointError */
+  /** For a file without config.json; `tensors` are keyed by canonical names. @throws CheckpointError */
   fromShapes(file: string, tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>): Architecture
   /** A config.json that Hugging Face's class for the encoder takes. */
   config(a: Architecture, encoding: PlainEncoding): Record<string, unknown>
 
   fixed(a: Architecture): TensorSpec<FixedRole>[]
-  /** Its norm included. */
+  /** Tensors of a sub-block, its norm included. */
   subBlock(a: Architecture, subBlock: number): TensorSpec<Role>[]
   /** What the names of a packed sub-block's two matrices begin with. */
   packed(a: Architecture, subBlock: number): { readonly in: string; readonly out: string }
@@ -45,6 +45,6 @@ export interface Family {
 
   /** Token ids of the empty prompt; `eos` is the tokenizer's, where there is one. */
   emptyPrompt(eos: number | undefined): readonly number[]
-  /** What its tokenizer may consist of; the first there is will be loaded. */
+  /** Files its tokenizer may consist of; the first that exists is loaded. */
   readonly tokenizerFiles: readonly string[]
 }

@@ -11,11 +11,11 @@ export const FAMILIES: readonly Family[] = [t5]
 
 export const MODEL_TYPES = FAMILIES.flatMap(({ modelTypes }) => modelTypes)
 
-/** For messages: what is an encoder here. */
+/** For messages: what counts as an encoder here. */
 export const AN_ENCODER = FAMILIES.map(({ title }) => `a ${title}`).join(' or ')
 export const ONE_ENCODER = `one ${FAMILIES.map(({ title }) => title).join(' or ')}`
 
-/** What other model types are, for those who pointed at the wrong folder. */
+/** What other model types are, for messages about a wrong folder. */
 const OTHER_TYPES: Readonly<Record<string, string>> = {
   clip: 'a CLIP model',
   clip_text_model: 'a CLIP text encoder',
@@ -69,10 +69,10 @@ export function declaredModelType(json: unknown): string | undefined {
   return declared.success ? declared.data.model_type : undefined
 }
 
-/** A tensor and the sub-block it is of, if any; of one that sub-blocks share, the first. */
+/** A tensor and its sub-block, if it has one; the first sub-block where several share it. */
 export type PlacedTensor = TensorSpec & { readonly subBlock: number | undefined }
 
-/** Every tensor of an encoder once: those outside the sub-blocks, those that sub-blocks share, then each sub-block's own. */
+/** Every tensor of an encoder once: first those outside the sub-blocks, then the shared ones, then each sub-block's own. */
 export function tensorsOf(a: Architecture): PlacedTensor[] {
   const family = familyOf(a)
   const inside = a.subBlocks.flatMap((_, subBlock): PlacedTensor[] =>

@@ -32,7 +32,7 @@ export const t5: Family = {
   ],
 }
 
-/** UMT5: every attention has its own table of distances. T5: block 0's serves all. */
+/** In UMT5 every attention has its own distance table, in T5 all use block 0's. */
 export function t5Architecture(sizes: T5Sizes): Architecture {
   const { family, blocks, width, heads, headDim, ff, vocab, activation, gated } = sizes
   const norm: Norm = { kind: 'rms', epsilon: sizes.epsilon }
@@ -58,7 +58,7 @@ export function t5Architecture(sizes: T5Sizes): Architecture {
   }
 }
 
-/** The sizes an architecture of this family was made from. */
+/** The sizes from which an architecture of this family was made. */
 export function t5Sizes(a: Architecture): T5Sizes {
   const attention = attentionOf(a)!
   const { inner, activation, gated } = feedForwardOf(a)!
@@ -161,7 +161,7 @@ function packedNames(_: Architecture, subBlock: number): { in: string; out: stri
 const BLOCK = /^(?:.*\.)?(?=encoder\.block\.\d+\.layer\.[01]\.)/
 const FINAL_NORM = /^(?:.*\.)?(?=encoder\.final_layer_norm\.weight$)/
 
-/** Every prefix under which an encoder stands. A plan may leave an encoder without blocks: then its final norm tells. */
+/** Every prefix under which an encoder stands. An export may hold no blocks at all; then the final norm's name tells. */
 function encoderPrefixes(names: Iterable<string>): string[] {
   const list = [...names]
   const under = (pattern: RegExp): string[] => [

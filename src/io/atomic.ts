@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { OutputError, SkrrError } from '../errors.js'
 import { ioReason, isFolder } from './files.js'
 
-/** Outputs appear whole under their name or not at all: written beside it under another name, flushed, renamed. */
+/** Outputs appear whole under their name or not at all: they are written beside it under another name, flushed and renamed. */
 
 /** Writes a file through `fill`. Throws OutputError, or whatever `fill` itself threw of ours or by an abort. */
 export async function writeFileAtomically(
@@ -63,7 +63,7 @@ export async function writeFolderAtomically(
   }
 }
 
-/** False where nothing is there; an OutputError where something is that must not be touched. */
+/** False where there is no folder. @throws OutputError where something lies there that must not be touched */
 async function isEmptyFolder(folder: string): Promise<boolean> {
   let names: string[]
   try {
@@ -83,7 +83,7 @@ async function isEmptyFolder(folder: string): Promise<boolean> {
   })
 }
 
-// dot first: whoever lists the folder meanwhile passes over it
+// a name with a leading dot is left out by those who list the folder meanwhile
 const temporaryName = (path: string): string =>
   join(dirname(resolve(path)), `.${basename(resolve(path))}.${randomBytes(6).toString('hex')}.tmp`)
 

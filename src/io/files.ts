@@ -5,7 +5,7 @@ import { CheckpointError } from '../errors.js'
 /** One read or write call: large enough to keep a disk busy, small enough for an abort to be felt at once. */
 export const CHUNK_BYTES = 4 << 20
 
-/** What the operating system said, in words a user can act on. */
+/** An error of the operating system, in words a user can act on. */
 export function ioReason(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const known: Record<string, string> = {
@@ -55,7 +55,7 @@ export async function openRegular(file: string): Promise<FileHandle> {
   })
 }
 
-/** Fills the whole of `target` from `position` on; a file that ends early is an error, never short data. */
+/** Fills all of `target` from `position` on. @throws CheckpointError where the file ends early */
 export async function readExactly(
   handle: FileHandle,
   target: Uint8Array,

@@ -6,16 +6,16 @@
 export interface Architecture {
   /** For messages and the fingerprint; nothing branches on it. */
   readonly family: string
-  /** Of the residual stream and of the embeddings that come out. */
+  /** Features of the residual stream and of the embeddings. */
   readonly width: number
   /** [2 x blocks]. Equal ones may be one object. */
   readonly subBlocks: readonly SubBlock[]
   readonly input: {
     /** Rows of the token embedding; 0 where the checkpoint has none and only takes inputsEmbeds. */
     readonly vocab: number
-    /** Factor on its rows; 1 where absent. */
+    /** Factor on the embedding's rows; 1 where absent. */
     readonly scale?: number
-    /** Rows of a table of positions that is added; none where absent. */
+    /** Rows of a position table that is added; none where absent. */
     readonly positions?: number
   }
   readonly output: {
@@ -30,16 +30,16 @@ export type SubBlock = Attention | FeedForward
 export interface Attention {
   readonly kind: 'attention'
   readonly norm: Norm
-  /** Of what the sub-block adds to the residual stream. */
+  /** Norms what the sub-block adds to the residual stream. */
   readonly postNorm?: Norm
   readonly heads: number
   /** Heads of keys and values, each of which serves heads / keyHeads queries. */
   readonly keyHeads: number
   /** heads x headDim need not equal the width. */
   readonly headDim: number
-  /** Of q, k, v and o. */
+  /** Whether q, k, v and o have biases. */
   readonly bias: boolean
-  /** Of each head's queries and keys. */
+  /** Norms each head's queries and keys. */
   readonly headNorm?: Norm
   /** Factor on a query times a key. */
   readonly scale: number
@@ -68,13 +68,13 @@ export interface Norm {
   readonly epsilon: number
 }
 
-/** What a score gets by key - query: position bias, causal mask and window are one line over it. */
+/** What is added to a score by key - query: position bias, causal mask and window are one line over it. */
 export interface Distance {
-  /** A learned table with a row for each bucket of distances up to `max`, beyond which all share the last. */
+  /** A learned distance table with a row for each bucket; distances beyond `max` share the last bucket. */
   readonly buckets?: {
     readonly count: number
     readonly max: number
-    /** One table is that of every attention; it is counted among what all plans keep. */
+    /** Every attention uses one table; every plan keeps it. */
     readonly shared?: boolean
   }
   /** The farthest key after a query that it sees, and the farthest before it; no limit where absent. */
@@ -95,7 +95,7 @@ export type Activation = (typeof ACTIVATIONS)[number]
 
 export const blocksOf = (a: Architecture): number => a.subBlocks.length / 2
 export const subBlockCount = (a: Architecture): number => a.subBlocks.length
-/** The first attention, for what describes an encoder whose sub-blocks of a kind are alike. */
+/** The first attention; it describes all of them where sub-blocks of a kind are alike. */
 export const attentionOf = (a: Architecture): Attention | undefined =>
   a.subBlocks.find((s) => s.kind === 'attention')
 export const feedForwardOf = (a: Architecture): FeedForward | undefined =>
@@ -123,7 +123,7 @@ export function subBlockParameters({ width, subBlocks }: Architecture, subBlock:
   return norms + matrices + biases + 2 * normParameters(s.headNorm, s.headDim) + ownTable
 }
 
-/** Parameters outside the sub-blocks, which every plan keeps: embedding, final norm, a distance table that all share. */
+/** Parameters outside the sub-blocks, which every plan keeps: embedding, final norm, a shared distance table. */
 export function fixedParameters(a: Architecture): number {
   const { width, input, output } = a
   const attention = attentionOf(a)
@@ -141,6 +141,6 @@ export const denseParameters = (a: Architecture): number =>
 
 const tableParameters = ({ heads, distance: { buckets } }: Attention): number => (buckets?.count ?? 0) * heads
 
-/** An RMS norm has factors, a layer norm also shifts. */
+/** An RMS norm has factors, a layer norm has factors and shifts. */
 const normParameters = (norm: Norm | undefined, width: number): number =>
   norm === undefined ? 0 : norm.kind === 'rms' ? width : 2 * width

@@ -1,6 +1,6 @@
 /**
- * How weights are stored: so many elements in so many bytes. The first are as safetensors names them; a block of the packed ones
- * is 64 inputs of 32 outputs (checkpoint/packed.ts). The engine's order is the same (engine/encoding.h).
+ * How weights are stored: elements of a block, and its bytes. The first four have safetensors' names; a block of int8 or int4 is
+ * 64 inputs of 32 outputs (checkpoint/packed.ts). The engine's order is the same (engine/encoding.h).
  */
 const TABLE = {
   F32: { elements: 1, bytes: 4 },
@@ -14,10 +14,10 @@ const TABLE = {
 export type Encoding = keyof typeof TABLE
 export const ENCODINGS = Object.keys(TABLE) as readonly Encoding[]
 
-/** Bytes of the smallest piece that can be stored: an element, or a block where many share one. */
+/** Bytes of a block; a block of a plain encoding is one element. */
 export const blockBytes = (encoding: Encoding): number => TABLE[encoding].bytes
 
-/** Those whose elements are numbers one by one. */
+/** Encodings whose elements are stored one by one. */
 export type PlainEncoding = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
 export const PLAIN_ENCODINGS = ENCODINGS.filter(
   (name) => TABLE[name].elements === 1,

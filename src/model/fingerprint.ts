@@ -3,9 +3,9 @@ import { attentionOf, blocksOf, feedForwardOf, type Architecture } from './archi
 
 /**
  * The shape a plan was made for, in one readable word: family-24x4096-h64x64-ff10240-gated-gelu_tanh is an encoder of 24 blocks of
- * width 4096 with 64 heads of 64 and a gated feed-forward of 10240. Models of one shape share it: it tells a plan that cannot fit
- * from one that can, not one training of a model from another. Where sub-blocks of a kind differ it names the first of each, and
- * a hash tells the rest.
+ * width 4096 with 64 heads of 64 and a gated feed-forward of 10240. Models of one shape share it: it tells whether a plan
+ * can fit, not which training of a model it was made for. Where sub-blocks of a kind differ, it names the first of each kind and
+ * adds a hash of all.
  */
 export function fingerprint(a: Architecture): string {
   const word = known.get(a) ?? compute(a)
@@ -13,7 +13,7 @@ export function fingerprint(a: Architecture): string {
   return word
 }
 
-/** A search of plans asks for the same one at each of its steps. */
+/** A search asks for the same fingerprint with every plan. */
 const known = new WeakMap<Architecture, string>()
 
 function compute(a: Architecture): string {

@@ -20,7 +20,7 @@ export function floatToF16(value: number): number {
   const abs = bits[0]! & 0x7fffffff
   if (abs > 0x7f800000) return sign | 0x7e00
   if (abs >= 0x47800000) return sign | 0x7c00
-  // below 2^-14 the step is 2^-24: adding 0.5, whose last bit is worth that, lets the hardware round
+  // below 2^-14 values are 2^-24 apart: adding 0.5, whose last bit is worth 2^-24, lets the hardware round
   if (abs < 0x38800000) return sign | roundAt(abs, 0.5)
   return sign | ((abs + 0xfff + ((abs >>> 13) & 1) - 0x38000000) >>> 13)
 }
@@ -48,7 +48,7 @@ export function floatToF8(value: number): number {
   const abs = bits[0]! & 0x7fffffff
   // above 464 the nearest pattern is the one that means NaN
   if (abs > 0x43e80000) return sign | 0x7f
-  // below 2^-6 the step is 2^-9, the worth of the last bit of 2^14
+  // below 2^-6 values are 2^-9 apart, which the last bit of 2^14 is worth
   if (abs < 0x3c800000) return sign | roundAt(abs, 16384)
   return sign | ((abs + 0x7ffff + ((abs >>> 20) & 1) - 0x3c000000) >>> 20)
 }
@@ -93,7 +93,7 @@ function roundAt(abs: number, anchor: number): number {
   return sum - bits[0]
 }
 
-/** IEEE layout: sign, `e` exponent bits, `m` mantissa bits; `finite` where the highest exponent is an ordinary one. */
+/** IEEE layout: sign, `e` exponent bits, `m` mantissa bits; with `finite` the highest exponent is an ordinary one. */
 function decode(pattern: number, e: number, m: number, finite = false): number {
   const sign = pattern >>> (e + m) === 0 ? 1 : -1
   const exponent = (pattern >>> m) & ((1 << e) - 1)

@@ -1,7 +1,7 @@
 /**
  * What a tensor is for inside its sub-block: one vocabulary, the same here and in the engine (engine/roles.h), in this order.
- * Of a gated feed-forward `gate` is the half that is activated; one that is not gated has `up` alone, activated. In packed
- * checkpoints `in`, `out` and their scales stand in place of the matrices.
+ * In a gated feed-forward `gate` is the half that is activated; one without a gate has only `up`, which is activated. Packed
+ * checkpoints hold `in`, `out` and their scales in place of the matrices.
  */
 export const ROLES = [
   'norm',
@@ -30,13 +30,13 @@ export const ROLES = [
 ] as const
 export type Role = (typeof ROLES)[number]
 
-/** Of the tensors outside the sub-blocks, which every plan keeps. */
+/** Roles of the tensors outside the sub-blocks, which every plan keeps. */
 export const FIXED_ROLES = ['embedding', 'finalNorm'] as const
 export type FixedRole = (typeof FIXED_ROLES)[number]
 
 const MATRICES: readonly (Role | FixedRole)[] = ['embedding', 'q', 'k', 'v', 'o', 'gate', 'up', 'down']
 
-/** Weights that precisions are about. The others (norms, biases, tables of distances) are few and stay exact. */
+/** Whether a precision applies to the weight. Norms, biases and distance tables are few and stay exact. */
 export const isMatrix = (role: Role | FixedRole): boolean => MATRICES.includes(role)
 
 /** The matrix whose product is added to the residual stream. */

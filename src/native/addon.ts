@@ -56,26 +56,26 @@ export interface NativeBatch {
 
 /** A plan as the engine reads it. */
 export interface NativePlan {
-  /** [positions] slot whose weights run there (spec.ts), -1 where nothing does. */
+  /** [positions] the slot whose weights run there (spec.ts), -1 where nothing runs. */
   slots: Int32Array
   /** [positions] factor on each residual. */
   scales: Float32Array
-  /** Of the output, after the final norm. */
+  /** Applied to the output after the final norm. */
   map?: NativeMapSpec | undefined
 }
 
-/** Layers on rows, one after the other: GELU(tanh) between two, unless their result is added to the rows they took. */
+/** Layers applied to rows one after the other. With `residual` their result is added to the rows; else GELU(tanh) stands between two. */
 export interface NativeMapSpec {
   layers: readonly NativeMapLayer[]
   residual: boolean
 }
 
 export interface NativeEncoder {
-  /** Loads what is missing. The slots stay for as long as the loaded plan is not disposed, and then until trim(). */
+  /** Loads what is missing. The slots stay until the loaded plan is disposed, and then until trim(). */
   loadPlan(plan: NativePlan, cancel: CancelToken, onProgress?: NativeProgress): Promise<NativeLoadedPlan>
   /** Frees every slot that no loaded plan holds. */
   trim(): Promise<void>
-  /** What a loaded slot of int8 or int4 packed (src/checkpoint/packed.ts): bytes and scales, of exactly its sizes. */
+  /** Copies the packed weights of a loaded int8 or int4 slot (src/checkpoint/packed.ts) into arrays of exactly their sizes. */
   copyPacked(slot: number, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   encode(
     batch: NativeBatch,
@@ -114,13 +114,13 @@ export interface NativeEncoder {
     reference: NativeFeatures,
     cancel: CancelToken,
   ): Promise<NativeComparison>
-  /** Of the residual streams themselves, not normed. */
+  /** Compares the residual streams, without the final norm. */
   compareStates(a: NativeStates, b: NativeStates): Promise<NativeComparison>
   compareFeatures(a: NativeFeatures, b: NativeFeatures): Promise<NativeComparison>
 
-  /** The least squares a compensation is fitted by, with no tokens yet: [width, width] sums in double on the host. */
+  /** The least-squares problem of a compensation, without tokens yet: [width, width] sums in double on the host. */
   newRegression(): Promise<NativeRegression>
-  /** Adds the tokens of a batch, each with this weight: what a plan gives, and what the dense encoder does. */
+  /** Adds a batch's tokens, each with this weight: their states under a plan and in the dense encoder. */
   addTo(
     regression: NativeRegression,
     plan: NativeStates,
@@ -140,7 +140,7 @@ export interface NativeEncoder {
   ): Promise<void>
 }
 
-/** Something that lives on the device until it is disposed (or collected). */
+/** An object that lives on the device until it is disposed (or collected). */
 export interface NativeHandle {
   readonly bytes: number
   dispose(): void
@@ -154,7 +154,7 @@ export interface NativeFeatures extends NativeHandle {
 export interface NativeMap extends NativeHandle {
   readonly kind?: 'map'
 }
-/** Its bytes are its map's. */
+/** `bytes` counts its map. */
 export interface NativeLoadedPlan extends NativeHandle {
   readonly kind?: 'plan'
 }
@@ -171,8 +171,8 @@ export interface NativeMapLayer {
 }
 
 /**
- * [sequences, 4], sums over a sequence's tokens in double: squared error over tokens and features, cosines of tokens,
- * squares of a, squares of b.
+ * [sequences, 4] sums over a sequence's tokens, in double: squared error over tokens and features, cosines of tokens, squares
+ * of a, squares of b.
  */
 export type NativeComparison = Float64Array
 
@@ -182,7 +182,7 @@ export interface NativeBenchRequest {
   repeats: number
 }
 
-/** What a device can do, and what was reached on it; see engine/bench.h. Rates are per second. */
+/** A device's ceilings and the rates reached on it (engine/bench.h). Rates are per second. */
 export interface NativeBench {
   copy: number
   multiply: number
@@ -210,7 +210,7 @@ export interface CancelToken {
 export interface Binding {
   CancelToken: new () => CancelToken
   open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
-  /** Bytes of these slots (each once), of a map of this rank and of a batch, on any device. */
+  /** Bytes of these slots (each once), of a map of this rank, and of a batch, on any device. */
   estimate(
     architecture: Architecture,
     options: NativeOptions,
@@ -228,7 +228,7 @@ export interface Binding {
   ): Promise<NativeBench>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
-  /** What it was built with; isas: all instruction sets this processor runs kernels of. */
+  /** What the addon was built with; isas: the instruction sets for which this CPU can run kernels. */
   describe(): Vocabulary & { isa: string; isas: string[]; threads: number }
 }
 
@@ -250,7 +250,7 @@ export function native(): Binding {
   return binding
 }
 
-/** The addon's file, whether it is there or not. SKRR_ADDON names another build of the addon than the installed one, as the sanitizers' tests do. */
+/** The addon's file, which need not exist. SKRR_ADDON names another build than the installed one (the sanitizers' tests do that). */
 export function addonFile(): string {
   const { SKRR_ADDON } = process.env
   return SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
@@ -282,7 +282,7 @@ function loadBinding(): Binding {
   }
 }
 
-/** Calls that can fail in the engine: its errors carry our codes. */
+/** Runs a call that can fail in the engine, and gives its error our class. */
 export function callNative<T>(call: () => T): T {
   try {
     return call()
@@ -292,8 +292,8 @@ export function callNative<T>(call: () => T): T {
 }
 
 /**
- * Runs a job of the engine under abort signals. The promise rejects with the signal's reason at once when one aborts;
- * the job itself stops at its next poll, and whatever it was writing to is never handed out.
+ * Runs a job of the engine under abort signals. When one aborts, the promise rejects at once with its reason; the job stops at its
+ * next poll, and the array it writes to is never handed out.
  */
 export async function runJob<T>(
   signals: readonly (AbortSignal | undefined)[],
@@ -321,7 +321,7 @@ export async function runJob<T>(
     throw fromNative(error)
   } finally {
     for (const signal of active) signal.removeEventListener('abort', abort)
-    if (lost) void job.then(disposeOf, () => undefined) // what comes too late has no other owner
+    if (lost) void job.then(disposeOf, () => undefined) // a result that comes too late has no other owner
   }
 }
 
@@ -330,7 +330,7 @@ async function disposeOf(result: unknown): Promise<void> {
   await (result as { dispose(): unknown }).dispose()
 }
 
-/** The class of each code the engine uses; the rest are plain SkrrErrors. */
+/** The error class of each code that the engine uses; codes in PLAIN become SkrrErrors. */
 const CLASSES = { ERR_CHECKPOINT: CheckpointError, ERR_PLAN: PlanError, ERR_INPUT: InputError }
 const PLAIN: readonly ErrorCode[] = ['ERR_DEVICE', 'ERR_ENGINE', 'ERR_DISPOSED']
 

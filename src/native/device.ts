@@ -10,11 +10,11 @@ export const DEVICE_NAMES = 'auto, cpu, cuda or cuda:N'
 export const isDevice = (name: string): name is 'auto' | DeviceName =>
   /^(auto|cpu|cuda(:\d{1,3})?)$/.test(name)
 
-/** What a device can do; whether there is one shows when it is opened. */
+/** What a device can do. Whether the machine has it shows when it is opened. */
 export interface Device {
   readonly name: DeviceName
   readonly kind: 'cpu' | 'cuda'
-  /** Weight formats it computes with. */
+  /** Precisions it computes with. */
   readonly precisions: readonly Precision[]
   /** Runs weights as a packed checkpoint stores them. */
   readonly packed: boolean
@@ -25,14 +25,14 @@ export const deviceOf = (name: DeviceName): Device =>
     ? { name, kind: 'cpu', precisions: PRECISIONS, packed: true }
     : { name, kind: 'cuda', precisions: ['bf16'], packed: false }
 
-/** What will run, as far as it decides where it can. */
+/** What will run, as far as it decides which device can run it. */
 export interface Wanted {
   readonly precision?: Precision | undefined
   readonly checkpoint?: Checkpoint | undefined
   readonly plan?: Plan | undefined
 }
 
-/** What of it a device cannot run, in words, and as an error of a caller who wants it there; undefined where it can. */
+/** What a device cannot run of it, in words and as the error for a caller; undefined where it can run all. */
 function lacking(
   { name, precisions, packed }: Device,
   { precision, checkpoint, plan }: Wanted,
@@ -69,7 +69,7 @@ export function requireDevice(device: Device, wanted: Wanted): void {
 }
 
 /**
- * The device asked for. `auto` is CUDA where that works and has what is wanted, else the CPU; the reason says which it is and why.
+ * The device asked for. `auto` is CUDA where that works and can run what is wanted, else the CPU; `reason` says which and why.
  */
 export async function pickDevice(
   asked: 'auto' | DeviceName = 'auto',

@@ -16,21 +16,21 @@ export interface EngineOptions {
 }
 
 /**
- * A checkpoint open on a device. Plans are loaded into it and run by `native`. Here "the encoder's own precision" ends: all that
- * lies below names one.
+ * A checkpoint open on a device. Plans are loaded into it and run by `native`. It resolves "the encoder's own precision": every
+ * call below it names one.
  */
 export class Engine {
   private constructor(
     readonly native: NativeEncoder,
     readonly checkpoint: Checkpoint,
     readonly device: Device,
-    /** Why it runs there, where `auto` left that to us. */
+    /** Why it runs there, where `auto` chose. */
     readonly deviceReason: string | undefined,
-    /** Of the sub-blocks a plan names none for. */
+    /** Precision of the sub-blocks for which a plan names none. */
     readonly precision: Precision,
   ) {}
 
-  /** On the device asked for, and on no other; `plan` is what will run on it. @throws ERR_DEVICE; InputError */
+  /** Opens on the device asked for and on no other; `plan` will run on it. @throws ERR_DEVICE; InputError */
   static async open(checkpoint: Checkpoint, options: EngineOptions, plan?: Plan): Promise<Engine> {
     const { threads = 0, signal } = options
     const wanted = { precision: options.precision, checkpoint, plan }
@@ -49,7 +49,7 @@ export class Engine {
   }
 
   /**
-   * Loads what the plan needs and is not there yet.
+   * Loads what the plan needs and the engine does not hold yet.
    * @throws PlanError for weights the device or the checkpoint does not have; the reason of a signal
    */
   async loadPlan(

@@ -28,12 +28,12 @@ export interface EstimateOptions {
   longest?: number | undefined
 }
 
-/** Tokens the engine computes at once at most, a single longer prompt excepted: bounds the workspace. */
+/** Max tokens that the engine computes at once, except for a single longer prompt. It bounds the workspace. */
 export const MICRO_BATCH_TOKENS = 1024
 
 /**
- * What an encoder will hold at its peak on a device, from the same sums the engine allocates by. On CUDA weights and workspace
- * are device memory (the driver's own context comes on top, some hundred MB), the embedding is the host's.
+ * Bytes that an encoder will hold at its peak on a device, from the sums by which the engine allocates. On CUDA weights and workspace
+ * are device memory (the driver's context adds some hundred MB), the embedding is in host memory.
  */
 export async function estimateMemory(
   checkpoint: Checkpoint,
@@ -56,7 +56,7 @@ export async function estimateMemory(
   return { weights, embedding, workspace, total: weights + embedding + workspace }
 }
 
-/** Of an encoder of any shape, the token embedding left out, under a resolved plan. @throws ERR_DEVICE */
+/** Bytes of an encoder of any shape under a resolved plan, without the token embedding. @throws ERR_DEVICE */
 export async function estimateOn(
   device: Device,
   architecture: Architecture,

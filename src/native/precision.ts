@@ -5,8 +5,8 @@ import type { Plan } from '../plan/plan.js'
 import { deviceOf, requireDevice, type Device } from './device.js'
 
 /**
- * The precision of the sub-blocks a plan names none for: the one asked for, where the device has it. Default: the checkpoint's own:
- * what it was exported in; else float32 staying and everything shorter held as bf16; bf16 where the device has neither.
+ * The precision of the sub-blocks for which a plan names none: the one asked for, where the device has it. Default: the one the
+ * checkpoint was exported in; else f32 for float32 weights and bf16 for shorter ones; bf16 where the device has none of these.
  * @throws InputError
  */
 export function ownPrecision(
@@ -31,8 +31,8 @@ export function ownPrecision(
 }
 
 /**
- * The plan with a precision named for every sub-block that is used: the plan's own, else what a packed checkpoint stored it in, else
- * the encoder's. Slots, programs and estimates are of such plans.
+ * The plan with a precision named for every sub-block that is used: the plan's own, else the one a packed checkpoint stores, else
+ * the encoder's. Slots, programs and estimates are made of resolved plans.
  */
 export const resolved = (plan: Plan, { packed }: Checkpoint, own: Precision): Plan =>
   plan.with({ precisions: plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? own) })

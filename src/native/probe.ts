@@ -4,9 +4,9 @@ import { SkrrError } from '../errors.js'
 import { addonFile, fromNative, native, type DeviceName } from './addon.js'
 
 /**
- * Code of a library beside ours, and of a driver below it, runs when a CUDA device is opened. Where it is damaged it can end
- * the process; so a child process goes first, loads it and asks for the device. Asked once for each device, until the file
- * changes; what failed is asked again, since a driver may have been installed meanwhile.
+ * Opening a CUDA device runs code of a library beside ours and of a driver below it. If that is damaged it can end the process, so a
+ * child process first loads it and asks for the device. Each device is asked for once, until the file changes; a failure is asked
+ * again, since a driver may have been installed meanwhile.
  * @returns the device's name
  * @throws SkrrError ERR_DEVICE
  */
@@ -25,9 +25,8 @@ export async function probeCuda(device: DeviceName): Promise<string> {
 }
 
 /**
- * Whether the first CUDA device can be trusted with what nobody said where to run: the child also runs a small model on it and on
- * the CPU, and both must agree. Asked once until the library changes, whatever the answer was: loading on the CPU should not
- * start a process each time.
+ * Whether `auto` can trust the first CUDA device: the child also runs a small model on it and on the CPU, and both must agree. It is
+ * asked once until the library changes, whatever the answer was: loading on the CPU should not start a process each time.
  */
 export async function tryCuda(): Promise<{ works: true; name: string } | { works: false; why: string }> {
   const file = native().cudaLibraryPath()
@@ -48,13 +47,13 @@ const probes = new Map<string, Promise<string>>()
 const trials = new Map<string, ReturnType<typeof tryCuda>>()
 const TIMEOUT_MS = 60_000
 
-/** What a missing file's is does not matter: the child says what is missing. */
+/** Undefined for a missing file: the child says what is missing. */
 async function version(file: string): Promise<readonly number[] | undefined> {
   const status = await stat(file).catch(() => undefined)
   return status && [status.mtimeMs, status.size]
 }
 
-// Run as a string: it needs the addon and nothing of ours, and works from dist/ and from sources alike.
+// It runs as a string: it needs only the addon, and works from dist/ and from sources.
 const CHILD = `
   const [addon, library, device, check] = process.argv.slice(1)
   try {
@@ -89,7 +88,7 @@ async function runChild(args: readonly string[]): Promise<{ output: string; fate
   })
 }
 
-/** The last line: a library may print when it is loaded. */
+/** Parses the last line: a library may print when it is loaded. */
 function parse(output: string): Answer | undefined {
   try {
     return JSON.parse(output.trimEnd().split('\n').at(-1)!) as Answer

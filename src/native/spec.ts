@@ -7,7 +7,7 @@ import { compensationWidth, type Compensation } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
-/** A checked checkpoint as the engine takes it: files, and each tensor's place by role. */
+/** A checked checkpoint for the engine: files, and each tensor's place by role. */
 export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
   const { architecture, fixed, subBlocks, packed } = checkpoint
   const refs = [fixed, ...subBlocks, ...[...packed.values()].map(({ tensors }) => tensors)].flatMap(
@@ -92,7 +92,7 @@ function checkStored(plan: Plan, source: number, stored: Precision, file: string
   })
 }
 
-/** A resolved plan (precision.ts) as the engine reads it: slots[p] holds the weights that run at p, -1 where p is skipped. */
+/** A resolved plan (precision.ts) for the engine: slots[p] holds the weights that run at p, and is -1 where p is skipped. */
 export function nativePlan(plan: Plan): NativePlan {
   return {
     slots: Int32Array.from(plan.table, (source) => (source === null ? -1 : slotOf(plan, source))),
@@ -107,11 +107,11 @@ export const slotsOf = (plan: Plan): Int32Array =>
 
 const slotOf = (plan: Plan, source: number): number => slotIn(plan.precisions[source]!, source)
 
-/** Where the weights of a sub-block lie in a precision. */
+/** The slot of a sub-block's weights in a precision. */
 export const slotIn = (precision: Precision, subBlock: number): number =>
   subBlock * PRECISIONS.length + PRECISIONS.indexOf(precision)
 
-/** y + up' (down y): two layers whose result is added to what they took. */
+/** y + up' (down y): two layers whose result is added to their input. */
 function mapOf({ rank, down, up }: Compensation): NativeMapSpec {
   const width = compensationWidth({ rank, down, up })
   const back = new Float32Array(up.length) // [width, rank]

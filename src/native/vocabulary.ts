@@ -5,7 +5,7 @@ import { ENCODINGS } from '../model/encoding.js'
 import { PRECISIONS } from '../model/precision.js'
 import { ROLES } from '../model/roles.js'
 
-/** What both languages must call alike: the engine knows roles, precisions and encodings by their place in these lists. */
+/** Names that both languages share: the engine knows roles, precisions and encodings by their place in these lists. */
 export interface Vocabulary {
   readonly roles: readonly string[]
   readonly precisions: readonly string[]
@@ -40,7 +40,7 @@ export function checkVocabulary(file: string, theirs: Vocabulary): void {
   }
 }
 
-/** The same words for the same values, whatever order an object's fields have. */
+/** A value in words that do not depend on the order of an object's fields. */
 function inWords(value: Vocabulary[keyof Vocabulary] | undefined): string | undefined {
   if (typeof value !== 'object') return value === undefined ? undefined : String(value)
   if (Array.isArray(value)) return value.join(' ')

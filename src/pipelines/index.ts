@@ -1,9 +1,8 @@
 import { InputError } from '../errors.js'
 
 /**
- * How an image or video pipeline calls its T5. They differ in mask, length and text, and the wrong one ruins images
- * in silence, so they are data, each taken from the file of diffusers (August 2026) named beside it, under
- * `src/diffusers/pipelines/`.
+ * How an image or video pipeline calls its T5. Pipelines differ in mask, length and text, and a wrong one ruins images in silence,
+ * so they are data, each taken from the file of diffusers (August 2026) named beside it, under `src/diffusers/pipelines/`.
  */
 export interface Pipeline {
   /** Prompts are cut to this many tokens, eos counted in. */
@@ -15,7 +14,7 @@ export interface Pipeline {
    * a pad, and pad rows of the result are zero (diffusers computes them there, and then masks or zeroes them).
    */
   readonly attendToPads: boolean
-  /** Pads after a prompt that the denoiser does look at although T5's tokens do not: they are computed. */
+  /** Pads after a prompt that are computed, because the denoiser attends to them although T5's tokens do not. */
   readonly padsKept: number
   /** The pipeline hands on a mask: 1 for tokens and kept pads. Where false, the mask of the result is all ones. */
   readonly maskReturned: boolean

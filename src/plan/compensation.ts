@@ -3,7 +3,7 @@ import { PlanError } from '../errors.js'
 import { show } from '../io/show.js'
 
 /**
- * A low-rank linear map of the encoder's output that makes up for some of what a plan changes, after the final norm:
+ * A low-rank linear map of the encoder's output, after the final norm, that undoes a part of what a plan changes:
  *
  *     y' = y + sum over j < rank of (down_j . y) up_j
  *
@@ -16,19 +16,19 @@ export interface Compensation {
   readonly up: Float32Array
 }
 
-/** As it stands in a plan's file. */
+/** A compensation in a plan's file. */
 export interface CompensationFile {
   readonly rank: number
   readonly down: string
   readonly up: string
 }
 
-/** More terms than any gain is worth; it bounds the file. */
+/** Beyond it no gain is worth its terms; it bounds the file. */
 export const MAX_RANK = 256
 
 const FACTORS = ['down', 'up'] as const
 
-/** Those that were checked: plans that are derived from one another share them. */
+/** Compensations that were checked: plans derived from one another share them. */
 const checked = new WeakSet<Compensation>()
 
 /** A copy, rounded to bf16. @throws PlanError for one that is malformed */
@@ -58,7 +58,7 @@ export function checkedCompensation(given: Compensation, file: string | undefine
   return compensation
 }
 
-/** @throws PlanError for base64 that is none */
+/** @throws PlanError for text that is not base64 */
 export function readCompensation(
   { rank, down, up }: CompensationFile,
   file: string | undefined,

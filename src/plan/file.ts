@@ -6,7 +6,7 @@ import type { Architecture } from '../model/architecture.js'
 import { Plan } from './plan.js'
 import { isPreset, listPresets, resolvePreset } from './presets.js'
 
-/** A plan with long provenance is some kilobytes, its compensation some hundred, 6 MB at the most; more is not a plan. */
+/** A plan with long provenance has some kilobytes, its compensation some hundred and at most 6 MB. A larger file is no plan. */
 const MAX_BYTES = 1 << 23
 
 /** @throws PlanError where the file is missing, too large or not a plan */
@@ -49,8 +49,8 @@ export async function writePlan(path: string, plan: Plan): Promise<void> {
 }
 
 /**
- * The plan a user names, checked against the model: a file where one exists under that name, else a preset.
- * @throws PlanError where it is neither (the presets are listed), malformed, or made for another model
+ * The plan a user names, checked against the model: the file of that name if it exists, else the preset.
+ * @throws PlanError where it is neither (the message lists the presets), malformed, or made for another model
  */
 export async function loadPlan(fileOrPreset: string, architecture: Architecture): Promise<Plan> {
   const found = await describe(fileOrPreset).catch(() => undefined)

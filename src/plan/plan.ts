@@ -18,13 +18,13 @@ import {
 import { show } from '../io/show.js'
 import { checkPlanFile, frozenProvenance, parsePlanJson, type JsonObject, type PlanFile } from './schema.js'
 
-/** What a plan may carry beside its table. */
+/** What a plan may have beside its layer table. */
 export interface PlanOptions {
   /** [2 x blocks] factor on each residual, 1 where absent: h + scale * F(norm(h)). */
   readonly scales?: readonly number[] | undefined
   /**
-   * [2 x blocks] the format the weights of a sub-block are held in, wherever they run; null: the encoder's own (its option
-   * `precision`). Default: null for all.
+   * [2 x blocks] the precision of a sub-block's weights, wherever they run; null: the encoder's own (its option `precision`).
+   * Default: null for all.
    */
   readonly precisions?: readonly (Precision | null)[] | undefined
   /** A low-rank map of the encoder's output, rounded to bf16. Default: none. */
@@ -47,15 +47,15 @@ export interface PlanChanges extends PlanOptions {
  *     position   0  1  2  3  4  5  6  7
  *     table      0  1  0  3  4  7  -  7      2 runs with 0's weights, 5 with 7's, 6 is skipped
  *
- * A source brings its weights, its norm and its attributes (Architecture). Weights are loaded once per distinct source, so any
- * source of the right kind will do, also one that does not run at its own position. A Plan is immutable and always
- * well-formed: every source in range and of its position's kind. Whether it fits a model is what `validate` says.
+ * A source brings its weights, its norm and its attributes (Architecture). Weights are loaded once per distinct source. A source
+ * must have its position's kind, and need not run at its own position. A Plan is immutable and always well-formed: every source
+ * is in range and of its position's kind. `validate` checks whether it fits a model.
  */
 export class Plan {
   readonly table: readonly (number | null)[]
   /** [2 x blocks] residual scales; 1 at skipped positions, where nothing is scaled. */
   readonly scales: readonly number[]
-  /** [2 x blocks] the format a sub-block's weights are held in; null: the encoder's own, or nothing runs with them. */
+  /** [2 x blocks] the precision of a sub-block's weights; null: the encoder's own, or nothing runs with them. */
   readonly precisions: readonly (Precision | null)[]
   readonly compensation: Compensation | undefined
   readonly fingerprint: string | undefined
@@ -70,7 +70,7 @@ export class Plan {
     checkPrecisions(precisions, table.length, file)
     this.table = Object.freeze([...table])
     this.scales = Object.freeze(scales.map((scale, p) => (table[p] === null ? 1 : scale)))
-    this.precisions = Object.freeze(precisions.map((format, s) => (table.includes(s) ? format : null)))
+    this.precisions = Object.freeze(precisions.map((precision, s) => (table.includes(s) ? precision : null)))
     this.compensation = options.compensation && checkedCompensation(options.compensation, file)
     this.fingerprint = options.fingerprint
     this.provenance = options.provenance && frozenProvenance(options.provenance, file)
@@ -125,8 +125,8 @@ export class Plan {
   }
 
   /**
-   * This plan with some fields changed, and all others as they are: the one way to derive a plan from another. The provenance says
-   * how table, scales and compensation were found, so where one of these changes it is left out, unless a new one is given.
+   * This plan with some fields changed: the one way to derive a plan from another. The provenance says how table, scales and
+   * compensation were found, so it is dropped where one of these changes and no new provenance is given.
    * @throws PlanError for a malformed table, scales, precisions or compensation
    */
   with(changes: PlanChanges): Plan {
@@ -168,8 +168,8 @@ export class Plan {
   }
 
   /**
-   * What is left of the plan once table and scales are worked into weights: its compensation, which no ordinary encoder holds.
-   * Precisions are left to whoever loads those weights.
+   * The part of the plan that remains once table and scales are multiplied into weights: its compensation, which no ordinary
+   * encoder has. The precisions are for whoever loads those weights to choose.
    */
   remainder(): Plan | undefined {
     if (this.compensation === undefined) return undefined
@@ -194,7 +194,7 @@ export class Plan {
     return map
   }
 
-  /** Parameters that are loaded: those of the distinct sources, of the compensation and of all outside the sub-blocks. */
+  /** Parameters that are loaded: the distinct sources, the compensation, and everything outside the sub-blocks. */
   parameters(architecture: Architecture): number {
     this.validate(architecture)
     const map = this.compensation ? compensationParameters(this.compensation) : 0
@@ -216,7 +216,7 @@ export class Plan {
   }
 }
 
-/** Whether both have one table, scales and compensation: what a search finds. */
+/** Whether both have the same table, scales and compensation, which a search finds. */
 const sameFinding = (a: Plan, b: Plan): boolean =>
   a.table.length === b.table.length &&
   a.table.every((source, p) => source === b.table[p] && a.scales[p] === b.scales[p]) &&

@@ -20,7 +20,7 @@ const FINERCUT = [46, 5, 11, 6, 47, 44, 20, 19, 18, 45, 40, 41, 1, 32, 31, 17, 2
 /** whole blocks, not sub-blocks */
 const SHORTGPT = [10, 11, 8, 9, 12, 13, 5, 14, 6, 4, 3, 7, 15, 17, 16, 18, 2, 19, 20, 21, 22, 1, 23, 0]
 
-/** An order of which any prefix is a preset, `name:N`. */
+/** An order; each prefix of it is a preset, `name:N`. */
 interface Order {
   readonly table: string
   readonly of: 'sub-blocks' | 'blocks'
@@ -60,7 +60,7 @@ export function listPresets(): { name: string; description: string }[] {
   ]
 }
 
-/** Whether the name has the form of a preset; its number may still be out of range. */
+/** Whether the name has a preset's form; its number may still be out of range. */
 export function isPreset(name: string): boolean {
   const order = /^(.*):/.exec(name)?.[1]
   return (
@@ -70,8 +70,8 @@ export function isPreset(name: string): boolean {
 
 /**
  * The plan of a preset, with the fingerprint of the model it is resolved for.
- * The published orders were measured on T5-XXL. They are taken for any model of its 24 blocks, which is what they
- * index, and for no other; `provenance.measuredOn` says what they were measured on.
+ * The published orders were measured on T5-XXL. They index its 24 blocks, so any model of 24 blocks takes them, and no other;
+ * `provenance.measuredOn` names the model they were measured on.
  * @throws PlanError for an unknown name, a number out of range, or a model of another depth
  */
 export function resolvePreset(name: string, architecture: Architecture): Plan {

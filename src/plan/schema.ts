@@ -5,11 +5,11 @@ import type { CompensationFile } from './compensation.js'
 import { firstDuplicateKey } from '../io/json-keys.js'
 import { fieldName, isPlain, show, valueAt } from '../io/show.js'
 
-/** What JSON can hold; a plan's provenance is any object of it. */
+/** Any JSON value; a plan's provenance is an object of them. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 export type JsonObject = Readonly<Record<string, Json>>
 
-/** A plan as it stands in a file. Field order here is the order in which it is written. */
+/** A plan's file. Fields are written in the order given here. */
 export interface PlanFile {
   readonly format: 'skrr-plan'
   readonly version: 1
@@ -17,7 +17,7 @@ export interface PlanFile {
   readonly table: readonly (number | null)[]
   /** [2 x blocks] factor on each residual; absent where all are 1. */
   readonly scales?: readonly number[] | undefined
-  /** [2 x blocks] the format a sub-block's weights are held in, null for the encoder's own; absent where all are null. */
+  /** [2 x blocks] the precision of a sub-block's weights, null for the encoder's own; absent where all are null. */
   readonly precisions?: readonly (Precision | null)[] | undefined
   /** A low-rank map of the encoder's output; absent where there is none. */
   readonly compensation?: CompensationFile | undefined

@@ -14,9 +14,9 @@ type Paint = ReturnType<typeof pc.createColors>
 const LABEL = 6 // 'block ', 'attn  ', 'ffn   '
 
 /**
- * A plan as a strip for the terminal: a column for each block, a row each for attention and feed-forward. Legible
- * without colour; as many blocks a line as fit; 24 blocks fit 80 columns. Below it what runs with whose weights and
- * at which residual scale, which weights have a precision of their own, and what the signs mean. No newline at the end.
+ * A plan as a strip for the terminal: a column for each block, a row each for attention and feed-forward. It is legible without
+ * colour and puts as many blocks on a line as fit; 24 blocks fit 80 columns. Lines below it list re-used weights, residual
+ * scales, the plan's own precisions, and what the signs mean. There is no newline at the end.
  */
 export function strip(plan: Plan, { color, width = 80 }: StripOptions): string {
   const paint = pc.createColors(color)
@@ -46,7 +46,7 @@ function cell(plan: Plan, p: number, fill: number, paint: Paint): string {
   return hue((plan.scales[p] === 1 ? '█' : '▒').repeat(fill))
 }
 
-/** `5←7 ×0.5`: position 5 runs with 7's weights at half strength; `8 ×0.9`: 8 runs with its own, scaled. */
+/** `5←7 ×0.5`: position 5 runs with 7's weights at half strength; `8 ×0.9`: 8 runs with its own weights, scaled. */
 function exceptions(plan: Plan, width: number, paint: Paint): string[] {
   const scale = (p: number) => (plan.scales[p] === 1 ? '' : ` ×${short(plan.scales[p]!)}`)
   const reused = Object.entries(plan.reused()).map(([p, source]) => `${p}←${source}${scale(Number(p))}`)

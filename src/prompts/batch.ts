@@ -2,16 +2,16 @@ import { InputError } from '../errors.js'
 import type { Pipeline } from '../pipelines/index.js'
 
 /**
- * Prompts of unequal length one after the other, without padding, as the engine takes them (engine/batch.h). A masked
- * pad is not in here at all; its row of the result stays zero.
+ * Prompts of unequal length one after the other, without padding, as the engine takes them (engine/batch.h). Masked pads are left
+ * out; their rows of the result stay zero.
  */
 export interface PackedBatch {
   /** Shape of the result: [rows, tokens, width]. */
   readonly rows: number
   readonly tokens: number
-  /** [sequences + 1] offsets into the packed tokens; a row of which nothing is computed is no sequence. */
+  /** [sequences + 1] offsets into the packed tokens; a row without computed tokens is no sequence. */
   readonly starts: Int32Array
-  /** [packed], or embeds [packed, width] in its place */
+  /** [packed]; or else embeds [packed, width] */
   readonly ids?: Int32Array
   readonly embeds?: Float32Array
   /** [packed] index of the token in its row; relative positions come from it. */
@@ -24,7 +24,7 @@ export interface PackedBatch {
   readonly attentionMask: Int32Array
 }
 
-/** Row-major: [batch, tokens] ids or [batch, tokens, width] embeddings. */
+/** Row-major [batch, tokens] ids or [batch, tokens, width] embeddings. */
 export interface Matrix<T> {
   readonly data: T
   readonly shape: readonly number[]

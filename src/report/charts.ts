@@ -6,8 +6,8 @@ import type { CoursePoint } from './course.js'
 import { Html } from './html.js'
 
 /**
- * Static SVG by Observable Plot, drawn when the report is written: it needs no script to be seen, and prints. Colours are the
- * page's CSS variables, so that the charts follow its light and dark.
+ * Static SVG by Observable Plot, drawn when the report is written: it shows without a script, and prints. Colours are the page's
+ * CSS variables, so that the charts follow its light and dark themes.
  */
 
 type Options = NonNullable<Parameters<typeof Plot.plot>[0]>
@@ -33,7 +33,7 @@ function svg(options: Options): string {
   return (figure as { outerHTML: string }).outerHTML
 }
 
-/** Room for the axes' labels, and around the first and last point. */
+/** Margins hold the axes' labels; insets keep the first and last point off the edge. */
 const FRAME = { marginLeft: 44, marginBottom: 42, marginTop: 24, insetLeft: 12, insetRight: 12 }
 
 const axis = (label: string): Axis => ({ label, labelAnchor: 'center', labelOffset: 36, labelArrow: 'none' })
@@ -47,15 +47,15 @@ function logAxis(label: string, values: readonly number[]): Axis {
 }
 
 /** 1, 2 and 5 of each decade, as long as they are few. */
-function roundNumbers(least: number, most: number): number[] {
+function roundNumbers(min: number, max: number): number[] {
   const decades = Array.from(
-    { length: Math.ceil(Math.log10(most)) - Math.floor(Math.log10(least)) + 1 },
-    (_, i) => 10 ** (Math.floor(Math.log10(least)) + i),
+    { length: Math.ceil(Math.log10(max)) - Math.floor(Math.log10(min)) + 1 },
+    (_, i) => 10 ** (Math.floor(Math.log10(min)) + i),
   )
   const steps = decades.length > 4 ? [1] : [1, 2, 5]
   return decades
     .flatMap((decade) => steps.map((step) => step * decade))
-    .filter((value) => value >= least && value <= most)
+    .filter((value) => value >= min && value <= max)
 }
 
 const PHASES = {
@@ -65,7 +65,7 @@ const PHASES = {
   compensate: 'var(--attention)',
 }
 
-/** D after each removal, and after each later step; beams that were not the best, faint. */
+/** D after each removal and each later change; the other beams are drawn faint. */
 export function courseChart(
   course: readonly CoursePoint[],
   others: readonly { x: number; D: number; label: string }[],
@@ -74,8 +74,8 @@ export function courseChart(
   const positive = [...course, ...others].filter(({ D }) => D > 0).map(({ D }) => D)
   const removed = course.filter(({ phase }) => phase === 'skip')
   return responsive((width) => {
-    const most = Math.floor(width / 40)
-    const every = Math.ceil(removed.length / most)
+    const maxTicks = Math.floor(width / 40)
+    const every = Math.ceil(removed.length / maxTicks)
     const ticks = removed.map(({ x }) => x).filter((x) => x % every === 0)
     return {
       ...FRAME,
@@ -97,7 +97,7 @@ export function courseChart(
   })
 }
 
-/** Each removal by its sub-block's number; upright where the points are too near for that. @param room pixels a point */
+/** Labels each removal with its sub-block's number, turned where the points are too near. @param room pixels a point */
 function labels(removed: readonly CoursePoint[], room: number): Plot.Markish {
   const turned = room < 19 ? ({ rotate: -90, textAnchor: 'start', dy: -8 } as const) : { dy: -11 }
   const look = { fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 3, fontSize: 10.5 }
@@ -109,22 +109,22 @@ type Point = Readonly<{ bytes: number; D: number }>
 export interface MethodPoints {
   readonly name: string
   readonly colour: string
-  /** Through what the method gives at other bytes; empty where that was not measured. */
+  /** Plans of the method at other bytes; empty where it was not run there. */
   readonly line: readonly Point[]
   /** Plans that were chosen. */
   readonly ends: readonly Point[]
 }
 
-/** Every method's plans by what they weigh; the first method on top. A D of 0 has no place on a logarithmic axis. */
+/** Every method's plans by their bytes; the first method is drawn last, on top. A D of 0 has no place on a logarithmic axis. */
 export function bytesChart(methods: readonly MethodPoints[], denseBytes: number): Html {
   const shown = ({ D }: Point): boolean => D > 0
   const all = methods.flatMap(({ line, ends }) => [...line, ...ends]).filter(shown)
-  const least = Math.min(...all.map(({ bytes }) => bytes))
+  const minBytes = Math.min(...all.map(({ bytes }) => bytes))
   return responsive((width) => ({
     ...FRAME,
     x: {
       ...axis('weights'),
-      ...{ ticks: Math.floor(width / 85), tickFormat: formatBytes, domain: [0.98 * least, denseBytes] },
+      ...{ ticks: Math.floor(width / 85), tickFormat: formatBytes, domain: [0.98 * minBytes, denseBytes] },
     },
     y: logAxis(
       'D',
@@ -147,7 +147,7 @@ export function bytesChart(methods: readonly MethodPoints[], denseBytes: number)
   }))
 }
 
-/** The null condition's norm over the dense encoder's, by method; the band is where it is not warned of. */
+/** The null condition's norm over the dense encoder's, by method; outside the band the page warns. */
 export function nullChart(methods: readonly { name: string; colour: string; ratio: number }[]): Html {
   const far = Math.max(2, ...methods.map(({ ratio }) => Math.max(ratio, 1 / ratio) * 1.15))
   const longest = Math.max(...methods.map(({ name }) => name.length))
@@ -178,7 +178,7 @@ export function nullChart(methods: readonly { name: string; colour: string; rati
   }))
 }
 
-/** @param values [n, n] cosines; @param domain colours' ends; @param labels [n] of rows and columns */
+/** @param values [n, n] cosines; @param domain the values of the first and last colour; @param labels [n] of rows and columns */
 export function heatMap(
   values: readonly (readonly number[])[],
   domain: readonly [number, number],

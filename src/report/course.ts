@@ -7,19 +7,19 @@ import type { Trace } from '../select/methods/trace.js'
 
 /** A plan on the way to the one that was chosen. */
 export interface CoursePoint {
-  /** Sub-blocks removed; later steps share a stretch behind the last removal, no wider than half of what is before it. */
+  /** Sub-blocks removed. Later changes share the stretch behind the last removal, at most half as wide as the removals'. */
   readonly x: number
   readonly phase: 'skip' | 'reuse' | 'refine' | 'compensate'
   readonly D: number
   /** Of the plan's weights. */
   readonly bytes: number
-  /** The sub-block removed, or what the step changed. */
+  /** The sub-block removed, or what was changed. */
   readonly label: string
 }
 
 /**
- * How D went over a search, from its trace: after each removal of the best beam, then each step that followed. Where the removals
- * were chosen by another measure, they alone: what followed is not on its scale.
+ * D over the course of a search, from its trace: after each removal of the best beam, then after each change that followed. Where
+ * the removals were chosen by another discrepancy, only they are returned: the later D is on another scale.
  */
 export function courseOf(
   selection: Selection,
@@ -60,10 +60,10 @@ export function courseOf(
   ]
 }
 
-/** Whether a course's D is the one plans are compared by: FinerCut removes by its own, without projection and null condition. */
+/** Whether a course's D is the one that plans are compared by. FinerCut removes by a D without projection and null condition. */
 export const isComparable = ({ trace }: Selection): boolean => trace.method !== 'finercut'
 
-/** The other beams after each removal: what nearly was. The joint search's are not in the trace. */
+/** The other beams after each removal. The joint search's are not in the trace. */
 export function otherBeams({ trace }: Selection): { x: number; D: number; label: string }[] {
   if (trace.start === 'joint') return []
   return (trace.steps ?? []).flatMap(({ expansions, kept }, i) =>
@@ -74,7 +74,7 @@ export function otherBeams({ trace }: Selection): { x: number; D: number; label:
   )
 }
 
-/** What the plan grew from, removal by removal: the joint search's, or the beginnings of the final skip list. */
+/** The removals that led to the plan: the joint search's, or the beginnings of the final skip list. */
 function removals(
   { steps = [], result, start, joint = [] }: Trace,
   blocks: number,

@@ -1,6 +1,6 @@
 import type { Selection } from '../select/index.js'
 
-/** What a selection was made by, in a few words: its provenance, as far as it is not the method's own default. */
+/** How a selection was made, in a few words: the method, and what of its provenance differs from the method's default. */
 export function methodName({ plan, trace }: Selection): string {
   const { reuse, dedup } = plan.provenance ?? {}
   const { method } = trace

@@ -18,7 +18,7 @@ import {
 import { stripOf } from './strip.js'
 import { STYLE } from './style.js'
 
-/** The whole page. The policy in its head lets a browser fetch nothing and run nothing, whatever else is in it. */
+/** The whole page. The policy in its head forbids a browser to fetch or run anything, whatever the page holds. */
 export function reportPage(chosen: Selection, others: readonly Selection[], context: ReportContext): string {
   const all = [chosen, ...others]
   const { similarity } = context
@@ -136,14 +136,14 @@ function useSection({ plan }: Selection, { model, plan: file }: ReportContext): 
   </section>`
 }
 
-/** The plan's file, a compensation's numbers left out. */
+/** The plan's file without a compensation's numbers. */
 function planText(plan: Plan): string {
   const { compensation } = plan.toJSON()
   if (compensation === undefined) return plan.stringify()
   return plan.stringify().replace(compensation.down, '...').replace(compensation.up, '...')
 }
 
-/** A method that measures few plans or none has nothing to save. */
+/** A method that evaluates few plans or none saves nothing. */
 function workFigure({ naive, executed }: Selection['work']): [string, Content, Content] {
   return naive > executed
     ? ['work', `${(naive / Math.max(1, executed)).toFixed(1)}× less`, 'than measuring every plan in full']

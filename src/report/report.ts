@@ -4,8 +4,8 @@ import type { Selection } from '../select/index.js'
 import type { ReportContext } from './context.js'
 
 /**
- * Writes one HTML file that needs nothing else to be seen: no network, no script. The first selection is what it is about; others
- * (another method, another target) are set beside it.
+ * Writes one HTML file that shows without network and scripts. It is about the first selection; the others (another method,
+ * another target) are compared with it.
  * @throws InputError for no selection; OutputError
  */
 export async function writeReport(

@@ -13,7 +13,7 @@ import type { ReportContext } from './context.js'
 
 const COLOURS = 6
 
-/** How D went over the search; nothing where the method measures none on its way. */
+/** D over the course of the search; nothing where the method takes no D on its way. */
 export function courseSection(
   chosen: Selection,
   { architecture, precision }: ReportContext,
@@ -48,7 +48,7 @@ function phases(present: readonly string[]): Html[] {
     .map(([, colour, text]) => html`<li>${swatch(`var(--${colour})`)}${text}</li>`)
 }
 
-/** D against bytes for all selections; nothing where that is a single point. */
+/** D against bytes for all selections; nothing for a single point. */
 export function bytesSection(selections: readonly Selection[], context: ReportContext): Html | undefined {
   const { architecture, precision } = context
   const names = namesOf(selections)
@@ -70,7 +70,7 @@ export function bytesSection(selections: readonly Selection[], context: ReportCo
   </section>`
 }
 
-/** What one method chose, for each target, and a line: through these, or for a single one through its removals. */
+/** The plans one method chose, one for each target, and a line through them; for a single plan, through its removals. */
 function pointsOf(
   selections: readonly Selection[],
   { architecture, precision }: ReportContext,
@@ -86,7 +86,7 @@ function pointsOf(
   return { ends, line: removals.length > 0 ? [...removals, ...ends] : [] }
 }
 
-/** Figures of all selections, method by method; nothing for a single one. */
+/** The figures of all selections, ordered by method; nothing for a single selection. */
 export function methodsTable(
   selections: readonly Selection[],
   { architecture, precision }: ReportContext,
@@ -130,7 +130,7 @@ export function methodsTable(
 
 export function nullSection(selections: readonly Selection[]): Html {
   const names = namesOf(selections)
-  // by method, its furthest from 1
+  // of each method, the ratio farthest from 1
   const points = names.map((name) => {
     const own = selections.filter((selection) => methodName(selection) === name)
     const far = ({ nullNorm }: Selection): number => Math.abs(Math.log(nullNorm))
@@ -149,11 +149,11 @@ export function nullSection(selections: readonly Selection[]): Html {
 }
 
 export function workSection({ work }: Selection, similarity: Similarity | undefined): Html {
-  const most = Math.max(1, work.naive, work.executed)
+  const max = Math.max(1, work.naive, work.executed)
   const bar = (label: string, amount: number, kind: string): Html =>
     html`<div class="row"><span>${label}</span><span>${formatCount(amount)}</span></div>
       <div class="bar">
-        <i class="${kind}" style="width: ${Math.min(100, (100 * amount) / most)}%"></i>
+        <i class="${kind}" style="width: ${Math.min(100, (100 * amount) / max)}%"></i>
       </div>`
   return html`<section>
     <h2>Work</h2>
@@ -194,12 +194,12 @@ export function similaritySection({ hidden, attention, feedForward, tokens, ofTo
   </section>`
 }
 
-const map = (title: string, picture: Html, [least, most]: [number, number]): Html =>
+const map = (title: string, picture: Html, [min, max]: [number, number]): Html =>
   html`<div>
     <h3>${title}</h3>
     ${picture}
     <div class="ramp" style="background: ${gradient()}"></div>
-    <div class="row"><span>${least.toFixed(2)}</span><span>${most.toFixed(2)}</span></div>
+    <div class="row"><span>${min.toFixed(2)}</span><span>${max.toFixed(2)}</span></div>
   </div>`
 
 const colourOf = (names: readonly string[], selection: Selection): string =>

@@ -2,7 +2,7 @@ import { isAttention } from '../model/architecture.js'
 import type { Plan } from '../plan/plan.js'
 import { html, type Html } from './html.js'
 
-/** A plan as a strip: a column for each block, attention above feed-forward, in rows of as many as fit. */
+/** A plan as a strip: a column for each block, attention above feed-forward, as many columns a row as fit. */
 export function stripOf(plan: Plan): Html {
   const blocks = Array.from({ length: plan.table.length / 2 }, (_, block) => block)
   const skipped = plan.skipped().length

@@ -3,13 +3,13 @@ import { toUSVString } from 'node:util'
 /**
  * Texts up to this length (UTF-16 units) go to the engine whole. Longer ones go in pieces: Hugging Face's engine takes
  * quadratic time for a run of unknown characters (11 ms for 2,048 of them) and overflows the stack below a million
- * characters of any kind; and of a megabyte prompt nobody wants more than the first few hundred tokens.
+ * characters of any kind; and nobody wants more than the first few hundred tokens of a megabyte prompt.
  */
 export const CHUNK = 2048
 
 /**
- * Ids of a text by an engine that appends no eos, then eos; in steps of a chunk, between which a caller can let others
- * run. With `maxTokens`, it ends as soon as there are more ids than that.
+ * Ids of a text by an engine that appends no eos, then eos. It works in steps of a chunk, between which a caller can let others
+ * run. With `maxTokens`, it ends as soon as there are more ids.
  *
  * Cutting at a space changes no id: SentencePiece tokens begin at a space and never run across one, and either engine
  * puts a space before a text that has none. Only a word of more than CHUNK characters without a space is cut inside,
@@ -58,7 +58,7 @@ function* chunks(text: string): Generator<string> {
   yield text.slice(from)
 }
 
-/** The last space to cut at within a chunk; not one that a combining mark follows, for it belongs to the space. */
+/** The last space to cut at within a chunk. A space before a combining mark is no cut, for the mark belongs to it. */
 function lastSpace(text: string, from: number): number {
   for (let i = from + CHUNK; i > from; i--) {
     if ((text[i] === ' ' || text[i] === '\n') && /^[\p{L}\p{N}\p{P}]/u.test(text.slice(i + 1, i + 3)))

@@ -6,7 +6,7 @@ import type { Tokenizer } from './types.js'
 
 const EXPECTED = 'the tokenizer.json of a T5 or UMT5 model'
 
-/** Only the outline: the engine reads the rest, and whatever it throws becomes our error. */
+/** Checks only the outline: the engine reads the rest, and whatever it throws becomes our error. */
 const outline = z.looseObject({
   model: z.looseObject({ type: z.string(), vocab: z.array(z.tuple([z.string(), z.number()])).min(1) }),
   added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),

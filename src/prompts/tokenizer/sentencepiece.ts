@@ -50,9 +50,9 @@ const EVENTS = ['uncaughtException', 'unhandledRejection'] as const
 type Listener = (...args: unknown[]) => void
 
 /**
- * Each start of an emscripten module puts two listeners on the process, for programs that call exit(). They throw what
- * they are given again, so that the host's own handling of errors would never be reached. Known by their text, for
- * whatever else the host registers while we load is not ours to remove.
+ * Each start of an emscripten module puts two listeners on the process, for programs that call exit(). They rethrow
+ * what they are given, so that the host's own handling of errors would never run. They are known by their text, because
+ * other listeners that the host registers meanwhile must stay.
  */
 function emscriptenListeners(): Set<unknown> {
   return new Set(EVENTS.flatMap((event) => listeners(event)))
@@ -91,8 +91,8 @@ function take<H extends { delete(): void }, T>(handle: H, use: (handle: H) => T)
 }
 
 /**
- * The pieces of a model: fields 1 of its outermost protobuf message, each length-delimited; the library does not tell
- * their number. Undefined where the bytes are no such message, which keeps the engine from printing about them.
+ * Counts the pieces of a model, which the library does not tell: fields 1 of its outermost protobuf message, each length-delimited.
+ * Undefined where the bytes are no such message; the engine, which would print about them, then never sees them.
  */
 function countPieces(bytes: Uint8Array): number | undefined {
   let pieces = 0

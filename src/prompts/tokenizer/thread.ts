@@ -5,7 +5,7 @@ import { TokenizerError, type ErrorDetail } from '../../errors.js'
 import { checkPrompts, type Tokenized } from './index.js'
 import type { Tokenizer } from './types.js'
 
-/** What a caller needs to know of a tokenizer that works elsewhere. */
+/** What a caller needs to know of a tokenizer on another thread. */
 export type TokenizerFacts = Pick<Tokenizer, 'padId' | 'eosId' | 'vocab' | 'file'>
 
 /** To the thread (worker.ts). */
@@ -17,7 +17,7 @@ export interface Job {
 export interface Cancel {
   readonly cancel: number
 }
-/** From it: first what it opened, or why not; then answers. Ids of all prompts one after the other. */
+/** From the thread: first what it opened or why it failed, then answers. Ids of all prompts lie one after the other. */
 export type Opened = { facts: TokenizerFacts } | { failed: ErrorDetail }
 export type Answer = { id: number } & (
   { ids: Int32Array; ends: Int32Array; truncated: boolean[] } | { error: string }
@@ -99,7 +99,7 @@ export class TokenizerThread implements TokenizerFacts {
     }
   }
 
-  /** Ends the thread; who waits for it is told so. */
+  /** Ends the thread; calls that wait for it are rejected. */
   async close(): Promise<void> {
     forgotten.unregister(this)
     await this.#worker.terminate()

@@ -1,14 +1,14 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 
-/** What all calls together may take of one turn of the event loop, in ms, and one step of one call more. */
+/** Max ms that all calls together take of one turn of the event loop; one step of one call may come on top. */
 const SLICE_MS = 2
 
 let sliceStart = 0
 let renewing = false
 
 /**
- * Whether work on the event loop's thread should go on in a later turn. All calls draw on one slice: fifty small ones that
- * come at once hold up timers and sockets no longer than a large one does.
+ * Whether work on the event loop's thread should go on in a later turn. All calls share one slice: fifty small calls at once
+ * hold up timers and sockets no longer than a large one does.
  */
 export const turnIsOver = (): boolean => renewing || performance.now() - sliceStart > SLICE_MS
 
@@ -20,7 +20,7 @@ export async function nextTurn(signal?: AbortSignal): Promise<void> {
   while (turnIsOver()) {
     if (!renewing) {
       renewing = true
-      // not in this turn, whose sockets have had their share of it; before the callers that wait, whose are queued behind
+      // the slice is renewed in a later turn, so that this turn's sockets come first, and before the callers that wait
       setImmediate(() => setImmediate(renew))
     }
     await immediate()

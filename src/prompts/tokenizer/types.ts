@@ -1,9 +1,9 @@
 /** Text to token ids, as the model's own tokenizer does it: the end-of-sequence id is appended, nothing is padded. */
 export interface Tokenizer {
   /**
-   * @param maxTokens how many ids the caller will use, eos counted in. A hint: of a text that has more, only as much is
-   *   tokenised as it takes to know so. The result then also has more than `maxTokens` ids, and its first
-   *   `maxTokens` - 1 are those of the whole text. Without it the whole text is tokenised.
+   * @param maxTokens how many ids the caller will use, eos counted in. It is a hint: tokenising may end once there are more
+   *   ids. The result then also has more than `maxTokens` ids, and its first `maxTokens` - 1 are those of the whole
+   *   text. Without it the whole text is tokenised.
    * @returns all ids, eos last. Lone surrogates count as U+FFFD.
    */
   encode(text: string, maxTokens?: number): Int32Array
