@@ -20,6 +20,7 @@ constexpr int kQueries = 64, kKeys = 64, kThreads = 128;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLowest = -1e30f;  // where a maximum starts: finite, so that no difference is infinity - infinity
 constexpr float kNever = -INFINITY;
+constexpr int kUniform = -1;           // in place of the position of a query that gets the mean of all values
 
 template <int kHead>
 struct Layout {
@@ -42,7 +43,7 @@ struct Head {
 template <int kHead>
 SKRR_DEVICE void copy_rows(uint32_t shared, const bf16* rows, int first, const Head& head) {
   constexpr int kChunks = kHead / 8;
-#pragma unroll
+#pragma unroll 4  // eight of them, at 128 columns, keep so many addresses that sm_80 spills
   for (int i = 0; i < kKeys * kChunks / kThreads; i++) {
     const int index = int(threadIdx.x) + i * kThreads, row = index / kChunks, chunk = index % kChunks;
     const bool valid = first + row < head.length;
@@ -84,6 +85,7 @@ struct KeyTiles {
     const int reached = (query + kQueries - 1 + reach.ahead) / kKeys + 1;
     if (reached < last) last = reached;
   }
+  SKRR_DEVICE explicit KeyTiles(int length) : first(0), last((length + kKeys - 1) / kKeys) {}
 };
 
 // s [16 queries, 64 keys] = Q K^T. s[j] holds keys 8 j to 8 j + 7, as the sums of mma.sync lie.
@@ -132,9 +134,10 @@ struct Line {
   }
 };
 
-// Adds the line and masks; or replaces all by 0, so that all values weigh alike. Keys past the end are masked always.
+// Adds the line and masks. All scores of a query at kUniform become 0, so that all values weigh alike. Keys past the end are
+// masked always.
 SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_positions, const int (&queries)[2],
-                                   const Line& line, bool uniform, int keys_left) {
+                                   const Line& line, int keys_left) {
   const int pair = int(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kKeys / 8; j++) {
@@ -144,7 +147,7 @@ SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_posi
 #pragma unroll
       for (int r = 0; r < 2; r++) {
         float& score = s[j][r * 2 + e];
-        if (uniform) {
+        if (queries[r] == kUniform) {
           score = key < keys_left ? 0 : kNever;
         } else {
           score = position >= 0 ? score + line(position - queries[r]) : kNever;
@@ -180,44 +183,21 @@ SKRR_DEVICE void online_softmax(float (&s)[kKeys / 8][4], float (&m)[2], float (
   }
 }
 
-// Rows whose query saw a key (l is not 0), or zeros for those that saw none; a query that was stored before is `done`.
+// A query that saw no key (l is 0) gets zeros.
 template <int kHead>
-SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, bool zeros, float (&l)[2], float (&o)[kHead / 8][4],
-                            bool (&done)[2]) {
+SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, float (&l)[2], float (&o)[kHead / 8][4]) {
   const int lane = int(threadIdx.x) % 32;
 #pragma unroll
   for (int r = 0; r < 2; r++) {
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 1);
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 2);
-    const bool saw = l[r] != 0;  // NaN too: it must come out
-    const float factor = saw ? 1.0f / l[r] : 0.0f;
+    const float factor = l[r] == 0 ? 0.0f : 1.0f / l[r];
     const int row = first_row + lane / 4 + r * 8;
-    const bool store = row < length && !done[r] && (saw || zeros);
-    done[r] = done[r] || saw;
-    if (store) {
+    if (row < length) {
       uint32_t* to = reinterpret_cast<uint32_t*>(out + size_t(row) * size_t(stride) + lane % 4 * 2);
 #pragma unroll
       for (int d = 0; d < kHead / 8; d++) to[d * 4] = pack_bf16x2(o[d][2 * r] * factor, o[d][2 * r + 1] * factor);
     }
-  }
-}
-
-// One pass over tiles of keys: s, m, l, o as the head of this file says. `uniform`: all keys weigh alike.
-template <int kHead>
-SKRR_DEVICE void attend(unsigned char* memory, const Head& head, const KeyTiles& tiles, const uint32_t (&q)[kHead / 16][4],
-                        const int (&queries)[2], const Line& line, bool uniform, float (&m)[2], float (&l)[2],
-                        float (&o)[kHead / 8][4]) {
-  using L = Layout<kHead>;
-  for (int tile = tiles.first, buffer = 0; tile < tiles.last; tile++, buffer ^= 1) {
-    cp_async_wait<0>();
-    __syncthreads();
-    if (tile + 1 < tiles.last) copy_step<kHead>(memory, buffer ^ 1, (tile + 1) * kKeys, head);
-    float s[kKeys / 8][4];
-    multiply_keys<kHead>(s, q, shared_address(memory + L::kK + buffer * L::kTileBytes));
-    add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries, line, uniform,
-                      head.length - tile * kKeys);
-    online_softmax<kHead>(s, m, l, o);
-    multiply_values<kHead>(o, s, shared_address(memory + L::kV + buffer * L::kTileBytes));
   }
 }
 
@@ -232,44 +212,48 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
   if (first_query >= length) return;
 
   const Slot& slot = a.at.slots[step.slot];
-  const Reach reach = slot.reach;
   const int inner = a.heads * kHead, h = int(blockIdx.y), span = a.rows.span;
   const bf16* first = a.qkv + size_t(start) * size_t(3 * inner) + size_t(h * kHead);
   const Head head{first, first + inner, first + 2 * inner, a.rows.key_positions + start, 3 * inner, length};
   float* line = reinterpret_cast<float*>(memory + L::kLine);
+  // What a query that sees no key makes of the mean of all values needs all tiles.
+  const int* unseeing = a.rows.unseeing + slot.reach.distance * a.rows.tokens + start;
+  const bool mean = slot.reach.mean && (unseeing[0] & kSomeSeeNone) != 0;
+  const KeyTiles tiles = mean ? KeyTiles(length) : KeyTiles(slot.reach, first_query, length);
 
-  KeyTiles tiles(reach, first_query, length);
   copy_rows<kHead>(shared_address(memory + L::kQ), head.q, first_query, head);
   copy_step<kHead>(memory, 0, tiles.first * kKeys, head);
-  expand_line(line, slot.bias, a.rows.buckets + reach.distance * (2 * span + 1), span, a.heads, h);
+  expand_line(line, slot.bias, a.rows.buckets + slot.reach.distance * (2 * span + 1), span, a.heads, h);
 
   const int lane = int(threadIdx.x) % 32, warp_row = first_query + int(threadIdx.x) / 32 * 16;
-  int queries[2];
+  int queries[2];  // their positions
   for (int r = 0; r < 2; r++) {
     const int row = warp_row + lane / 4 + r * 8;
     queries[r] = row < length ? a.rows.positions[start + row] : 0;
+    if (mean && row < length && (unseeing[row] & kSeesNone) != 0) queries[r] = kUniform;
   }
-  cp_async_wait<0>();
-  __syncthreads();
-  uint32_t q[kHead / 16][4];
+  uint32_t q_fragments[kHead / 16][4];
+  float o[kHead / 8][4] = {}, m[2] = {kLowest, kLowest}, l[2] = {0, 0};
+  const int first_key = tiles.first * kKeys, end = tiles.last * kKeys;
+  for (int key = first_key, buffer = 0; key < end; key += kKeys, buffer ^= 1) {
+    cp_async_wait<0>();
+    __syncthreads();
+    if (key == first_key) {
 #pragma unroll
-  for (int d = 0; d < kHead / 16; d++) {
-    const int row = warp_row - first_query + lane % 16;
-    ldmatrix_x4(q[d], shared_address(memory + L::kQ) + swizzled<L::kRowBytes>(row, d * 2 + lane / 16));
-  }
-
-  const bool again = reach.mean && a.rows.unseeing[reach.distance * a.rows.sequences + int(blockIdx.z)] != 0;
-  bool done[2] = {false, false};
-  for (int pass = 0; pass <= int(again); pass++) {  // a second one, over all keys, for queries that saw none
-    if (pass == 1) {
-      tiles.first = 0, tiles.last = (length + kKeys - 1) / kKeys;
-      __syncthreads();  // the last step's tiles are read
-      copy_step<kHead>(memory, 0, 0, head);
+      for (int d = 0; d < kHead / 16; d++) {
+        const int row = warp_row - first_query + lane % 16;
+        ldmatrix_x4(q_fragments[d], shared_address(memory + L::kQ) + swizzled<L::kRowBytes>(row, d * 2 + lane / 16));
+      }
     }
-    float o[kHead / 8][4] = {}, m[2] = {kLowest, kLowest}, l[2] = {0, 0};
-    attend<kHead>(memory, head, tiles, q, queries, {line + span, span}, pass == 1, m, l, o);
-    store_rows<kHead>(a.out + size_t(start) * size_t(inner) + size_t(h * kHead), inner, warp_row, length, !reach.mean, l, o, done);
+    if (key + kKeys < end) copy_step<kHead>(memory, buffer ^ 1, key + kKeys, head);
+    float s[kKeys / 8][4];
+    multiply_keys<kHead>(s, q_fragments, shared_address(memory + L::kK + buffer * L::kTileBytes));
+    add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries,
+                      {line + span, span}, length - key);
+    online_softmax<kHead>(s, m, l, o);
+    multiply_values<kHead>(o, s, shared_address(memory + L::kV + buffer * L::kTileBytes));
   }
+  store_rows<kHead>(a.out + size_t(start) * size_t(inner) + size_t(h * kHead), inner, warp_row, length, l, o);
 }
 
 template <int kHead>

@@ -27,7 +27,7 @@ enum class WeightFormat : int { kBF16 };
 
 // What an attention sees (Distance in engine/architecture.h).
 struct Reach {
-  int distance = 0;           // which of the batch's distances: its buckets, and which sequences have a query that sees no key
+  int distance = 0;           // which of the batch's distances: its buckets, and which queries see no key
   int ahead = -1, back = -1;  // keys after and before a query; -1: all
   bool mean = true;           // a query that sees no key gets the mean of all values, else zeros
 };
@@ -135,7 +135,8 @@ struct Rows {
   const int* starts;         // [sequences + 1]
   const int* positions;      // [tokens]
   const int* key_positions;  // [tokens]: the same, negative where the token is not attended to
-  const int* unseeing;       // [distances][sequences]: 1 where some query sees no key
+  const int* unseeing;       // [distances][tokens]: kSeesNone where the query sees no key, and kSomeSeeNone where one of its
+                             // sequence does
   const int* buckets;        // [distances][2 span + 1]: bucket of the distance d - span, kOutOfReach past what is seen
   int sequences, tokens;
   int longest;  // tokens of the longest sequence
@@ -143,6 +144,7 @@ struct Rows {
 };
 
 constexpr int kOutOfReach = -1;
+constexpr int kSeesNone = 1, kSomeSeeNone = 2;
 
 struct AttentionCall {
   StepRef at;

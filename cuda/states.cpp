@@ -7,25 +7,28 @@
 namespace skrr::cuda {
 namespace {
 
-// 1 where some query of [first, last) sees no key.
-int has_unseeing(const Distance& distance, const Batch& batch, int first, int last) {
+// Of each token of [first, last): kSeesNone where it sees no key, kSomeSeeNone where any does.
+void add_unseeing(const Distance& distance, const Batch& batch, int first, int last, std::vector<int>& flags) {
   std::vector<int> keys;
   for (int t = first; t < last; t++) {
     if (batch.visible[t]) keys.push_back(batch.positions[t]);
   }
-  if (int(keys.size()) == last - first) return 0;  // each sees itself
+  const size_t begin = flags.size();
+  int any = 0;
   for (int t = first; t < last; t++) {
     const int from = distance.back == Distance::kUnlimited ? 0 : batch.positions[t] - distance.back;
     const auto key = std::lower_bound(keys.begin(), keys.end(), from);
-    if (key == keys.end() || !distance.sees(*key - batch.positions[t])) return 1;
+    const bool sees = batch.visible[t] || (key != keys.end() && distance.sees(*key - batch.positions[t]));
+    flags.push_back(sees ? 0 : kSeesNone);
+    any |= sees ? 0 : kSomeSeeNone;
   }
-  return 0;
+  for (size_t i = begin; i < flags.size(); i++) flags[i] |= any;
 }
 
 }  // namespace
 
 size_t BatchRows::Extent::ints() const {
-  return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(distances) * size_t(sequences + 2 * span + 1);
+  return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(distances) * size_t(tokens + 2 * span + 1);
 }
 
 int span_of(const std::vector<Distance>& distances, int last_position) {
@@ -47,7 +50,7 @@ BatchRows::BatchRows(Pool& pool, const std::vector<Distance>& distances, const B
   ints.insert(ints.end(), batch.positions, batch.positions + batch.tokens);
   for (int t = 0; t < batch.tokens; t++) ints.push_back(batch.visible[t] ? batch.positions[t] : -1);
   for (const Distance& distance : distances) {
-    for (int s = 0; s < batch.sequences; s++) ints.push_back(has_unseeing(distance, batch, starts_[size_t(s)], starts_[size_t(s) + 1]));
+    for (int s = 0; s < batch.sequences; s++) add_unseeing(distance, batch, starts_[size_t(s)], starts_[size_t(s) + 1], ints);
   }
   for (const Distance& distance : distances) {
     for (int d = -extent_.span; d <= extent_.span; d++) {
@@ -66,7 +69,7 @@ Rows BatchRows::view(const Extent& e, const int* data) {
   rows.positions = rows.starts + e.sequences + 1;
   rows.key_positions = rows.positions + e.tokens;
   rows.unseeing = rows.key_positions + e.tokens;
-  rows.buckets = rows.unseeing + e.distances * e.sequences;
+  rows.buckets = rows.unseeing + e.distances * e.tokens;
   rows.sequences = e.sequences;
   rows.tokens = e.tokens;
   rows.longest = e.longest;

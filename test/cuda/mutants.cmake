@@ -138,9 +138,9 @@ mutant("a warp's products overwrite the next one's" compensate.cu compensate com
 mutant("the last rank is left out" compensate.cu compensate compensate "int j = 0; j < rank" "int j = 0; j + 1 < rank")
 
 # --- attention ---
-mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (tile + 1" "    if (tile + 1")
-mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();\n    if (tile + 1" "    __syncthreads();\n    if (tile + 1")
-mutant("the next keys overwrite these" attention.cu attention attention "buffer ^ 1, (tile + 1) * kKeys" "buffer, (tile + 1) * kKeys")
+mutant("no barrier before keys are read" attention.cu attention attention "    __syncthreads();\n    if (key ==" "    if (key ==")
+mutant("keys are not waited for" attention.cu attention attention "    cp_async_wait<0>();\n    __syncthreads();" "    __syncthreads();")
+mutant("the next keys overwrite these" attention.cu attention attention "buffer ^ 1, key + kKeys" "buffer, key + kKeys")
 mutant("V is not transposed" attention.cu attention attention "ldmatrix_x4_trans(v" "ldmatrix_x4(v")
 mutant("hidden keys are seen" attention.cu attention attention "position >= 0 ?" "true ?")
 mutant("the distance has the wrong sign" attention.cu attention attention "position - queries[r]" "queries[r] - position")
@@ -150,17 +150,16 @@ mutant("the result is not rescaled" attention.cu attention attention "o[d][2 * r
 mutant("the farthest distance has no bias" attention.cu attention attention "d < 2 * span + 1; d +=" "d < 2 * span; d +=")
 mutant("distances are not clamped" attention.cu attention attention
   "distance < -span ? -span : distance > span ? span : distance" "distance")
-mutant("a query without visible keys does not get the mean" attention.cu attention attention "if (uniform)" "if (false)")
+mutant("a query without visible keys does not get the mean" attention.cu attention attention "if (queries[r] == kUniform)" "if (false)")
 mutant("keys past the end weigh where all are equal" attention.cu attention attention
   "score = key < keys_left ? 0 : kNever" "score = 0")
-mutant("rows past the end are stored" attention.cu attention attention "row < length && !done[r]" "!done[r]")
-mutant("the second pass overwrites the first" attention.cu attention attention "!done[r] && (saw || zeros)" "(saw || zeros)")
-mutant("no zeros for a query that sees no key" attention.cu attention attention "(saw || zeros)" "saw")
-mutant("no barrier before the second pass" attention.cu attention attention "      __syncthreads();  // the last step's tiles are read\n" "")
-mutant("the second pass is left out" attention.cu attention attention "pass <= int(again)" "pass < 1")
+mutant("rows past the end are stored" attention.cu attention attention "if (row < length) {" "{")
+mutant("a query that sees no key is divided by zero" attention.cu attention attention "l[r] == 0 ? 0.0f : 1.0f / l[r]" "1.0f / l[r]")
+mutant("the mean of the keys in reach alone" attention.cu attention attention "mean ? KeyTiles(length) : KeyTiles(slot.reach, first_query, length)" "KeyTiles(slot.reach, first_query, length)")
+mutant("all queries of a sequence get the mean" attention.cu attention attention "(unseeing[row] & kSeesNone) != 0" "true")
 mutant("keys out of reach are seen" attention.cu attention attention "bucket == kOutOfReach ? kNever :" "")
-mutant("the first distance for every sub-block" attention.cu attention attention "reach.distance * (2 * span + 1)" "0")
-mutant("the first distance's queries that see no key" attention.cu attention attention "a.rows.unseeing[reach.distance * a.rows.sequences +" "a.rows.unseeing[")
+mutant("the first distance for every sub-block" attention.cu attention attention "slot.reach.distance * (2 * span + 1)" "0")
+mutant("the first distance's queries that see no key" attention.cu attention attention "a.rows.unseeing + slot.reach.distance * a.rows.tokens" "a.rows.unseeing")
 mutant("a tile too many is left out before" attention.cu attention attention "(query - reach.back) / kKeys;" "(query - reach.back) / kKeys + 1;")
 mutant("a tile too many is left out after" attention.cu attention attention "reach.ahead) / kKeys + 1;" "reach.ahead) / kKeys;")
 
