@@ -56,7 +56,7 @@ Timing time_graph(Gpu& device, CacheScrub& scrub, int repeats, const std::functi
   const auto graph = device.record([&] {
     for (int i = 0; i < kLaunches; i++) queue(i);
   });
-  const Timing t = bench::measure(repeats, [&] { scrub(); }, [&] {
+  const Timing t = bench::time_runs(repeats, [&] { scrub(); }, [&] {
     graph->launch();
     device.wait();
   });
@@ -177,7 +177,7 @@ double copy_rate(Gpu& device, int repeats) {
   const size_t size = 16 * device.facts().cache;  // most of it in no cache
   const Buffer from(device, size, "a copy"), to(device, size, "a copy");
   device.clear(from.as<char>(), from.bytes());
-  const Timing t = bench::measure(repeats, [] {}, [&] {
+  const Timing t = bench::time_runs(repeats, [] {}, [&] {
     device.copy(to.as<char>(), from.as<char>(), to.bytes());
     device.wait();
   });

@@ -8,7 +8,7 @@
 namespace skrr {
 namespace {
 
-// Of embeddings in float32 from those of bf16 operands; the emulated device makes 0.0075, one wrong row of the batch's 139 0.11.
+// Bf16 operands against float32: the emulated device differs by 0.0075; one wrong row of the batch's 139 would make it 0.11.
 constexpr double kMaxDisagreement = 0.03;
 
 constexpr int kWidth = 72, kInner = 136;
@@ -28,15 +28,15 @@ Architecture small() {
 
 constexpr int kLong = 130, kShort = 9, kTokens = kLong + kShort;  // the first is more than one tile of any kernel
 
-// Tensors that keep what goes through them at about its size, so that every one of them shows in the result.
+// Each tensor keeps its input at about its size, so that every tensor shows in the result.
 class RandomWeights {
  public:
   Tensor norm() { return tensor(1, kWidth, 0.5f, 1); }
   Tensor matrix(int rows, int columns, float gain = 1) { return tensor(rows, columns, gain * std::sqrt(3.0f / float(columns)), 0); }
-  Tensor table(int buckets, int heads) { return tensor(buckets, heads, 1, 0); }
+  Tensor distance_table(int buckets, int heads) { return tensor(buckets, heads, 1, 0); }
 
  private:
-  // Uniform in middle +- spread: bits of a generator whose numbers the standard fixes.
+  // Uniform in middle +- spread, from a generator whose numbers the C++ standard fixes.
   Tensor tensor(int rows, int columns, float spread, float middle) {
     std::vector<float>& values = kept_.emplace_back(size_t(rows) * size_t(columns));
     for (float& value : values) value = middle + spread * (float(generator_() >> 8) * (2.0f / (1 << 24)) - 1);
@@ -57,7 +57,7 @@ struct Model {
   Model() {
     const Attention& a = architecture.attention(0);
     fixed.final_norm = random.norm();
-    attention[Role::kDistance] = random.table(a.distance.buckets, a.heads);
+    attention[Role::kDistance] = random.distance_table(a.distance.buckets, a.heads);
     attention[Role::kNorm] = random.norm();
     attention[Role::kQ] = random.matrix(a.inner(), kWidth, 0.3f);  // logits of a few units
     attention[Role::kK] = random.matrix(a.inner(), kWidth), attention[Role::kV] = random.matrix(a.inner(), kWidth);

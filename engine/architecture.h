@@ -1,5 +1,5 @@
-// What an encoder is: sub-blocks with attributes. Nothing here or below knows a family of models by name; that is
-// src/families. Mirrors src/model/architecture.ts, where every field is checked against the checkpoint.
+// What an encoder is: sub-blocks with attributes. Nothing here or below knows a family of models by name; only
+// src/families does. Mirrors src/model/architecture.ts, where every field is checked against the checkpoint.
 #pragma once
 
 #include <optional>
@@ -18,11 +18,11 @@ struct Norm {
 
 // What is added to a logit by the distance d = row of the key - row of the query: a learned number per head and bucket
 // of d (engine/position_bucket.h), and -infinity outside [-back, ahead]. So a position bias, a causal mask (ahead 0) and
-// a sliding window (back w - 1) are one line over d, and whole tiles of keys outside its reach are left out.
+// a sliding window (back w - 1) are one line over d, and tiles of keys outside its reach are skipped.
 struct Distance {
   static constexpr int kUnlimited = -1;
-  int buckets = 0;       // rows of the table [buckets, heads]; 0: there is none, the line is 0 within reach
-  int max_distance = 0;  // from which on all distances share a bucket
+  int buckets = 0;       // rows of the distance table [buckets, heads]; 0: no table, the line is 0 within reach
+  int max_distance = 0;  // all distances from this one on share a bucket
   int ahead = kUnlimited;
   int back = kUnlimited;
 
@@ -40,7 +40,7 @@ struct Rope {
   std::string scaling;  // the name of its kind; empty: none
 };
 
-// What a query gets that sees no key: the mean of all values (implementations that add a finite minimum), or zeros.
+// What a query that sees no key gets: the mean of all values (implementations that add a finite minimum), or zeros.
 enum class Unseeing { kMean, kZero };
 
 struct Attention {

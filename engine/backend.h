@@ -1,4 +1,4 @@
-// What a device must be able to do to run an encoder. The CPU's is in cpu/; a CUDA library implements the same.
+// What a device must be able to do to run an encoder. cpu/ implements it, and so does a CUDA library.
 //
 // A backend holds weight slots and runs the layer table over the residual stream. It is used from one thread.
 #pragma once
@@ -28,7 +28,7 @@ class States {
   virtual size_t bytes() const = 0;
 };
 
-// What maps make of the embeddings of one batch, on the device: [tokens, features] float32.
+// The result of maps on the embeddings of one batch, on the device: [tokens, features] float32.
 class Features {
  public:
   virtual ~Features() = default;
@@ -38,11 +38,11 @@ class Features {
 // Maps that follow each other; null ones are left out.
 using Maps = std::vector<const Map*>;
 
-// Rows of the host, [width] of one token: a backend asks for each once and hands each over once, from any of its threads.
+// Reads or writes the row [width] of one token on the host. A backend calls it once for each token, from any of its threads.
 using ReadRow = std::function<void(int token, float* row)>;
 using WriteRow = std::function<void(int token, const float* row)>;
 
-// Rows that lie together, [tokens, width].
+// Contiguous rows [tokens, width].
 inline ReadRow rows_from(const float* rows, int width) {
   return [=](int token, float* row) { std::copy_n(rows + int64_t(token) * width, width, row); };
 }
@@ -55,11 +55,11 @@ class Backend {
   virtual ~Backend() = default;
 
   // Fills / empties a slot, one of slot_count() (layer_table.h). The tensors are read during the call and not kept,
-  // packed ones excepted. Throws ERR_DEVICE for a precision the device does not have.
+  // except packed ones. Throws ERR_DEVICE for a precision the device does not have.
   virtual void load(int slot, const Weights& weights, const CancelFlag& cancel) = 0;
   virtual void unload(int slot) = 0;
 
-  // What a loaded slot of int8 or int4 packed, to be written to a file; it stays the slot's.
+  // The packed matrices of a loaded int8 or int4 slot, which still owns them, for a file.
   struct Packed {
     PackedTensor in, out;
   };
@@ -68,13 +68,13 @@ class Backend {
   // Puts the embedding of each of batch.tokens on the device.
   virtual std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) = 0;
 
-  // Runs positions [from, to) of the table in place. Every slot the range names must be loaded.
+  // Runs positions [from, to) of the layer table in place. Every slot in the range must be loaded.
   virtual void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) = 0;
 
   // Takes rows [width]; the tensors are read during the call. The map belongs to this backend.
   virtual std::unique_ptr<Map> load_map(const MapSpec& spec) = 0;
 
-  // The encoder's output: final norm, then a map from width to width unless it is null.
+  // Reads the encoder's output: final norm, then a map from width to width unless it is null.
   virtual void read(const States& states, const Map* map, const WriteRow& write) = 0;
   // The output, then the maps, kept on the device.
   virtual std::unique_ptr<Features> features(const States& states, const Maps& maps, const CancelFlag& cancel) = 0;

@@ -21,7 +21,7 @@ struct Batch {
   const uint8_t* visible = nullptr;
 };
 
-// What goes in: token ids, or rows [tokens, width] that stand in for their embeddings.
+// What an encoder reads: token ids, or rows [tokens, width] that stand in for their embeddings.
 struct Input {
   Batch batch;
   const int32_t* ids = nullptr;
@@ -30,7 +30,7 @@ struct Input {
 
 enum class OutputType { kF32, kBF16, kF16 };
 
-// Where it goes: packed token t to row rows[t] of data [*, width].
+// Where the result goes: packed token t to row rows[t] of data [*, width].
 struct Output {
   OutputType type = OutputType::kF32;
   void* data = nullptr;

@@ -12,11 +12,11 @@ namespace skrr::bench {
 namespace {
 
 constexpr int kNotCounted = 2;
-constexpr size_t kHostBytes = size_t(256) << 20;  // more than any processor's last cache
+constexpr size_t kHostBytes = size_t(256) << 20;  // more than any processor's last-level cache
 
 }  // namespace
 
-Timing measure(int repeats, const std::function<void()>& between, const std::function<void()>& work) {
+Timing time_runs(int repeats, const std::function<void()>& between, const std::function<void()>& work) {
   std::vector<double> times;
   for (int r = 0; r < repeats + kNotCounted; r++) {
     between();
@@ -43,7 +43,7 @@ RandomModel::RandomModel(const Architecture& a) : architecture_(a) {
   }
   values_.resize(size_t(largest));
   std::mt19937 generator(1);
-  // Of either sign and never zero, on which hardware runs faster than on data; small, so that nothing overflows.
+  // Both signs and no zeros, on which hardware is faster than on data; small, so that nothing overflows.
   for (uint16_t& value : values_) value = uint16_t(0x3c00u | (generator() & 0x80ffu));  // 0.008 to 0.03
 }
 
@@ -109,7 +109,7 @@ void BackendBench::load(const std::vector<NamedTable>& tables, const CancelFlag&
   }
 }
 
-// The first loaded sub-block of a kind, at its kind's first position.
+// The first loaded slot of a kind, at its kind's first position.
 LayerTable BackendBench::one_of_kind(int kind) const {
   LayerTable table(size_t(architecture_.sub_blocks()));
   table[size_t(kind)] = {first_[kind], 1};
@@ -129,7 +129,7 @@ Row BackendBench::time_table(const LayerTable& table, int from, int to, int toke
   const auto states = begin(tokens);
   Row row;
   row.tokens = tokens;
-  row.time = measure(repeats, scrub_, [&] { backend_.run(table, from, to, *states, cancel); });
+  row.time = time_runs(repeats, scrub_, [&] { backend_.run(table, from, to, *states, cancel); });
   for (int p = from; p < to; p++) {
     if (table[size_t(p)].slot == kSkipped) continue;
     row.bytes += slot_bytes_[size_t(table[size_t(p)].slot)];
@@ -142,7 +142,7 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
   std::vector<Row> rows;
   const int total = 2 * int(request.tokens.size());
   for (const int kind : {0, 1}) {
-    if (first_[kind] < 0) continue;  // every table skips them all
+    if (first_[kind] < 0) continue;  // every layer table skips them
     const LayerTable table = one_of_kind(kind);
     for (const int tokens : request.tokens) {
       progress(int(rows.size()), total);
@@ -155,7 +155,7 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
 
 // What a part must read and compute. Products read their share of the slot, the rest reads and writes float32 rows.
 Row BackendBench::row_of(const std::string& part, int tokens) const {
-  const int attention = 0, feed_forward = 1;  // all sub-blocks of a kind count as the first
+  const int attention = 0, feed_forward = 1;  // every sub-block of a kind counts as the first
   const FeedForward& f = architecture_.feed_forward(feed_forward);
   const double t = tokens, width = architecture_.width, heads = architecture_.attention(attention).inner(), inner = f.inner;
   const std::string name = part == kUp && !f.gated ? kUngatedUp : part;
@@ -191,13 +191,13 @@ std::vector<Row> BackendBench::parts(const Request& request, const Listen& liste
         before = Clock::now();
       });
       const auto states = begin(tokens);
-      measure(request.repeats, scrub_, [&] {
+      time_runs(request.repeats, scrub_, [&] {
         before = Clock::now();
         backend_.run(table, kind, kind + 1, *states, cancel);
       });
       listen(nullptr);
       for (auto& [part, times] : seconds) {
-        if (kind == 1 && part == kNorm) continue;  // as the attention's
+        if (kind == 1 && part == kNorm) continue;  // the attention's norm is the same
         rows.push_back(row_of(part, tokens));
         rows.back().time = timing_of({times.begin() + kNotCounted, times.end()});
       }
@@ -239,7 +239,7 @@ void HostMemory::copy() const {
 }
 
 double HostMemory::copy_rate(int repeats) const {
-  const Timing time = measure(repeats, [] {}, [&] { copy(); });
+  const Timing time = time_runs(repeats, [] {}, [&] { copy(); });
   return 2.0 * double(kHostBytes / size_t(threads_) * size_t(threads_)) / time.median;
 }
 

@@ -1,7 +1,7 @@
-// What a backend reaches on the device it runs on: times of its parts and of whole encoders with random weights, beside what
-// the device can do. Behind `skrr bench` (src/cli/bench.ts) and the native benchmarks.
+// How fast a backend is on its device: times of its parts and of whole encoders with random weights, beside the device's own
+// limits. `skrr bench` (src/cli/bench.ts) and the native benchmarks use it.
 //
-// Times are medians over repeats, with the quartiles; between two repeats caches are filled with something else.
+// Times are medians over repeats, with the quartiles; caches are filled with other data between two repeats.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ struct Timing {
   double median = 0, lower = 0, upper = 0;  // seconds; lower and upper quartile
 };
 
-// Parts of a sub-block, by the names their rows have.
+// The parts of a sub-block, as rows name them.
 constexpr const char* kNorm = "norm";  // and packing of what the product after it reads
 constexpr const char* kQkv = "q|k|v";
 constexpr const char* kAttend = "softmax(q k^T + bias) v";
@@ -28,21 +28,21 @@ constexpr const char* kDown = "down + stream";
 
 struct Row {
   std::string what;
-  std::string plan;  // of whole encoders; empty for parts
+  std::string plan;  // of a whole encoder; empty for parts
   int tokens = 0;
   Timing time;
-  double bytes = 0;  // that must be read: the weights, once
+  double bytes = 0;  // what must be read: the weights, once
   double flops = 0;  // multiplications and additions
 };
 
-// What is measured of the device itself.
+// The device's own limits, as timed.
 struct Ceilings {
   double copy = 0;      // bytes a second, read and written both counted
-  double multiply = 0;  // multiplications and additions a second in the largest product measured
-  std::string product;  // which that is
+  double multiply = 0;  // multiplications and additions a second in the largest product timed
+  std::string product;  // the name of that product
 };
 
-// Of a device with memory of its own: bytes that all tables' weights and the largest batch take, by the estimate and in truth.
+// For a device with its own memory: bytes that the weights of all tables and the largest batch take, estimated and real.
 struct DeviceMemory {
   double promised = 0, taken = 0;
 };
@@ -66,10 +66,10 @@ struct Request {
 
 using Progress = std::function<void(int done, int total)>;
 
-Timing timing_of(std::vector<double> seconds);  // at least one
+Timing timing_of(std::vector<double> seconds);  // one or more
 
-// `repeats` runs after two that are not counted. `between` runs before each of them and is not timed.
-Timing measure(int repeats, const std::function<void()>& between, const std::function<void()>& work);
+// Times `repeats` runs, after two that are not counted. `between` runs before each and is not timed.
+Timing time_runs(int repeats, const std::function<void()>& between, const std::function<void()>& work);
 
 // A checkpoint of random bf16 weights in memory: all matrices are views of one buffer.
 class RandomModel {
@@ -86,22 +86,22 @@ class RandomModel {
   std::vector<uint16_t> values_;
 };
 
-// Parameters of the matrices of a sub-block, and operations it takes for one sequence of `tokens`.
+// The parameters of a sub-block's matrices, and the operations it takes for one sequence of `tokens`.
 double matrix_parameters(const Architecture& architecture, int sub_block);
 double sub_block_flops(const Architecture& architecture, int sub_block, int tokens);
 
-// A sub-block of either kind, and whole encoders under each table. `backend` is loaded with what the tables name.
+// Times a sub-block of each kind, and whole encoders under each layer table. load() fills the slots that the tables name.
 class BackendBench {
  public:
   BackendBench(Backend& backend, const Architecture& architecture, const RandomModel& model, std::function<void()> scrub);
   void load(const std::vector<NamedTable>& tables, const CancelFlag& cancel);
-  // The attention and the feed-forward that run first in the tables, each alone.
+  // The attention and the feed-forward that come first in the tables, each alone.
   std::vector<Row> sub_blocks(const Request& request, const Progress& progress, const CancelFlag& cancel);
-  // The same, part by part: `listen` makes the backend call a function with the name of each part when it is over.
+  // The same, part by part: `listen` makes the backend call a function with the name of each part once it is done.
   using Listen = std::function<void(std::function<void(const char* part)>)>;
   std::vector<Row> parts(const Request& request, const Listen& listen, const Progress& progress, const CancelFlag& cancel);
   std::vector<Row> encoders(const Request& request, const Progress& progress, const CancelFlag& cancel);
-  // The feed-forward on `tokens` tokens: the largest products there are here.
+  // Operations a second in the feed-forward on `tokens` tokens, which has the largest products.
   double product_rate(int tokens, int repeats, const CancelFlag& cancel);
 
  private:
@@ -115,10 +115,10 @@ class BackendBench {
   const RandomModel& model_;
   const std::function<void()> scrub_;
   std::vector<double> slot_bytes_;  // as the backend holds them; 0 where nothing is loaded
-  int first_[2] = {-1, -1};         // slots of an attention and of a feed-forward that are loaded
+  int first_[2] = {-1, -1};         // the first loaded slot of an attention and of a feed-forward
 };
 
-// The host's memory, by as many threads as given: the ceiling, and what fills its caches between repeats.
+// The host's memory under `threads` threads: its copy rate, and a copy that fills the caches between repeats.
 class HostMemory {
  public:
   explicit HostMemory(int threads);

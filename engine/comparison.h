@@ -1,5 +1,5 @@
-// How far two batches of rows are apart: sums over the tokens of each sequence, in double, in a fixed order, so that no
-// thread, batch or device changes how they are summed.
+// How far two batches of rows are apart: sums over the tokens of each sequence, in double and in a fixed order, which no
+// thread, batch or device changes.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ struct TokenSums {
   double squared_error = 0, dot = 0, squares_a = 0, squares_b = 0;
 };
 
-// starts_a, starts_b: where the sequences of either begin. `of_token`(t) gives the sums of token t.
+// starts_a, starts_b: where the sequences of a and of b begin. `of_token`(t) gives the sums of token t.
 template <class Int, class OfToken>
 std::vector<Comparison> compare_sequences(const std::vector<Int>& starts_a, const std::vector<Int>& starts_b, OfToken of_token) {
   if (starts_a != starts_b) throw Error("ERR_ENGINE", "two states of different batches cannot be compared");

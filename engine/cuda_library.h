@@ -15,14 +15,14 @@ constexpr const char* kCudaInterface = "skrr cuda 6, g++ " __VERSION__;
 // What the library exports, under these names.
 struct CudaExports {
   const char* (*skrr_cuda_interface)();
-  Device* (*skrr_cuda_device)(int index);  // the caller's; throws ERR_DEVICE where there is no such device
+  Device* (*skrr_cuda_device)(int index);  // the caller owns it; throws ERR_DEVICE where there is no such device
 };
 
 // Where the library is expected: skrr_cuda.so beside this module, or what SKRR_CUDA_LIBRARY names.
 std::string cuda_library_path();
 
-// A device of the library at `path`, which is loaded and stays so. Loading one that is damaged can end the process
-// (src/native/probe.ts asks another one first). Throws ERR_DEVICE: no library, a damaged one, one of another build, no such device.
+// Opens a device of the library at `path`, which stays loaded. Loading a damaged library can end the process (src/native/probe.ts
+// tries it in another one first). Throws ERR_DEVICE: no library, a damaged one, one of another build, no such device.
 std::unique_ptr<Device> cuda_device(const std::string& path, int index);
 
 }  // namespace skrr

@@ -14,18 +14,18 @@ namespace skrr {
 struct DeviceFacts {
   std::string id;    // cpu, cuda:0
   std::string name;  // of the hardware
-  std::vector<Precision> precisions;  // that it holds weights in
-  // Ways it can compute a product, for tests and measurements; empty where there is one.
+  std::vector<Precision> precisions;  // in which it can hold weights
+  // The ways it can compute a product, for tests and benchmarks; empty where there is one.
   std::vector<std::string> product_paths;
 };
 
-// What an encoder takes on a device, in bytes, by the sums its backend allocates by.
+// The bytes an encoder takes on a device, by the sums its backend allocates by.
 struct Estimate {
   size_t weights;    // Backend::weight_bytes() with the plan's slots loaded, and its map
   size_t workspace;  // everything else while a batch is computed
 };
 
-// A batch, as far as memory depends on it.
+// What memory depends on in a batch.
 struct Extent {
   int tokens, longest;  // tokens of all sequences and of the longest
 };
@@ -35,10 +35,10 @@ class Device {
   virtual ~Device() = default;
   virtual const DeviceFacts& facts() const = 0;
 
-  // `slots`: each distinct slot of a plan; rank of its compensation, 0: none. Throws what open() does.
+  // `slots`: the distinct slots of a plan; `rank`: its compensation's, 0 without one. Throws what open() throws.
   virtual Estimate estimate(const Architecture& architecture, const std::vector<int>& slots, int rank, const Extent& extent) const = 0;
 
-  // `product_path`: one of the facts', or empty for the device's own choice. Throws ERR_DEVICE for what has no kernel there.
+  // `product_path`: one of the facts', or empty for the device's own choice. Throws ERR_DEVICE for an attribute without a kernel.
   virtual std::unique_ptr<Backend> open(const Architecture& architecture, const FixedTensors& fixed,
                                         const std::string& product_path) const = 0;
 

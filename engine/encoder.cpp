@@ -44,7 +44,7 @@ Weights Encoder::weights_of(int slot) const {
 
 static std::string name_of(int slot) { return "sub-block " + std::to_string(sub_block_of(slot)); }
 
-// A sub-block that was packed before can be held in the precision it was packed in alone.
+// A sub-block that is packed in its file can only be held in the precision it was packed in.
 void Encoder::require_stored_precision(int slot) const {
   const TensorSource& packed = source_of(slot)[Role::kIn];
   if (packed.name.empty()) return;
@@ -66,7 +66,7 @@ static uint64_t bytes_of(const Weights& weights) {
   return bytes;
 }
 
-// Sub-blocks the disk is asked for before their turn: it is slow with one request at a time. Their pages are not resident yet.
+// The disk is asked for this many sub-blocks ahead, because it is slow with one request at a time. Their pages are not resident yet.
 constexpr size_t kReadAhead = 4;
 
 std::unique_ptr<LoadedPlan> Encoder::load_plan(const LayerTable& table, const MapSpec* map, const Progress& progress,
@@ -84,7 +84,7 @@ void Encoder::load(const std::vector<int>& slots, const Progress& progress, cons
     total += bytes_of(weights_of(slot));
   }
   progress(0, total);
-  size_t asked = 0;  // of the disk
+  size_t asked = 0;  // sub-blocks that the disk was asked for
   for (size_t i = 0; i < missing.size(); i++) {
     const int slot = missing[i];
     const Weights weights = weights_of(slot);
@@ -151,20 +151,20 @@ void Encoder::require_weights_in_place(const LoadedPlan& plan, int from, int to)
   }
 }
 
-// Token rows, read from the mapped file as they are asked for: the table itself is never loaded.
+// Reads token rows from the mapped file on demand: the embedding as a whole is never loaded.
 ReadRow Encoder::gather(const Input& input) const {
   const int64_t width = spec_.architecture.width;
-  return [ids = input.ids, width, table = view(spec_.embedding)](int token, float* row) {
+  return [ids = input.ids, width, embedding = view(spec_.embedding)](int token, float* row) {
     const int64_t id = ids[token];
-    if (id < 0 || id >= table.rows) {
+    if (id < 0 || id >= embedding.rows) {
       throw Error("ERR_INPUT", "token id: found " + std::to_string(id) + ", expected 0 to " +
-                                   std::to_string(table.rows - 1));
+                                   std::to_string(embedding.rows - 1));
     }
-    read_floats(table, id * width, width, row);
+    read_floats(embedding, id * width, width, row);
   };
 }
 
-// Packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
+// Writes packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
 WriteRow Encoder::scatter(const Output& output) const {
   const size_t width = size_t(spec_.architecture.width);
   return [output, width](int token, const float* row) {

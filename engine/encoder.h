@@ -36,7 +36,7 @@ struct EncoderSpec {
 
 struct Memory {
   size_t weights = 0;    // packed weights of the loaded slots
-  size_t embedding = 0;  // bytes of the token embedding, mapped from the file: resident as far as rows were used
+  size_t embedding = 0;  // bytes of the token embedding, mapped from the file: only rows that were used are resident
   size_t workspace = 0;  // activations and scratch, as large as the largest batch so far
 };
 
@@ -47,20 +47,20 @@ class Encoder {
 
   Encoder(const EncoderSpec& spec, const MakeBackend& make_backend);
 
-  // Loads the slots of the table that are not loaded yet, and the map of the output (null: none). Cancelled or failed, it
-  // keeps the slots that are complete.
+  // Loads the slots of the layer table that are not loaded yet, and the map of the output (null: none). When cancelled
+  // or failed, it keeps the complete slots.
   std::unique_ptr<LoadedPlan> load_plan(const LayerTable& table, const MapSpec* map, const Progress& progress,
                                         const CancelFlag& cancel);
   // Frees every slot that no loaded plan needs.
   void trim();
 
-  // Copies what a loaded slot of int8 or int4 packed: `in` or `out` of its Packed, of exactly these sizes.
+  // Copies `in` or `out` of the Packed of a loaded int8 or int4 slot, which must have exactly these sizes.
   void copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const;
 
-  // The whole path: rows of the embedding table -> layer table -> final norm, the plan's map -> output rows.
+  // The whole path: rows of the embedding -> layer table -> final norm, the plan's map -> output rows.
   void encode(const Input& input, const LoadedPlan& plan, const Output& output, const CancelFlag& cancel);
 
-  // The pieces of encode(), for the search of plans: states are kept at sub-block boundaries and compared.
+  // The pieces of encode(), for the search of plans, which keeps states between sub-blocks and compares them.
   std::unique_ptr<States> begin(const Input& input);
   void advance(States& states, const LoadedPlan& plan, int from, int to, const CancelFlag& cancel);
   Backend& backend() { return *backend_; }

@@ -15,7 +15,7 @@ struct EncodingFacts {
   const char* name;
   int elements;  // of a block
   int bytes;     // of a block
-  // Decodes `blocks` blocks to floats, exactly, and says whether all are finite. Null: not numbers one by one.
+  // Decodes `blocks` blocks to floats, exactly, and says whether all are finite. Null where numbers cannot be decoded one by one.
   bool (*decode)(const std::byte* source, int64_t blocks, float* out);
 };
 
@@ -25,7 +25,7 @@ const EncodingTable& encodings();
 
 inline const EncodingFacts& facts_of(Encoding encoding) { return encodings()[size_t(encoding)]; }
 
-// Of whole blocks.
+// `elements`: whole blocks.
 inline size_t bytes_of(Encoding encoding, int64_t elements) {
   const EncodingFacts& facts = facts_of(encoding);
   return size_t(elements / facts.elements) * size_t(facts.bytes);

@@ -17,7 +17,7 @@ class JobQueue {
   using Work = std::function<void()>;
 
   JobQueue();
-  // Cancels what runs, forgets what waits, and returns when the thread has ended.
+  // Cancels the running job, forgets the waiting ones, and returns when the thread has ended.
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;

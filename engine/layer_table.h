@@ -3,7 +3,7 @@
 //   position   0  1  2  3  4  5  6  7 ...
 //   weights    0  1  0  3  4  7  -  7 ...      2 runs with 0's weights, 5 with 7's, 6 is skipped
 //
-// A slot is a sub-block in a precision. What stands twice is held once and runs twice; one sub-block can be held in several
+// A slot is a sub-block in a precision. One that stands twice is held once and runs twice; one sub-block can be held in several
 // precisions at once, so that plans which differ in them can be switched while calls run.
 #pragma once
 

@@ -1,4 +1,4 @@
-// A plan whose weights are loaded. While it lives, they stay: it holds a lease on each slot of its table.
+// A plan whose weights are loaded. While it lives, they stay: it holds a lease on each of its slots.
 #pragma once
 
 #include <memory>
@@ -29,7 +29,7 @@ class LoadedPlan {
   const std::shared_ptr<Leases> leases_;
 };
 
-// The distinct slots of a table, in ascending order.
+// The distinct slots of a layer table, in ascending order.
 std::vector<int> slots_of(const LayerTable& table);
 
 }  // namespace skrr

@@ -6,7 +6,7 @@
 //
 //   W[n] = scales[n] * rotate_back(values[n]),   scales: one float32 per row, [panels][32]
 //
-// int8 block, 2048 bytes: two tiles as AMX and VNNI read them. What meets 4 bytes of a row of activations stands in 4 bytes.
+// int8 block, 2048 bytes: two tiles as AMX and VNNI read them. 4 bytes of a row of activations meet 4 adjacent bytes.
 //
 //        column   0        1            15
 //   k  0..3     [4 bytes][4 bytes] .. [4 bytes]     tile 0: rows 0..15 of the panel
@@ -32,7 +32,7 @@
 
 namespace skrr::packed {
 
-constexpr int kVersion = 1;            // of all that is said here and of engine/rotation.h; a file of another is not to be used
+constexpr int kVersion = 1;            // of this layout and of engine/rotation.h; files of another version are refused
 constexpr int kColumns = 32;           // outputs of a panel
 constexpr int kDepth = 64;             // of K in a block
 constexpr int kTileColumns = 16;       // of a tile
@@ -43,10 +43,10 @@ constexpr int kGroup = 32;             // of K that share a multiplier and a zer
 constexpr int kGroupBytes = kDepth / kGroup * kColumns;
 constexpr int kInt4Block = kGroupBytes + kTileBytes;
 
-// Of a panel over k, in blocks of kInt8Block or kInt4Block bytes.
+// Bytes of a panel over k, in blocks of kInt8Block or kInt4Block bytes.
 inline size_t panel_bytes(int64_t k, int block_bytes) { return size_t((k + kDepth - 1) / kDepth) * size_t(block_bytes); }
 
-// Where the byte of row n, element k of an int8 panel is.
+// The offset of row n, element k in an int8 panel.
 inline size_t int8_at(int n, int64_t k) {
   const int64_t block = k / kDepth, quad = k % kDepth / 4;
   return size_t(block * kInt8Block + n / kTileColumns * kTileBytes + quad * kLine + n % kTileColumns * 4 + k % 4);

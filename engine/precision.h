@@ -1,4 +1,4 @@
-// What a backend holds matrices in.
+// The formats in which a backend holds matrices.
 #pragma once
 
 namespace skrr {

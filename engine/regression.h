@@ -2,7 +2,7 @@
 //
 //   minimise over A [d, r], B [r, d]   sum_t w_t |P (e_t - B'A' x_t)|^2 + lambda |P B'A'|^2
 //
-// x_t is the plan's embedding of token t, e_t what it lacks of the dense encoder's, w_t a weight, P [f, d] the metric: the
+// x_t is the plan's embedding of token t, e_t the dense encoder's minus x_t, w_t a weight, P [f, d] the metric: the
 // denoiser's first linear layer, or the identity. Source: Izenman 1975, ridge as in Mukherjee & Zhu 2011.
 #pragma once
 
@@ -23,7 +23,7 @@ class Regression {
   struct Factors {
     std::vector<float> down, up;  // [rank, width]: A', B
   };
-  // lambda = ridge * the mean square of the tokens. metric [features, width], or null. Ranks past what the data has are zeros.
+  // lambda = ridge * the mean square of the tokens. metric [features, width], or null. Rows past the data's own rank are zeros.
   virtual Factors fit(int rank, double ridge, const float* metric, int features, const CancelFlag& cancel) = 0;
 
   virtual size_t bytes() const = 0;

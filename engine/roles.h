@@ -24,7 +24,7 @@ enum class Role {
   kGateBias,
   kUpBias,
   kDownBias,
-  // In place of matrices that were packed before (engine/packed_layout.h). in: q over k over v, or gate and up panel by
+  // In place of the matrices in packed checkpoints (engine/packed_layout.h). in: q over k over v, or gate and up panel by
   // panel; out: o, or down.
   kIn,
   kInScales,
@@ -34,7 +34,7 @@ enum class Role {
 
 struct RoleFacts {
   const char* name;
-  enum Kind { kMatrix, kVector, kTable, kPacked } kind;  // kPacked: used where it lies
+  enum Kind { kMatrix, kVector, kDistanceTable, kPacked } kind;  // kPacked: used where it lies
 };
 
 constexpr RoleFacts kRoleFacts[] = {
@@ -42,7 +42,7 @@ constexpr RoleFacts kRoleFacts[] = {
     {"k", RoleFacts::kMatrix},        {"v", RoleFacts::kMatrix},        {"o", RoleFacts::kMatrix},
     {"qBias", RoleFacts::kVector},    {"kBias", RoleFacts::kVector},    {"vBias", RoleFacts::kVector},
     {"oBias", RoleFacts::kVector},    {"qNorm", RoleFacts::kVector},    {"kNorm", RoleFacts::kVector},
-    {"distance", RoleFacts::kTable},  {"gate", RoleFacts::kMatrix},     {"up", RoleFacts::kMatrix},
+    {"distance", RoleFacts::kDistanceTable}, {"gate", RoleFacts::kMatrix},     {"up", RoleFacts::kMatrix},
     {"down", RoleFacts::kMatrix},     {"gateBias", RoleFacts::kVector}, {"upBias", RoleFacts::kVector},
     {"downBias", RoleFacts::kVector}, {"in", RoleFacts::kPacked},       {"inScales", RoleFacts::kPacked},
     {"out", RoleFacts::kPacked},      {"outScales", RoleFacts::kPacked},

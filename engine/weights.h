@@ -19,7 +19,7 @@ struct Tensor {
   int64_t rows = 0;
   int64_t columns = 0;
   float scale = 1;      // factor on every element
-  bool mapped = false;  // lies in a MappedFile: what was read of it for the last time may be dropped
+  bool mapped = false;  // lies in a MappedFile: pages that were read for the last time may be dropped
 
   explicit operator bool() const { return data != nullptr; }
   size_t bytes() const { return bytes_of(encoding, rows * columns); }
@@ -30,12 +30,12 @@ inline Tensor view_of(const char* name, const float* values, int64_t rows, int64
   return {name, reinterpret_cast<const std::byte*>(values), Encoding::kF32, rows, columns};
 }
 
-// Reads `count` elements from element `first` on as float32, both whole blocks of the encoding. Exact for every encoding.
-// Throws ERR_CHECKPOINT when one is NaN or infinite: such a file gives NaN embeddings, and the reason should be found
+// Reads `count` elements from element `first` on as float32, both in whole blocks of the encoding. Exact for every encoding.
+// Throws ERR_CHECKPOINT when one is NaN or infinite: embeddings would be NaN, and the reason should be found
 // here, not in an image.
 void read_floats(const Tensor& tensor, int64_t first, int64_t count, float* out);
 
-// A matrix that was packed before (engine/packed_layout.h), to be used where it lies.
+// A packed matrix (engine/packed_layout.h), used where it lies.
 struct PackedTensor {
   const std::byte* data = nullptr;
   size_t bytes = 0;

@@ -65,7 +65,7 @@ std::vector<bench::Row> beside_cublaslt(const Settings& settings, std::string& w
       const CublasLt::Product product(*cublas, tokens, p.n, p.k);
       bench::Row row;
       row.what = std::string("cuBLASLt ") + p.name, row.tokens = tokens;
-      row.time = bench::measure(settings.repeats, [&] { scrub(); }, [&] {
+      row.time = bench::time_runs(settings.repeats, [&] { scrub(); }, [&] {
         product(x.as<bf16>(), w.as<bf16>(), y.as<bf16>());
         device.wait();
       });
