@@ -1,8 +1,8 @@
-// What comes next of B is asked for while this slice is multiplied, in equal parts by every block of every row tile: memory
-// works all the time, and what the first row tile reads is in the L2 cache already.
+// Prefetches the next bytes of B while this slice is multiplied, an equal part at every block of every row tile: memory is
+// always busy, and the first row tile finds its operands in the L2 cache.
 //
-// A line of each of kPages pages in turn: a processor's own prefetching runs ahead of such requests, but only to the end of
-// a page, and a core has few buffers for requests of its own (16 on Sapphire Rapids), which A's lines need too.
+// It takes a line of each of kPages pages in turn: the hardware prefetcher runs ahead of these requests, but only to the end
+// of a page, and a core has few buffers for requests of its own (16 on Sapphire Rapids), which A's lines need too.
 #pragma once
 
 #include <cstdint>

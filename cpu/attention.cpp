@@ -21,7 +21,7 @@ struct Head {
   const float *q, *k, *v;
   const int32_t* positions;  // [n], ascending
   const uint8_t* visible;    // [n]
-  bool plain;                // every key visible and one position after the other: nearly always
+  bool plain;                // every key is visible and positions are consecutive: nearly always
   const Attention& attributes;
   const float* line;  // line[position of query - position of key]; null: zeros
   float* out;         // [n, head_dim], rows out_stride apart
@@ -35,7 +35,7 @@ struct Panel {
   bool sees[kMaxColumns];  // by column: some key
 };
 
-// Whether a query of the panel sees no key. A query sees itself unless it is hidden, so only sequences with hidden tokens have one.
+// Fills panel.sees, and tells whether a query sees no key. A visible query sees itself, so only sequences with hidden tokens have one.
 bool find_unseeing(const Head& head, Panel& panel) {
   bool any = false;
   for (int c = 0; c < panel.queries; c++) {
@@ -49,8 +49,8 @@ bool find_unseeing(const Head& head, Panel& panel) {
   return any;
 }
 
-// Hides keys, and adds the line, where positions are not in order. scores [keys][columns]. All scores of a query that sees no
-// key are equal: their softmax weighs all values alike.
+// Hides keys and adds the line in heads that are not plain. scores [keys][columns]. All scores of a query that sees no key
+// become equal, so that its softmax weighs all values alike.
 void mask(const Head& head, const Panel& panel, int columns, float* scores) {
   const int32_t* query = head.positions + panel.first;
   for (int key = panel.keys.first; key < panel.keys.last; key++, scores += columns) {
@@ -84,7 +84,7 @@ void pack_values(const TileKernel& f32, const Head& head, float* packed) {
   }
 }
 
-// out [queries, head_dim] = mixed^T, its rows times scales. mixed [head_dim][columns]; tile: room for a square of columns.
+// out [queries, head_dim] = mixed^T, its rows times scales. mixed [head_dim][columns]; tile: room for columns x columns.
 void write_out(const TileKernel& f32, const Head& head, int first, int queries, const float* mixed, const float* scales,
                float* tile) {
   for (int d = 0; d < head.head_dim; d += f32.columns) {
@@ -146,7 +146,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
 }  // namespace
 
 // h += scale * o(softmax(q k^T + line) v), q|k|v = W norm(h)
-void CpuBackend::attention(const Attention& a, const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
+void CpuBackend::attention(const Attention& a, const Slot& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = weights.in.kernel().columns;
   const int inner = a.inner();
   const int64_t part = ceil_div(inner, columns) * columns;  // q, k and v each take whole panels of a row

@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kLine = 64, kHugePage = 2 << 20;
 
-// Less than a huge page comes from the heap, which keeps the pages of a buffer that is freed for the next one like it: new ones for
-// each batch of 77 tokens took a twentieth of its time (in a virtual machine: cpu-kernels-2026-11.md).
+// A buffer smaller than a huge page comes from the heap, which keeps its pages for the next one of its size: new pages for each
+// batch of 77 tokens took a twentieth of its time (in a virtual machine: cpu-kernels-2026-11.md).
 void* allocate(size_t bytes) {
   if (bytes < kHugePage) {
     void* data = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
@@ -25,7 +25,7 @@ void* allocate(size_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE
-  madvise(data, bytes, MADV_HUGEPAGE);  // fewer TLB misses while weights stream; only whole 2 MB ranges take part
+  madvise(data, bytes, MADV_HUGEPAGE);  // fewer TLB misses while weights stream; only whole 2 MB ranges become huge pages
 #endif
   return data;
 }

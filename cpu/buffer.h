@@ -1,5 +1,5 @@
-// Memory for weights and activations: cache-line aligned, zeros at first; where a huge page fits, of such, and freed at once to
-// the system.
+// Memory for weights and activations, aligned to cache lines and zero at first. Buffers of a huge page or more lie in huge pages
+// and return to the system as soon as they are freed.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ class Buffer {
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
 
-  // Makes room for at least `bytes`; what was in it is lost when it has to grow.
+  // Makes room for `bytes` or more; growing loses the contents.
   void reserve(size_t bytes) {
     if (bytes > bytes_) *this = Buffer(), *this = Buffer(bytes);
   }

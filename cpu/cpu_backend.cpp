@@ -15,7 +15,7 @@ std::vector<float> read_all(const Tensor& tensor) {
   return values;
 }
 
-// n outputs of k that were packed before, in whole panels. Their shapes were checked when the file was opened.
+// A packed matrix of a file, [whole panels, k]. Its shape was checked when the file was opened.
 PackedMatrix in_place(const TileKernel& kernel, const PackedTensor& packed, int64_t k) {
   const int64_t panels = int64_t(packed.scale_count) / kernel.columns;
   for (size_t i = 0; i < packed.scale_count; i++) {
@@ -40,7 +40,7 @@ void CpuBackend::load(int slot, const Weights& w, const CancelFlag& cancel) {
   using Order = PackedMatrix::Order;
   const TileKernel& kernel = tile_kernel(context_.kernels, precision_of(slot));
   const int sub_block = sub_block_of(slot);
-  auto filled = std::make_unique<SubBlock>();
+  auto filled = std::make_unique<Slot>();
   filled->norm = read_all(w[Role::kNorm]);
   filled->distance = read_all(w[Role::kDistance]);
   if (w[Role::kIn]) {
@@ -62,7 +62,7 @@ void CpuBackend::load(int slot, const Weights& w, const CancelFlag& cancel) {
 void CpuBackend::unload(int slot) { slots_[size_t(slot)].reset(); }
 
 Backend::Packed CpuBackend::packed(int slot) const {
-  const SubBlock& filled = *slots_.at(size_t(slot));
+  const Slot& filled = *slots_.at(size_t(slot));
   return {filled.in.view(), filled.out.view()};
 }
 
@@ -97,8 +97,8 @@ void CpuBackend::run(const LayerTable& table, int from, int to, States& states, 
   for (int position = from; position < to; position++) {
     const auto& [slot, scale] = table[size_t(position)];
     if (slot == kSkipped) continue;
-    const SubBlock& weights = *slots_[size_t(slot)];
-    const int source = sub_block_of(slot);  // its attributes run, as its weights do
+    const Slot& weights = *slots_[size_t(slot)];
+    const int source = sub_block_of(slot);  // its attributes run with its weights
     if (is_attention(source)) {
       attention(architecture_.attention(source), weights, scale, s, cancel);
     } else {
@@ -122,26 +122,26 @@ void CpuBackend::read(const States& states, const Map* map, const WriteRow& writ
 }
 
 // h += scale * down(act(gate x) * (up x)), x = norm(h); ungated: h += scale * down(act(up x))
-void CpuBackend::feed_forward(const FeedForward& f, const SubBlock& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
+void CpuBackend::feed_forward(const FeedForward& f, const Slot& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const Kernels& kernels = context_.kernels;
   const auto activate = f.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
   const int columns = weights.in.kernel().columns;
-  const int64_t stride = ceil_div(f.inner, columns) * columns;  // of one row of activations, whole panels
+  const int64_t stride = ceil_div(f.inner, columns) * columns;  // of a row of activations, in whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));
   float* activations = wide_.as<float>();
 
   pack_normed(f.norm, weights, s, cancel);
   context_.finished(bench::kNorm);
-  const auto finish_tile = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+  const auto epilogue = [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
     activate(tiles[0], f.gated ? tiles[1] : nullptr, rows * columns);
     for (int r = 0; r < rows; r++) {
       stream(tiles[0] + r * columns, columns, activations + (first_row + r) * stride + panel * columns);
     }
   };
   if (f.gated) {
-    multiply<2>(context_, rows_, weights.in, cancel, finish_tile);
+    multiply<2>(context_, rows_, weights.in, cancel, epilogue);
   } else {
-    multiply<1>(context_, rows_, weights.in, cancel, finish_tile);
+    multiply<1>(context_, rows_, weights.in, cancel, epilogue);
   }
   context_.finished(bench::kUp);
 
@@ -153,7 +153,7 @@ void CpuBackend::feed_forward(const FeedForward& f, const SubBlock& weights, flo
 }
 
 // rows_ = norm(h), packed
-void CpuBackend::pack_normed(const Norm& norm, const SubBlock& weights, const CpuStates& s, const CancelFlag& cancel) {
+void CpuBackend::pack_normed(const Norm& norm, const Slot& weights, const CpuStates& s, const CancelFlag& cancel) {
   rows_.pack(context_, weights.in.kernel(), s.tokens(), architecture_.width, cancel, [&](int64_t r, float* out) {
     context_.kernels.rms_norm(s.row(r), weights.norm.data(), architecture_.width, double(norm.epsilon), out);
   });

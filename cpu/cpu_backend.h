@@ -1,4 +1,4 @@
-// The CPU backend: the encoder on the processor's own cores, with float32, bf16, int8 or int4 weights, each slot its own.
+// The CPU backend: the encoder on the processor's own cores; each slot has float32, bf16, int8 or int4 weights.
 #pragma once
 
 #include <memory>
@@ -21,11 +21,11 @@ inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision
 }
 
 // A filled slot.
-struct SubBlock {
+struct Slot {
   std::vector<float> norm;      // [width]
   PackedMatrix in;              // attention: q over k over v; feed-forward: up, or gate and up panel by panel
   PackedMatrix out;             // attention: o; feed-forward: down
-  std::vector<float> distance;  // [buckets, heads], of attentions that have a table
+  std::vector<float> distance;  // [buckets, heads]; empty without a distance table
 
   size_t bytes() const { return (norm.size() + distance.size()) * sizeof(float) + in.bytes() + out.bytes(); }
 };
@@ -75,23 +75,23 @@ class CpuBackend final : public Backend {
   std::vector<Comparison> compare(const States& a, const States& b) override;
   size_t weight_bytes() const override;
   size_t workspace_bytes() const override;
-  // Calls `after` with the name of each part of a sub-block when it is over (engine/bench.h). An empty function ends that.
+  // Calls `after` with the name of each part of a sub-block once it is done (engine/bench.h). An empty function ends that.
   void listen(std::function<void(const char* part)> after) { context_.after = std::move(after); }
 
  private:
-  void attention(const Attention& attributes, const SubBlock& weights, float scale, CpuStates& states,
+  void attention(const Attention& attributes, const Slot& weights, float scale, CpuStates& states,
                  const CancelFlag& cancel);  // attention.cpp
-  void feed_forward(const FeedForward& attributes, const SubBlock& weights, float scale, CpuStates& states,
+  void feed_forward(const FeedForward& attributes, const Slot& weights, float scale, CpuStates& states,
                     const CancelFlag& cancel);
-  void pack_normed(const Norm& norm, const SubBlock& weights, const CpuStates& states, const CancelFlag& cancel);
+  void pack_normed(const Norm& norm, const Slot& weights, const CpuStates& states, const CancelFlag& cancel);
   void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
   void apply(const CpuMap& map, int64_t tokens, const float* x, float* y, const CancelFlag& cancel);  // map.cpp
 
   const Architecture architecture_;
   Context context_;
   std::vector<float> final_norm_;                 // [width]
-  std::vector<std::unique_ptr<SubBlock>> slots_;  // [slot_count]
-  PackedRows rows_;                               // the left operand of the product that runs
+  std::vector<std::unique_ptr<Slot>> slots_;      // [slot_count]
+  PackedRows rows_;                               // the left operand of the running product
   Buffer wide_;                                   // q|k|v, the feed-forward's activations, the output: [tokens, wide]
   Buffer mixed_;                                  // attention's result before o [tokens, inner]; rows between a map's layers
 };

@@ -8,7 +8,7 @@
 namespace skrr::cpu {
 namespace {
 
-// --- what a model will take, by the sums the backend itself makes when it allocates ---
+// --- what an encoder will take, by the sums the backend allocates by ---
 
 // The sizes of a sub-block's two products, [n, k] each.
 struct Products {
@@ -26,11 +26,11 @@ size_t weights_of(const Architecture& a, const TileKernel& kernel, int sub_block
   const Products p = products_of(a, sub_block);
   const size_t matrices = size_t(p.in_parts) * PackedMatrix::bytes_for(kernel, p.in_rows, a.width) +
                           PackedMatrix::bytes_for(kernel, a.width, p.inner);
-  const int table = is_attention(sub_block) ? a.attention(sub_block).distance.buckets * a.attention(sub_block).heads : 0;
-  return size_t(a.width + table) * sizeof(float) + matrices;
+  const int distance_table = is_attention(sub_block) ? a.attention(sub_block).distance.buckets * a.attention(sub_block).heads : 0;
+  return size_t(a.width + distance_table) * sizeof(float) + matrices;
 }
 
-// What one sub-block works in, in parts that follow each other through the same memory: each grows to the largest.
+// The working memory of one sub-block. All sub-blocks use the same buffers, so each buffer grows to the largest.
 struct Workspace {
   size_t rows = 0;      // bytes of a packed left operand
   int64_t wide = 0;     // floats: q|k|v or activations
@@ -43,18 +43,18 @@ Workspace workspace_of(const Architecture& a, const Kernels& kernels, const Tile
   const int64_t tokens = extent.tokens, width = a.width;
   const Products p = products_of(a, sub_block);
   const bool attention = is_attention(sub_block);
-  const int64_t deepest = std::max(width, p.inner);
+  const int64_t max_k = std::max(width, p.inner);
   const auto product = [&](int64_t n, int64_t k, int together) {
     const int64_t panels = together * ceil_div(n, kernel.columns);
-    return Blocking(kernel, tokens, round_up(k, kernel.depth), panels, threads, together).scratch_floats(kernel);
+    return Tiling(kernel, tokens, round_up(k, kernel.depth), panels, threads, together).scratch_floats(kernel);
   };
   Workspace w;
-  w.rows = size_t(round_up(tokens, kernel.rows) * round_up(deepest, kernel.depth)) * kernel.a_size;
+  w.rows = size_t(round_up(tokens, kernel.rows) * round_up(max_k, kernel.depth)) * kernel.a_size;
   w.wide = tokens * std::max((attention ? 3 : 1) * round_up(p.inner, kernel.columns), width);
   w.mixed = attention ? tokens * p.inner : 0;
   const int64_t in = attention ? product(3 * p.inner, width, 1) : product(p.inner, width, int(p.in_parts));
   const int64_t head = attention ? AttentionScratch(kernels.f32, extent.longest, a.attention(sub_block).head_dim).floats() : 0;
-  w.scratch = std::max({kernel.columns * deepest, kernel.rows * deepest, in, product(width, p.inner, 1), head});
+  w.scratch = std::max({kernel.columns * max_k, kernel.rows * max_k, in, product(width, p.inner, 1), head});
   return w;
 }
 

@@ -11,21 +11,22 @@ namespace skrr::cpu {
 // The line of each head, for all distances of a batch.
 class DistanceLine {
  public:
-  // table [buckets, heads], empty where there is none. `longest`: distances run from -(longest - 1) to longest - 1.
+  // distance table [buckets, heads], empty without one. `longest`: distances run from -(longest - 1) to longest - 1.
   // `surplus`: numbers that may be read past the last.
   DistanceLine(const Distance& distance, const std::vector<float>& table, int heads, int longest, int surplus);
 
-  // Pointer p with p[query - key] what is added, negative differences included. Null: zeros.
+  // A pointer p whose p[query - key] is added, for negative differences too. Null: zeros.
   const float* of_head(int head) const;
 
  private:
   int longest_, span_;
   bool per_head_;
-  std::vector<float> values_;  // [heads, or 1 without a table][2 * longest - 1 + surplus]
+  std::vector<float> values_;  // [heads, or 1 without a distance table][2 * longest - 1 + surplus]
 };
 
 // Keys [first, last) of `keys` that any of the queries [query, query + queries) reaches, by rows: `first` is rounded down to
-// a multiple of `tile`. Rows count at least as much as positions, which ascend, so none that is seen is left out.
+// a multiple of `tile`. Positions ascend, so two tokens are never further apart in rows than in positions: no key that is
+// seen is left out.
 struct KeyRange {
   int first, last;
 

@@ -3,8 +3,9 @@
 // and SKRR_ROWS as for vector_kernels.inl, and has a Format for what differs:
 //
 //   kDepth         of K in a block of B
-//   kMost, kOffset TileKernel's most and b_offset
-//   kParts         operands a line of B makes, which are multiplied one block after the other: 2 where int8 is widened, or 1
+//   kIntegerMax    TileKernel's integer_max
+//   kOffset        TileKernel's b_offset
+//   kParts         operands in a line of B, multiplied one block after the other: 2 where int8 is widened, else 1
 //   part(b, p)     a vector of B as the instruction takes it
 //   dot(sum, x, b) sum + x b
 //   round(x, out)  kDepth numbers of a row of A to kParts * 64 bytes
@@ -12,7 +13,7 @@
 //   A  [block][part][k][row][4 bytes]           a row's 4 bytes are broadcast to all lanes
 //   B  [block][tile][k][16 columns][4 bytes]    a block is 64 bytes of K of 32 columns, a tile 16 of them (packed_layout.h)
 
-constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS, kStep = least_rows(kRows);
+constexpr int kLanes = SKRR_LANES, kRows = SKRR_ROWS, kStep = row_step(kRows);
 constexpr int kBytes = 4;        // of K in a lane
 constexpr int kBlockDepth = 64;  // bytes of K in a block
 constexpr int kTileColumns = 16, kColumns = 2 * kTileColumns, kVectors = kColumns / kLanes;
@@ -38,7 +39,7 @@ inline VecI broadcast(const char* four) {
 // The nearest integer, ties to even, in the low 22 bits: those of 1.5 * 2^23 are worth 1 and up.
 inline int32_t nearest(float x) { return int32_t(bits_of(x + 12582912.0f)); }
 
-// `count` numbers of at most 127 to int8.
+// `count` numbers up to +-127 to int8.
 template <int count>
 inline void round_bytes(const float* x, void* out) {
   int8_t bytes[count];  // not `out` itself, which might be x for all a compiler knows
@@ -46,7 +47,7 @@ inline void round_bytes(const float* x, void* out) {
   std::memcpy(out, bytes, sizeof(bytes));
 }
 
-// Where the columns [v * kLanes, ...) of a block's first line are.
+// The offset of columns [v * kLanes, ...) in a block's first line.
 constexpr int vector_at(int v) { return v * kLanes / kTileColumns * kTileBytes + v * kLanes % kTileColumns * kBytes; }
 
 template <class Format>
@@ -96,7 +97,7 @@ inline void multiply_tile(const char* a, const char* b, int v, int blocks, bool 
   }
 }
 
-// By the lowest tile that holds `left` rows.
+// Takes the lowest tile that holds `left` rows.
 template <class Format, int rows = kRows>
 inline void multiply_rows(int left, const char* a, const char* b, int v, int blocks, bool accumulate, float* c, Ahead& ahead) {
   if constexpr (rows > kStep) {
@@ -122,5 +123,5 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
 template <class Format>
 constexpr TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
   return {kRows, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, Format::kParts * kBlockDepth / Format::kDepth,
-          kBlockBytes, pack_a<Format>, pack_b, multiply<Format>, Format::kMost, Format::kOffset};
+          kBlockBytes, pack_a<Format>, pack_b, multiply<Format>, Format::kIntegerMax, Format::kOffset};
 }

@@ -23,15 +23,9 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
+#include "cpu/target.h"
 
-#ifdef __clang__
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8")
-#endif
+SKRR_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8")
 
 namespace skrr::cpu {
 namespace {
@@ -55,22 +49,22 @@ void enter() {
   _tile_loadconfig(&config);
 }
 
-void leave() { _tile_release(); }  // a thread with live tiles is dearer to switch and keeps its core awake
+void leave() { _tile_release(); }  // a thread with live tiles is slower to switch and keeps its core awake
 
 // 16 floats from x, those past `valid` zero
 inline __m512 load(const float* x, int valid) {
   return _mm512_maskz_loadu_ps(valid >= 16 ? 0xffff : __mmask16((1u << std::max(valid, 0)) - 1), x);
 }
 
-// 64 bytes of K from floats: the formats' whole difference, but for the instruction that multiplies.
+// Makes 64 bytes of K from floats. Only this and the instruction that multiplies differ between the formats.
 struct Bf16 {
-  static constexpr int kDepth = 32, kMost = 0;
+  static constexpr int kDepth = 32, kIntegerMax = 0;
   static __m512i row(const float* x, int valid) {
     return (__m512i)_mm512_cvtne2ps_pbh(load(x + 16, valid - 16), load(x, valid));
   }
 };
 struct Int8 {
-  static constexpr int kDepth = 64, kMost = 127;
+  static constexpr int kDepth = 64, kIntegerMax = 127;
   static __m512i row(const float* x, int valid) {
     alignas(64) int8_t bytes[kDepth];
     for (int i = 0; i < kDepth; i += 16) {
@@ -154,16 +148,12 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
 template <class Format>
 TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
   return {2 * kTile, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, kLine / Format::kDepth, kBlockBytes,
-          pack_a<Format>, pack_b, multiply<Format>, Format::kMost, 0, nullptr, enter, leave};
+          pack_a<Format>, pack_b, multiply<Format>, Format::kIntegerMax, 0, nullptr, enter, leave};
 }
 
 }  // namespace
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 
 const Kernels& amx_kernels() {
   static const Kernels table = [] {

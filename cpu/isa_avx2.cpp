@@ -8,15 +8,11 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
-#include "engine/packed_layout.h"
+#include "cpu/target.h"
 #include "engine/numeric.h"
+#include "engine/packed_layout.h"
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+SKRR_TARGET("avx2,fma")
 
 namespace skrr::cpu {
 namespace {
@@ -31,9 +27,5 @@ const Kernels avx2_kernels = make_kernels("avx2");
 
 }  // namespace skrr::cpu
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 #endif

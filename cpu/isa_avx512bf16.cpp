@@ -9,14 +9,10 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
+#include "cpu/target.h"
 #include "engine/numeric.h"
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
-#endif
+SKRR_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
 
 namespace skrr::cpu {
 namespace {
@@ -27,7 +23,7 @@ namespace {
 
 struct Bf16 {
   static constexpr int kDepth = 32, kParts = 1;
-  static constexpr int kMost = 0, kOffset = 0;
+  static constexpr int kIntegerMax = 0, kOffset = 0;
 
   static VecI part(VecI b, int) { return b; }
   static VecI dot(VecI sum, VecI x, VecI b) {
@@ -59,11 +55,7 @@ void pack_b(const float* w, int valid, int k, int64_t n_stride, int64_t k_stride
 
 }  // namespace
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 
 const Kernels& avx512bf16_kernels() {
   static const Kernels table = [] {

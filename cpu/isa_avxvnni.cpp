@@ -9,15 +9,11 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
-#include "engine/packed_layout.h"
+#include "cpu/target.h"
 #include "engine/numeric.h"
+#include "engine/packed_layout.h"
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma,avxvnni"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avxvnni")
-#endif
+SKRR_TARGET("avx2,fma,avxvnni")
 
 namespace skrr::cpu {
 namespace {
@@ -31,18 +27,14 @@ inline VecI multiply_add(VecI sum, VecI x, VecI b) {
 #include "cpu/vnni_format.inl"
 }  // namespace
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 
 const Kernels& avxvnni_kernels() {
   static const Kernels table = with_int8(avx2_kernels, "avxvnni", tile_kernel<Int8>(avx2_kernels.int8.pack_b));
   return table;
 }
 
-bool avxvnni_runs_here() {  // __builtin_cpu_supports knows no such name in clang 14
+bool avxvnni_runs_here() {  // clang 14's __builtin_cpu_supports does not know the name
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
 }

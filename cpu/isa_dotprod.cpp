@@ -7,18 +7,18 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
-#include "engine/packed_layout.h"
+#include "cpu/target.h"
 #include "engine/numeric.h"
+#include "engine/packed_layout.h"
 
 #if defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+SKRR_TARGET("dotprod")
 #else
-#pragma GCC push_options
-#pragma GCC target("arch=armv8.2-a+dotprod")
+SKRR_TARGET("arch=armv8.2-a+dotprod")
 #endif
 
 namespace skrr::cpu {
@@ -29,7 +29,7 @@ namespace {
 
 struct Int8 {
   static constexpr int kDepth = packed::kDepth, kParts = 1;
-  static constexpr int kMost = 127, kOffset = 0;
+  static constexpr int kIntegerMax = 127, kOffset = 0;
 
   static VecI part(VecI b, int) { return b; }
   static VecI dot(VecI sum, VecI x, VecI b) { return (VecI)vdotq_s32((int32x4_t)sum, (int8x16_t)x, (int8x16_t)b); }
@@ -38,11 +38,7 @@ struct Int8 {
 };
 }  // namespace
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 
 const Kernels& dotprod_kernels() {
   static const Kernels table = with_int8(portable_kernels, "dotprod", tile_kernel<Int8>(portable_kernels.int8.pack_b));

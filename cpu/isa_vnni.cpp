@@ -7,15 +7,11 @@
 
 #include "cpu/ahead.h"
 #include "cpu/kernels.h"
-#include "engine/packed_layout.h"
+#include "cpu/target.h"
 #include "engine/numeric.h"
+#include "engine/packed_layout.h"
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#endif
+SKRR_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 namespace skrr::cpu {
 namespace {
@@ -29,11 +25,7 @@ inline VecI multiply_add(VecI sum, VecI x, VecI b) {
 #include "cpu/vnni_format.inl"
 }  // namespace
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+SKRR_TARGET_END
 
 const Kernels& vnni_kernels() {
   static const Kernels table = with_int8(avx512_kernels, "avx512vnni", tile_kernel<Int8>(avx512_kernels.int8.pack_b));

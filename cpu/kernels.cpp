@@ -9,9 +9,9 @@ namespace skrr::cpu {
 namespace {
 
 struct Candidate {
-  const Kernels& (*table)();  // only called where it runs: making the table may take its instructions
+  const Kernels& (*table)();  // only called where it runs: making the kernel table may use its instructions
   bool runs_here;
-  bool pays = true;  // faster here than those that follow
+  bool pays = true;  // faster here than the candidates that follow
 };
 
 const Kernels& portable_table() { return portable_kernels; }

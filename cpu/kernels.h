@@ -1,10 +1,10 @@
-// The inner loops that differ by instruction set, behind one table of functions chosen at run time.
+// The inner loops that differ by instruction set, as one kernel table (Kernels) each, chosen at run time.
 //
 // A matrix product C = A B^T is computed in tiles of C. Both operands are packed first, so that the tile kernel reads
 // them from front to back. K is cut into slices, so that a slice of a panel of B stays in the L1 cache while the rows
 // of A pass by; it is padded with zeros to whole `depth`s.
 //
-//   A (activations)  [K slice][row tile][block]     a block holds `rows` rows x `depth` of K, as the kernel likes them
+//   A (activations)  [K slice][row tile][block]     a block holds `rows` rows x `depth` of K, in the kernel's own order
 //   B (weights)      [panel][K slice][block]        a block holds `columns` outputs x `depth` of K
 //
 // float32 (depth 1): the values of one k stand together. Blocks of bf16 are drawn in isa_amx.cpp (A) and dot_kernels.inl (B, and
@@ -21,7 +21,7 @@ namespace skrr::cpu {
 constexpr int kMaxColumns = 32;  // of any TileKernel
 
 // The last row tile may be lower than the others, by multiples of this: a quarter of a tile of 12, a third of one of 6.
-constexpr int least_rows(int rows) { return rows / (rows % 4 == 0 ? 4 : 3); }
+constexpr int row_step(int rows) { return rows / (rows % 4 == 0 ? 4 : 3); }
 
 // One weight format on one instruction set.
 struct TileKernel {
@@ -43,10 +43,10 @@ struct TileKernel {
                    float* c);
 
   // int8, int4: rows of X and W are rotated (engine/rotation.h) and divided by a scale before they are packed, so that both
-  // are integers, and C is int32 until it is rescaled. X's are at most this; 0: numbers are packed as they are.
-  int most = 0;
-  // And `multiply` adds this to every element of B, because its instruction takes one operand unsigned: C is too large by
-  // this times the sum of a row of A.
+  // are integers, and C is int32 until it is rescaled. X's integers go up to +-integer_max; 0: numbers are packed as they are.
+  int integer_max = 0;
+  // `multiply` adds this to every element of B, because its instruction takes one operand unsigned: C is too large by this
+  // times the sum of a row of A.
   int b_offset = 0;
   // int4: blocks over k (a multiple of depth) -> int8 blocks, which are what `multiply` takes. Null in other formats.
   void (*expand)(const void* packed, int k, void* blocks) = nullptr;
@@ -54,11 +54,13 @@ struct TileKernel {
   // Called on a thread before its first and after its last multiply of a task; null where nothing is to be done.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;
+
+  bool is_integer() const { return integer_max > 0; }
 };
 
-// Of a row that was scaled to integers.
+// A row that was scaled to integers.
 struct Integers {
-  float scale;  // undoes it
+  float scale;  // turns the integers back
   int32_t sum;  // of the integers
 };
 
@@ -69,11 +71,11 @@ struct Kernels {
   TileKernel int8;  // activations of 8 bits too where the hardware multiplies that, of 11 elsewhere
   TileKernel int4;  // int8's products of weights in int4
 
-  // RMS norm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. In double up to
-  // the result: a factor that is off in its last bit would be off for a whole row. `out` overlaps neither x nor weight.
+  // RMS norm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. Computed in
+  // double: a factor that is off in its last bit is off for a whole row. `out` overlaps neither x nor weight.
   void (*rms_norm)(const float* x, const float* weight, int n, double epsilon, float* out);
-  // Scales x in place to at most `most`. Packing rounds to the nearest integer, ties to even; the sum already does.
-  Integers (*fit_integers)(float* x, int n, float most);
+  // Scales x in place to the range +-`max`. Packing rounds to the nearest integer, ties to even; the sum already does.
+  Integers (*fit_integers)(float* x, int n, float max);
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
   // +1 or -1, of `block` numbers) along the middle axis. Twice gives block * x. See engine/rotation.h.
   void (*rotate)(float* x, int n, int block, int lanes);
@@ -82,15 +84,15 @@ struct Kernels {
                   const float* column_scales);
   // out [rows][columns], rows `out_stride` apart, += scale * x [rows][columns], rows `x_stride` apart.
   void (*add_rows)(const float* x, int x_stride, int rows, int columns, float scale, float* out, int64_t out_stride);
-  // Of each column of x [rows][f32.columns] + bias[column - row]: x becomes exp(x - the most of its column), and scales
-  // [columns] 1 / the sum of its column. -infinity gives 0; a column has at least one finite number. bias null: zeros.
+  // With s = x [rows][f32.columns] + bias[column - row]: x becomes exp(s - max of its column of s), and scales [columns]
+  // 1 / the sum of each column of x. -infinity gives 0; every column has a finite number. bias null: zeros.
   void (*softmax)(float* x, int rows, const float* bias, float* scales);
   // x[i] = gelu_tanh(x[i]) or relu(x[i]), times gate[i] unless gate is null.
   void (*gelu_tanh)(float* x, const float* gate, int n);
   void (*relu)(float* x, const float* gate, int n);
 };
 
-// A table like `kernels`, but for int8 and int4, which are `int8`'s: weights are packed and expanded as before.
+// The kernel table `kernels` with the int8 and int4 products of `int8`; weights are packed and expanded as before.
 inline Kernels with_int8(Kernels kernels, const char* isa, const TileKernel& int8) {
   const TileKernel int4 = kernels.int4;
   kernels.isa = isa;
@@ -99,11 +101,11 @@ inline Kernels with_int8(Kernels kernels, const char* isa, const TileKernel& int
   return kernels;
 }
 
-// The best table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
+// The best kernel table this processor can run, or the one SKRR_CPU_ISA names (portable, avx2, avxvnni, avx512, avx512vnni,
 // avx512bf16, amx; dotprod on arm64). Throws ERR_DEVICE for a name that is unknown or cannot run here.
 const Kernels& kernels();
 
-// Names of all tables this processor can run.
+// Names of all kernel tables this processor can run.
 std::vector<std::string> isas();
 
 extern const Kernels portable_kernels;

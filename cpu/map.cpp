@@ -1,4 +1,4 @@
-// Maps of the output, in float32: a thin product a layer.
+// Maps of the output, in float32: a thin product for each layer.
 #include <cstring>
 
 #include "cpu/cpu_backend.h"
@@ -33,7 +33,7 @@ void CpuBackend::apply(const CpuMap& map, int64_t tokens, const float* x, float*
     const int64_t in = layer.inputs, out = layer.outputs;
     rows_.pack(context_, kernel, tokens, in, cancel,
                [&](int64_t r, float* row) { std::memcpy(row, from + r * in, size_t(in) * sizeof(float)); });
-    if (!last) mixed_.reserve(size_t(tokens * out) * sizeof(float));  // `from` is packed: it may go
+    if (!last) mixed_.reserve(size_t(tokens * out) * sizeof(float));  // `from` is packed by now and may be overwritten
     float* to = last ? y : mixed_.as<float>();
     multiply<1>(context_, rows_, layer.weight, cancel, [&](int64_t first, int rows, int64_t panel, float* const* tiles) {
       const int64_t column = panel * kernel.columns;

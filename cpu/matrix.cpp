@@ -26,9 +26,9 @@ std::vector<PanelSource> arrange(const TileKernel& kernel, const std::vector<con
   return panels;
 }
 
-// Rows that were packed: the pages of a whole feed-forward, 252 MB in the largest encoders, would stand at the peak of memory. With a page that is
-// touched Linux maps its neighbours, up to a folio of 2 MB, those that were dropped before too; and each drop interrupts all
-// processors that run this process. So it is the panel which completes a folio that drops it, and once more the one before.
+// Drops rows once they are packed: the pages of a whole feed-forward, 252 MB in the largest encoders, would add to the peak of
+// memory. Linux maps the neighbours of a touched page too, up to a folio of 2 MB, dropped ones included; and each drop interrupts
+// all processors that run this process. So a panel drops a folio when it completes it, together with the folio before.
 void drop_rows(const Tensor& tensor, size_t first, size_t rows) {
   constexpr size_t kFolio = 2 << 20;
   const size_t row_bytes = bytes_of(tensor.encoding, tensor.columns);
@@ -48,7 +48,7 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
   panels_ = int64_t(sources.size());
   const int64_t panel_bytes = bytes_of(k_);
   buffer_ = Buffer(size_t(panels_ * panel_bytes));
-  scale_buffer_ = Buffer(kernel.most > 0 ? size_t(panels_ * kernel.columns) * sizeof(float) : 0);
+  scale_buffer_ = Buffer(kernel.is_integer() ? size_t(panels_ * kernel.columns) * sizeof(float) : 0);
   data_ = buffer_.as(), scales_ = scale_buffer_.as<float>();
   const Rotation rotation(k);
   context.pool.run(int(panels_), cancel, [&](int p, int worker) {
@@ -56,7 +56,7 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
     const int valid = int(std::min<int64_t>(kernel.columns, tensor->rows - first_row));
     float* rows = context.borrow(worker, valid * k);
     read_floats(*tensor, first_row * k, valid * k, rows);
-    for (int n = 0; kernel.most > 0 && n < valid; n++) {
+    for (int n = 0; kernel.is_integer() && n < valid; n++) {
       scale_buffer_.as<float>()[p * kernel.columns + n] =
           to_integers(context.kernels, rotation, rows + n * k, k, 127).scale / float(rotation.block);
     }

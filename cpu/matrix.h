@@ -18,12 +18,12 @@ namespace skrr::cpu {
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// What the pieces of a backend share: how to multiply, on which threads, with which scratch.
+// What the parts of a backend share: kernels, threads and scratch.
 struct Context {
   const Kernels& kernels;
   ThreadPool pool;
   std::vector<Buffer> scratch;  // one per worker, grows to what the largest task needed
-  std::function<void(const char* part)> after;  // called when a part of a sub-block is over; set by benchmarks alone
+  std::function<void(const char* part)> after;  // called when a part of a sub-block is done; only benchmarks set it
 
   explicit Context(int threads)
       : kernels(cpu::kernels()), pool(threads), scratch(size_t(pool.threads())) {}
@@ -39,10 +39,10 @@ struct Context {
   }
 };
 
-// Rotates x [k] and scales it to integers of at most `most`. (Packing rounds.)
-inline Integers to_integers(const Kernels& kernels, const Rotation& rotation, float* x, int64_t k, int64_t most) {
+// Rotates x [k] and scales it to integers up to +-`max`. (Packing rounds.)
+inline Integers to_integers(const Kernels& kernels, const Rotation& rotation, float* x, int64_t k, int64_t max) {
   kernels.rotate(x, int(k), rotation.block, rotation.lanes);
-  return kernels.fit_integers(x, int(k), float(most));
+  return kernels.fit_integers(x, int(k), float(max));
 }
 
 // W, or several matrices of equal width: stacked (q over k over v) or with their panels in turn (gate, up).
@@ -54,7 +54,7 @@ class PackedMatrix {
   // Packs: reads the parts and owns the result.
   PackedMatrix(Context& context, const TileKernel& kernel, const std::vector<const Tensor*>& parts, Order order,
                const CancelFlag& cancel);
-  // Uses what was packed before where it lies, in a mapped file: `panels` panels of kernels.int8 or int4 over k
+  // Uses a packed matrix where it lies, in a mapped file: `panels` panels of kernels.int8 or int4 over k
   // (engine/packed_layout.h), and their scales [panels * columns]. Both must outlive this.
   PackedMatrix(const TileKernel& kernel, const char* data, const float* scales, int64_t k, int64_t panels)
       : kernel_(&kernel), k_(round_up(k, kernel.depth)), panels_(panels), data_(data), scales_(scales) {}
@@ -69,14 +69,14 @@ class PackedMatrix {
   static size_t bytes_for(const TileKernel& kernel, int64_t n, int64_t k) {
     const int64_t panels = ceil_div(n, kernel.columns);
     return size_t(panels * ceil_div(k, kernel.depth) * kernel.block_bytes) +
-           size_t(kernel.most > 0 ? panels * kernel.columns : 0) * sizeof(float);
+           size_t(kernel.is_integer() ? panels * kernel.columns : 0) * sizeof(float);
   }
 
   const TileKernel& kernel() const { return *kernel_; }
   int64_t k() const { return k_; }  // padded
   int64_t panels() const { return panels_; }
   size_t bytes() const { return kernel_ ? bytes_for(*kernel_, panels_ * kernel_->columns, k_) : 0; }
-  // Of k in a panel.
+  // Bytes of k in a panel.
   int64_t bytes_of(int64_t k) const { return k / kernel_->depth * kernel_->block_bytes; }
   const char* panel(int64_t p, int64_t k0) const { return data_ + p * bytes_of(k_) + bytes_of(k0); }
   const float* scales(int64_t panel) const { return scales_ + panel * kernel_->columns; }  // [columns]
@@ -98,10 +98,10 @@ class PackedRows {
   void pack(Context& context, const TileKernel& kernel, int64_t m, int64_t k, const CancelFlag& cancel, Row row) {
     m_ = m, k_ = round_up(k, kernel.depth), padded_m_ = round_up(m, kernel.rows), a_size_ = kernel.a_size;
     buffer_.reserve(size_t(padded_m_ * k_) * a_size_);
-    scales_.resize(kernel.most > 0 ? size_t(padded_m_) : 0), offsets_.resize(scales_.size());
+    scales_.resize(kernel.is_integer() ? size_t(padded_m_) : 0), offsets_.resize(scales_.size());
     const Rotation rotation(k);
-    // As much as a sum of k products can hold.
-    const int64_t most = std::min<int64_t>(kernel.most, INT32_MAX / ((127 + kernel.b_offset) * k));
+    // As large as an int32 sum of k products allows.
+    const int64_t max = std::min<int64_t>(kernel.integer_max, INT32_MAX / ((127 + kernel.b_offset) * k));
     context.pool.run(int(padded_m_ / kernel.rows), cancel, [&](int tile, int worker) {
       float* rows = context.borrow(worker, kernel.rows * k);
       const int64_t first = int64_t(tile) * kernel.rows;
@@ -109,8 +109,8 @@ class PackedRows {
       for (int r = 0; r < valid; r++) {
         float* x = rows + r * k;
         row(first + r, x);
-        if (most > 0) {
-          const Integers integers = to_integers(context.kernels, rotation, x, k, most);
+        if (kernel.is_integer()) {
+          const Integers integers = to_integers(context.kernels, rotation, x, k, max);
           scales_[size_t(first + r)] = integers.scale, offsets_[size_t(first + r)] = kernel.b_offset * integers.sum;
         }
       }
@@ -123,7 +123,7 @@ class PackedRows {
 
   int64_t m() const { return m_; }
   size_t bytes() const { return buffer_.bytes(); }
-  // Of int8 and int4, from a row on: what its integers are to be multiplied by, and what sums of them are too large by.
+  // int8 and int4, from `row` on: the factor of a row's integers, and the excess of their sums.
   const float* scales(int64_t row) const { return &scales_[size_t(row)]; }
   const int32_t* offsets(int64_t row) const { return &offsets_[size_t(row)]; }
   // The slice of `depth` from k0 on, from row tile `first_row` / kernel.rows on.
@@ -143,20 +143,20 @@ class PackedRows {
   std::vector<int32_t> offsets_;
 };
 
-// How a product [m, k] x [panels, k] is cut. Nothing of it changes a result.
-struct Blocking {
+// The tiling of a product [m, k] x [panels, k]. It changes no result.
+struct Tiling {
   int64_t block_rows;  // rows whose slice of A, and whose part of C for a group of panels, stay in the L2 cache
   int64_t task;        // panels a worker takes at a time: a quarter of its share
-  int64_t group;       // panels multiplied in turn by one slice of A: many, so that A is read from afar seldom; few where
-                       // all of A fits L2, so that C stays near
+  int64_t group;       // panels multiplied in turn by one slice of A: many, so that A is seldom read from memory; few where
+                       // all of A fits L2, so that C stays there
 
-  Blocking(const TileKernel& kernel, int64_t m, int64_t k, int64_t panels, int threads, int together)
+  Tiling(const TileKernel& kernel, int64_t m, int64_t k, int64_t panels, int threads, int together)
       : block_rows(std::min<int64_t>(round_up(m, kernel.rows), 512 / kernel.rows * kernel.rows)),
         task(round_up(ceil_div(panels, 4 * threads), together)),
         group(std::min<int64_t>(task, m * k * int64_t(kernel.a_size) <= (1 << 20) ? 2 : 16)) {}
 
   int64_t panel_floats(const TileKernel& kernel) const { return block_rows * kernel.columns; }
-  // Of C, and behind it of the slice of a panel that is expanded.
+  // C, and behind it the expanded slice of a panel.
   int64_t scratch_floats(const TileKernel& kernel) const {
     return group * panel_floats(kernel) + (kernel.expand ? kernel.slice * kernel.columns / int64_t(sizeof(float)) : 0);
   }
@@ -174,24 +174,24 @@ template <int together, class Epilogue>
 void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, const CancelFlag& cancel,
               Epilogue epilogue) {
   const TileKernel& kernel = w.kernel();
-  const Blocking cut(kernel, x.m(), w.k(), w.panels(), context.pool.threads(), together);
-  const int64_t panel_floats = cut.panel_floats(kernel);
-  context.pool.run(int(ceil_div(w.panels(), cut.task)), cancel, [&](int task, int worker) {
-    float* c = context.borrow(worker, cut.scratch_floats(kernel));
+  const Tiling tiling(kernel, x.m(), w.k(), w.panels(), context.pool.threads(), together);
+  const int64_t panel_floats = tiling.panel_floats(kernel);
+  context.pool.run(int(ceil_div(w.panels(), tiling.task)), cancel, [&](int task, int worker) {
+    float* c = context.borrow(worker, tiling.scratch_floats(kernel));
     if (kernel.enter) kernel.enter();
-    const int64_t end = std::min((task + 1) * cut.task, w.panels());
-    for (int64_t first = task * cut.task; first < end; first += cut.group) {
-      const int64_t last = std::min(first + cut.group, end);
-      for (int64_t row = 0; row < x.m(); row += cut.block_rows) {
-        const int64_t rows = std::min(cut.block_rows, x.m() - row);
-        multiply_group(x, w, row, rows, first, last, panel_floats, c, c + cut.group * panel_floats);
+    const int64_t end = std::min((task + 1) * tiling.task, w.panels());
+    for (int64_t first = task * tiling.task; first < end; first += tiling.group) {
+      const int64_t last = std::min(first + tiling.group, end);
+      for (int64_t row = 0; row < x.m(); row += tiling.block_rows) {
+        const int64_t rows = std::min(tiling.block_rows, x.m() - row);
+        multiply_group(x, w, row, rows, first, last, panel_floats, c, c + tiling.group * panel_floats);
         for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time
           for (int64_t p = first; p < last; p += together) {
             const int valid = int(std::min<int64_t>(kernel.rows, rows - r));
             float* tiles[2] = {};
             for (int i = 0; i < together; i++) {
               tiles[i] = c + (p - first + i) * panel_floats + r * kernel.columns;
-              if (kernel.most > 0) {
+              if (kernel.is_integer()) {
                 context.kernels.rescale(tiles[i], valid, kernel.columns, x.scales(row + r), x.offsets(row + r),
                                         w.scales(p + i));
               }
@@ -201,7 +201,7 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
         }
       }
     }
-    finish_streams();
+    fence_streams();
     if (kernel.leave) kernel.leave();
   });
 }

@@ -11,7 +11,7 @@ struct CpuFeatures final : Features {
   size_t bytes() const override { return values.size() * sizeof(float) + starts.size() * sizeof(int32_t); }
 };
 
-// Of row t of a, b [tokens, width].
+// The sums of row t of a, b [tokens, width].
 TokenSums sums_of(const float* a, const float* b, int64_t width, int32_t t) {
   TokenSums sums;
   for (int64_t i = t * width; i < (t + 1) * width; i++) {

@@ -5,11 +5,11 @@
 namespace dot {
 #include "cpu/dot_kernels.inl"
 
-// int8 where no instruction multiplies bytes without rounding their sums: widened to int16, of which `multiply_pairs` multiplies
-// two a lane. So rows may have more than 8 bits, at no cost: 11, which leaves the sum of 16384 products within int32.
+// For processors with no instruction that multiplies bytes without rounding their sums: int8 is widened to int16, of which
+// `multiply_pairs` multiplies two a lane. Rows may have 11 bits at no cost, which keeps sums of 16384 products within int32.
 struct Int16 {
   static constexpr int kDepth = packed::kDepth, kParts = 2;
-  static constexpr int kMost = 1023, kOffset = 0;
+  static constexpr int kIntegerMax = 1023, kOffset = 0;
 
   // Bytes 0 and 2 of each lane, or bytes 1 and 3, with their signs.
   static VecI part(VecI b, int p) { return (VecI)((p == 0 ? (VecPairs)b << 8 : (VecPairs)b) >> 8); }
@@ -66,7 +66,7 @@ inline Vec quantise(Vec x, Group group) {
   return clamp(round(x * splat(1.0f / float(group.multiplier))) + splat(float(group.zero)), 0, 15);
 }
 
-// Of x; steps: x / multiplier, rounded, which all zeros share.
+// The error of x in a group; steps: x / multiplier, rounded, which all zeros share.
 inline float squared_error(const float* x, const Vec* steps, Group group) {
   Vec sum{};
   for (int i = 0; i < packed::kGroup; i += kLanes) {
@@ -77,14 +77,14 @@ inline float squared_error(const float* x, const Vec* steps, Group group) {
   return horizontal_sum(sum);
 }
 
-// The group with the least squared error among multipliers that cover the range, or up to 5 less of it, which clips
-// the farthest values for finer steps; a multiplier whose values would leave int8 is no candidate.
+// The group with the smallest squared error among multipliers that cover the range, or up to 5 less of it, which clips
+// the farthest values for finer steps; a multiplier whose values would leave int8 is left out.
 inline Group best_group(const float* x) {
   float low = 0, high = 0;
   for (int i = 0; i < packed::kGroup; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high;
   const int widest = int((high - low) / 15) + 1;
   Group best{1, 8};
-  float least = __builtin_inff();
+  float min_error = __builtin_inff();
   for (int multiplier = widest; multiplier > 0 && multiplier >= widest - 5; multiplier--) {
     if (multiplier > 16) continue;
     Vec steps[packed::kGroup / kLanes];
@@ -94,7 +94,7 @@ inline Group best_group(const float* x) {
       const bool fits = zero >= 0 && zero <= 15 && multiplier * zero <= 128 && multiplier * (15 - zero) <= 127;
       if (!fits) continue;
       const float error = squared_error(x, steps, {multiplier, zero});
-      if (error < least) least = error, best = {multiplier, zero};
+      if (error < min_error) min_error = error, best = {multiplier, zero};
     }
   }
   return best;

@@ -34,7 +34,7 @@ void times(const T* m, int64_t rows, int64_t columns, const Group* x, Group* y) 
   }
 }
 
-// y [columns] = m' x, m [rows, columns], x [rows]; by stretches of columns whose part of y stays near.
+// y [columns] = m' x, m [rows, columns], x [rows]; by stretches of columns whose part of y stays in a cache.
 template <class T>
 void transposed_times(const T* m, int64_t rows, int64_t columns, const Group* x, Group* y) {
   constexpr int64_t kStretch = 256;
@@ -83,7 +83,7 @@ std::vector<double> columns_of(const Thin& thin, int64_t columns) {
 }
 
 // Makes u's columns orthonormal in the metric under which their images are y [features, columns]: u = u R^-1, R'R = y'y.
-// A column that lies in the span of those before it, to rounding, becomes zeros.
+// A column that lies, to rounding, in the span of earlier columns becomes zeros.
 void orthonormalise(Thin& thin_u, const Thin& thin_y, int64_t rank) {
   std::vector<double> y = columns_of(thin_y, rank), u = columns_of(thin_u, rank);
   const int64_t f = thin_y.n, d = thin_u.n;
@@ -114,9 +114,9 @@ void orthonormalise(Thin& thin_u, const Thin& thin_y, int64_t rank) {
   }
 }
 
-// The map captures what trace(U' P'P H P'P U) says; it grows from one iteration to the next.
-constexpr double kLeastGain = 1e-4;
-constexpr int kMostIterations = 40;
+// The iteration ends when trace(U' P'P H P'P U), what the map captures, grows by less than this.
+constexpr double kMinGain = 1e-4;
+constexpr int kMaxIterations = 40;
 
 std::vector<float> factor_of(const Thin& thin, int64_t rank) {
   const std::vector<double> columns = columns_of(thin, rank);
@@ -159,8 +159,8 @@ void CpuRegression::add(const float* x, const float* dense, int tokens, double w
   }
 }
 
-// Blocks of columns from left to right: the block itself, the rows below it, then what they take from the rest (there is one
-// only where the block is whole). `across` holds the block's columns as rows, so that the last is sums of rows.
+// Takes blocks of columns from left to right: first the block itself, then the rows below it, then what both subtract from the
+// rest (only a whole block has one). `across` holds the block's columns as rows, so that the subtraction runs along rows.
 void CpuRegression::factorise(double lambda, const CancelFlag& cancel) {
   constexpr int64_t kRows = 32;
   const int64_t d = width_;
@@ -193,7 +193,7 @@ void CpuRegression::factorise(double lambda, const CancelFlag& cancel) {
       }
     });
     context_.pool.run(tasks, cancel, [&](int task, int) {
-      constexpr int64_t kStretch = 512;  // of `across`, which stays near while the task's rows pass by
+      constexpr int64_t kStretch = 512;  // of `across`, which stays in a cache while the task's rows pass by
       const int64_t first = end + task * kRows, last = std::min(first + kRows, d);
       for (int64_t from = end; from < last; from += kStretch) {
         const int64_t count = std::min(kStretch, last - from);
@@ -209,7 +209,7 @@ Regression::Factors CpuRegression::fit(int rank, double ridge, const float* metr
   for (int64_t i = 0; i < d; i++) trace += gram_[size_t(i * d + i)];
   factorise(ridge * trace / double(d), cancel);
 
-  Thin u(d, groups), next(d, groups), a(d, groups), measured(d, groups);  // measured = P'P u
+  Thin u(d, groups), next(d, groups), a(d, groups), in_metric(d, groups);  // in_metric = P'P u
   Thin image(metric ? features : d, groups);
   std::mt19937 generator(1);  // the same numbers everywhere
   for (int64_t j = 0; j < rank; j++) {
@@ -220,23 +220,23 @@ Regression::Factors CpuRegression::fit(int rank, double ridge, const float* metr
     else std::copy_n(u.group(g), d, image.group(g));
   };
   double captured = 0;
-  for (int iteration = 0; iteration < kMostIterations; iteration++) {
+  for (int iteration = 0; iteration < kMaxIterations; iteration++) {
     u = next;
     context_.pool.run(int(groups), cancel, [&](int g, int) { project(g); });
     orthonormalise(u, image, rank);
     context_.pool.run(int(groups), cancel, [&](int g, int) {
       project(g);
-      if (metric) transposed_times(metric, features, d, image.group(g), measured.group(g));
-      else std::copy_n(u.group(g), d, measured.group(g));
-      times(cross_.data(), d, d, measured.group(g), a.group(g));
+      if (metric) transposed_times(metric, features, d, image.group(g), in_metric.group(g));
+      else std::copy_n(u.group(g), d, in_metric.group(g));
+      times(cross_.data(), d, d, in_metric.group(g), a.group(g));
       solve(factor_.data(), d, a.group(g));
       transposed_times(cross_.data(), d, d, a.group(g), next.group(g));
     });
     Group sums{};
-    for (size_t i = 0; i < next.values.size(); i++) sums += measured.values[i] * next.values[i];
+    for (size_t i = 0; i < next.values.size(); i++) sums += in_metric.values[i] * next.values[i];
     double now = 0;
     for (int64_t c = 0; c < kGroup; c++) now += sums[c];
-    if (!(now > captured * (1 + kLeastGain))) break;
+    if (!(now > captured * (1 + kMinGain))) break;
     captured = now;
   }
   return {factor_of(a, rank), factor_of(u, rank)};

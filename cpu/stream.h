@@ -1,4 +1,4 @@
-// Stores that bypass the caches, for results larger than they are: the lines are not fetched first only to be replaced.
+// Stores that bypass the caches, for results larger than the caches: a line is not fetched only to be overwritten.
 #pragma once
 
 #include <cstring>
@@ -9,7 +9,7 @@
 
 namespace skrr::cpu {
 
-// Copies n floats; out is 16-byte aligned, n a multiple of 4. Other threads see them after finish_streams().
+// Copies n floats; out is 16-byte aligned, n a multiple of 4. Other threads see them after fence_streams().
 inline void stream(const float* x, int n, float* out) {
 #if defined(__x86_64__)
   for (int i = 0; i < n; i += 4) _mm_stream_ps(out + i, _mm_loadu_ps(x + i));
@@ -18,7 +18,7 @@ inline void stream(const float* x, int n, float* out) {
 #endif
 }
 
-inline void finish_streams() {
+inline void fence_streams() {
 #if defined(__x86_64__)
   _mm_sfence();
 #endif

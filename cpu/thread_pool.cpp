@@ -11,9 +11,9 @@ namespace skrr::cpu {
 
 namespace {
 
-// Waits a little for what most likely comes within microseconds: the next loop of a forward pass, or the end of this one.
-// Waking a thread that sleeps takes 50 to 100 us, and a forward pass has eight loops a block. Whoever else wants the
-// processor gets it.
+// Waits a little for what probably comes within microseconds: the next loop of a forward pass, or the end of this one.
+// Waking a thread that sleeps takes 50 to 100 us, and a forward pass has eight loops a block. Other threads that
+// want the core get it.
 template <class Ready>
 void wait_awake(Ready ready) {
   using Clock = std::chrono::steady_clock;

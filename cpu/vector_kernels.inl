@@ -5,7 +5,7 @@
 // defines multiply_pairs.
 
 constexpr int kLanes = SKRR_LANES;
-constexpr int kRows = SKRR_ROWS, kStep = least_rows(kRows);
+constexpr int kRows = SKRR_ROWS, kStep = row_step(kRows);
 constexpr int kVectors = 2;  // of B per row of the tile
 constexpr int kColumns = kVectors * kLanes;
 constexpr int kSlice = 16 * 1024 / int(sizeof(float)) / kColumns;  // of K: 16 KB of a panel, half an L1 cache or less
@@ -41,8 +41,8 @@ inline Vec load_b(const uint16_t* b) {  // bf16 is the upper half of a float32
 
 constexpr int kRun = 32;  // of K
 
-// `rows` rows of a tile: rows x 2 sums stay in registers, A is broadcast element by element. A sum of kRun products is added
-// to C: so numbers grow large late, which halves the rounding of one sum over K at a hundredth of its time.
+// `rows` rows of a tile: rows x 2 sums stay in registers, A is broadcast element by element. Sums of kRun
+// products are added to C: numbers stay small for longer, which halves the rounding of one sum over K for 1 % of its time.
 template <int rows, class B>
 inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
   for (int done = 0; done < k; done += kRun, accumulate = true) {
@@ -67,7 +67,7 @@ inline void multiply_tile(const float* a, const B* b, int k, bool accumulate, fl
   }
 }
 
-// By the lowest tile that holds `left` rows.
+// Takes the lowest tile that holds `left` rows.
 template <int rows, class B>
 inline void multiply_rows(int left, const float* a, const B* b, int k, bool accumulate, float* c, Ahead& ahead) {
   if constexpr (rows > kStep) {
@@ -177,10 +177,10 @@ void rms_norm(const float* x, const float* weight, int n, double epsilon, float*
   for (int i = 0; i < n; i++) out[i] = float(double(x[i]) * factor * double(weight[i]));
 }
 
-// To the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
+// Rounds to the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
 inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
-inline float largest_magnitude(const float* x, int n) {
+inline float max_magnitude(const float* x, int n) {
   Vec top[4] = {};  // a comparison takes several cycles: four at a time
   int i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
@@ -197,9 +197,9 @@ inline float largest_magnitude(const float* x, int n) {
   return largest;
 }
 
-Integers fit_integers(float* x, int n, float most) {
-  const float largest = largest_magnitude(x, n);
-  const Vec factor = splat(largest > 0 ? most / largest : 0.0f);
+Integers fit_integers(float* x, int n, float max) {
+  const float largest = max_magnitude(x, n);
+  const Vec factor = splat(largest > 0 ? max / largest : 0.0f);
   VecI sum{};
   for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
     sum += __builtin_convertvector(round(v * factor), VecI);
@@ -207,10 +207,10 @@ Integers fit_integers(float* x, int n, float most) {
   });
   int32_t total = 0;
   for (int i = 0; i < kLanes; i++) total += sum[i];
-  return {largest / most, total};
+  return {largest / max, total};
 }
 
-// Of all x [n / (radix * stride)][radix][stride]: radix numbers become their sums and differences, in registers.
+// In all of x [n / (radix * stride)][radix][stride], radix numbers become their sums and differences, in registers.
 template <int radix>
 inline void butterflies(float* x, int n, int stride) {
   for (float* end = x + n; x < end; x += radix * stride) {

@@ -3,7 +3,7 @@
 // B is made unsigned by flipping its top bit, which adds 128: sum a (b + 128) = sum a b + 128 sum a.
 struct Int8 {
   static constexpr int kDepth = packed::kDepth, kParts = 1;
-  static constexpr int kMost = 127, kOffset = 128;
+  static constexpr int kIntegerMax = 127, kOffset = 128;
 
   static VecI part(VecI b, int) { return b ^ int32_t(0x80808080); }
   static VecI dot(VecI sum, VecI x, VecI b) { return multiply_add(sum, b, x); }

@@ -1,4 +1,4 @@
-// Two blocks of T5-XXL with random weights, whole path of the engine, at the sizes of the rivals' table.
+// Two blocks of T5-XXL with random weights, through the whole engine, at the sizes of the rivals' benchmark.
 //   bench_encoder [precision] [seconds per size] [threads] [one size, such as 1x77]
 #include <sys/resource.h>
 #include <unistd.h>
@@ -89,14 +89,14 @@ void run_size(Encoder& encoder, const LoadedPlan& plan, Precision precision, int
   const std::vector<uint16_t> values = ::bench::random_bf16(embeds.size(), 99, 1);
   for (size_t i = 0; i < embeds.size(); i++) embeds[i] = from_bf16(values[i]);
   const Input input{{sequences, tokens, starts.data(), positions.data(), visible.data()}, nullptr, embeds.data()};
-  const ::bench::Times times = ::bench::measure(seconds, [&](int) {
+  const ::bench::Times times = ::bench::time_runs(seconds, [&](int) {
     encoder.encode(input, plan, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
   });
   const double flop = flops(sequences, length);
   const ::bench::Roofline limit = ::bench::roofline(precision);
-  const double least = std::max(flop / limit.flops, double(encoder.memory().weights) / limit.bytes_per_second);
+  const double min_seconds = std::max(flop / limit.flops, double(encoder.memory().weights) / limit.bytes_per_second);
   std::printf("%dx%-4d median %8.2f ms  min %8.2f ms  cpu %8.2f ms  %6.0f GFLOP/s  roofline %3.0f %%\n", sequences, length,
-              times.median * 1e3, times.best * 1e3, times.cpu * 1e3, flop / times.median / 1e9, 100 * least / times.median);
+              times.median * 1e3, times.min * 1e3, times.cpu * 1e3, flop / times.median / 1e9, 100 * min_seconds / times.median);
   std::fflush(stdout);
 }
 

@@ -29,7 +29,7 @@ bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& 
   const cpu::Buffer c(size_t(m * shape.n) * sizeof(float));
   for (size_t i = 0; i < x.size(); i++) x[i] = std::sin(float(i));
   cpu::PackedRows rows;
-  const bench::Times times = bench::measure(seconds, [&](int run) {
+  const bench::Times times = bench::time_runs(seconds, [&](int run) {
     rows.pack(context, kernel, m, shape.k, CancelFlag(), [&](int64_t r, float* out) {
       std::memcpy(out, &x[size_t(r * shape.k)], size_t(shape.k) * sizeof(float));
     });
@@ -43,11 +43,11 @@ bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& 
   });
   const double flop = 2.0 * double(m) * double(shape.n) * double(shape.k), bytes = double(weights[0].bytes());
   const bench::Roofline limit = bench::roofline(precision);
-  const double least = std::max(flop / limit.flops, bytes / limit.bytes_per_second);
+  const double min_seconds = std::max(flop / limit.flops, bytes / limit.bytes_per_second);
   std::printf("m %4lld n %5lld k %5lld  median %8.3f ms  min %8.3f ms  cpu %8.3f ms  %6.0f GFLOP/s  weights %5.1f GB/s  roofline %3.0f %%\n",
               static_cast<long long>(m), static_cast<long long>(shape.n), static_cast<long long>(shape.k),
-              times.median * 1e3, times.best * 1e3, times.cpu * 1e3, flop / times.median / 1e9, bytes / times.median / 1e9,
-              100 * least / times.median);
+              times.median * 1e3, times.min * 1e3, times.cpu * 1e3, flop / times.median / 1e9, bytes / times.median / 1e9,
+              100 * min_seconds / times.median);
   std::fflush(stdout);
   return times;
 }
@@ -63,9 +63,9 @@ int main(int count, char** arguments) {
     bench::Times sum{};
     for (const Shape& shape : kShapes) {
       const bench::Times times = run_shape(context, precision, shape, m, seconds);
-      sum.median += shape.count * times.median, sum.best += shape.count * times.best, sum.cpu += shape.count * times.cpu;
+      sum.median += shape.count * times.median, sum.min += shape.count * times.min, sum.cpu += shape.count * times.cpu;
     }
     std::printf("m %4lld, all products of two blocks: median %.1f ms, min %.1f ms, cpu %.1f ms\n",
-                static_cast<long long>(m), sum.median * 1e3, sum.best * 1e3, sum.cpu * 1e3);
+                static_cast<long long>(m), sum.median * 1e3, sum.min * 1e3, sum.cpu * 1e3);
   }
 }

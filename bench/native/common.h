@@ -1,4 +1,4 @@
-// What the native benchmarks share: the machine's limits they are measured against, timing, random weights.
+// What the native benchmarks share: the machine's limits they are compared with, timing, random weights.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace bench {
 
-// Measured on 2 cores of Sapphire Rapids, both busy. A share of the roofline printed elsewhere means nothing.
+// Timed on 2 busy cores of Sapphire Rapids. A share of the roofline that is printed on another processor means nothing.
 struct Roofline {
   double bytes_per_second = 31e9;
   double flops;  // of the precision's own instructions
@@ -40,8 +40,8 @@ inline skrr::Precision parse_precision(const std::string& name) {
 }
 
 struct Times {
-  double median, best;  // seconds
-  double cpu;           // median of processor seconds, all threads: hardly changed by other load on the machine
+  double median, min;  // seconds
+  double cpu;          // median of processor seconds, all threads: hardly changed by other load on the machine
 };
 
 inline double processor_seconds() {
@@ -50,9 +50,9 @@ inline double processor_seconds() {
   return double(time.tv_sec) + double(time.tv_nsec) * 1e-9;
 }
 
-// Runs `work(i)` until `seconds` have passed, at least five times; the first run is not counted.
+// Times `work(i)` until `seconds` have passed, five times or more; the first run is not counted.
 template <class Work>
-Times measure(double seconds, Work work) {
+Times time_runs(double seconds, Work work) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
   work(0);

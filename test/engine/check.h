@@ -1,4 +1,4 @@
-// The little a test needs: CHECK that prints what failed and counts, random numbers, relative error.
+// What a test needs: CHECK, which prints and counts failures, random numbers, relative error.
 #pragma once
 
 #include <cmath>

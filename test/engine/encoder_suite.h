@@ -40,10 +40,10 @@ inline const Architecture kGated = architecture_of({});
 // How a backend under test is made, and what is expected of it.
 struct Subject {
   Encoder::MakeBackend make;
-  Precision precision = Precision::kF32;          // of the weights: the reference rounds its own
-  reference::Rows rows = reference::Rows::kExact;  // and what meets them
-  int most = 0;                                  // of rows of integers
-  bool tensor_cores = false;                     // and where (reference::Model)
+  Precision precision = Precision::kF32;           // of the weights: the reference rounds its own alike
+  reference::Rows rows = reference::Rows::kExact;  // how the reference rounds the rows that meet them
+  int integer_max = 0;                             // of rows of integers (TileKernel)
+  bool tensor_cores = false;                       // where it rounds (reference::Model)
   double tolerance = 1e-5;                         // relative, in the L2 norm
 };
 
@@ -51,7 +51,7 @@ inline void matches_the_reference(const Subject& subject, const Architecture& a)
   Fixture fixture(a);
   fixture.round_reference_to(subject.precision);
   fixture.model.rows = subject.rows;
-  fixture.model.most = subject.most;
+  fixture.model.integer_max = subject.integer_max;
   fixture.model.tensor_cores = subject.tensor_cores;
   const Sample sample(a.width);
   Encoder encoder = fixture.open(subject.make);
@@ -66,7 +66,7 @@ inline void matches_the_reference(const Subject& subject, const Architecture& a)
   }
 }
 
-// Stopped at any sub-block and continued, the result is the same to the bit.
+// An encoder that stops between sub-blocks and continues gives the same bits.
 inline void pieces_make_the_whole(const Subject& subject) {
   const Fixture fixture(kSmall);
   const Sample sample(kSmall.width);
@@ -87,8 +87,8 @@ inline void pieces_make_the_whole(const Subject& subject) {
   }
 }
 
-// y + sum over j of (down_j . y) up_j, computed in double from what the same encoder gives without. Then again without: a call
-// is not touched by the one before.
+// y + sum over j of (down_j . y) up_j, computed in double from what the same encoder gives without. Then again without: one
+// call does not change the next.
 inline void a_low_rank_map_is_added(const Subject& subject, const Architecture& a) {
   const Fixture fixture(a);
   const Sample sample(a.width);
@@ -114,7 +114,7 @@ inline void a_low_rank_map_is_added(const Subject& subject, const Architecture& 
   CHECK(encode(encoder, sample, *without, a.width) == plain);
 }
 
-// Features and states against sums over what read() gives.
+// Compares features and states with sums over what read() gives.
 inline void features_are_mapped_and_compared(const Subject& subject) {
   const Fixture fixture(kSmall);
   const Sample sample(kSmall.width);
@@ -192,7 +192,7 @@ inline void a_plan_may_outlive_its_encoder(const Subject& subject) {
   CHECK(plan->table().size() == size_t(kSmall.sub_blocks()));
 }
 
-// What was loaded before the end of a cancelled load is what a fresh encoder has.
+// After a cancelled load, an encoder gives the same bits as a fresh one.
 inline void cancelling_leaves_an_encoder_that_works(const Subject& subject) {
   const Fixture fixture(kSmall);
   const Sample sample(kSmall.width);

@@ -17,10 +17,10 @@ namespace models {
 
 using namespace skrr;
 
-// Of an architecture whose blocks are all alike: what tests vary.
+// What tests vary in an architecture whose blocks are all alike.
 struct Sizes {
   int blocks = 2, width = 64, heads = 4, head_dim = 16, inner = 112;
-  int buckets = 32, max_distance = 128;  // buckets 0: no table
+  int buckets = 32, max_distance = 128;  // buckets 0: no distance table
   float epsilon = 1e-6f;
   Activation activation = Activation::kGeluTanh;
   bool gated = true;
@@ -65,7 +65,7 @@ struct Fixture {
   }
   ~Fixture() { std::remove(path.c_str()); }
 
-  // What the engine does to matrices when it packs them; norms and tables stay float32.
+  // Rounds matrices as the engine does when it packs them; norms and distance tables stay float32.
   void round_reference_to(Precision precision) {
     for (int s = 0; s < architecture.sub_blocks(); s++) {
       for (int role = 0; role < kRoles; role++) {

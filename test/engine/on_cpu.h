@@ -13,14 +13,14 @@ inline Encoder::MakeBackend make(int threads) {
   return [=](const Architecture& a, const FixedTensors& fixed) { return cpu::make_device(threads)->open(a, fixed, ""); };
 }
 
-// Rows are rounded where the hardware multiplies such numbers. A float32 and a double on two sides of a rounding edge
-// become two bf16 numbers, 1/256 apart, or two int8 numbers: in few places.
+// Rows are rounded where the hardware multiplies bf16 or integers. In a few places a float32 and a double lie on two sides
+// of a rounding edge and become two bf16 numbers, 1/256 apart, or two integers.
 inline encoder_suite::Subject subject(Precision precision) {
   const cpu::TileKernel& kernel = cpu::tile_kernel(cpu::kernels(), precision);
   reference::Rows rows = reference::Rows::kExact;
   if (precision == Precision::kBF16 && kernel.a_size == sizeof(uint16_t)) rows = reference::Rows::kBF16;
-  if (kernel.most > 0) rows = reference::Rows::kIntegers;
-  return {make(2), precision, rows, kernel.most, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
+  if (kernel.is_integer()) rows = reference::Rows::kIntegers;
+  return {make(2), precision, rows, kernel.integer_max, false, rows == reference::Rows::kExact ? 1e-5 : 1e-2};
 }
 
 }  // namespace on_cpu

@@ -16,7 +16,7 @@ void round_to_bf16(Matrix& x) {
 
 // x [m, k] as it meets a weight.
 Matrix operand(const Model& model, Matrix x, size_t k) {
-  if (model.rows == Rows::kIntegers) round_to_integers(x, k, model.most);
+  if (model.rows == Rows::kIntegers) round_to_integers(x, k, model.integer_max);
   if (model.rows == Rows::kBF16) round_to_bf16(x);
   return x;
 }
@@ -74,7 +74,7 @@ int bucket(int distance, int buckets, int max_distance) {
 }
 
 // Logits of one query over the keys of its sequence, with bias and mask; -infinity where a key is not seen. Where none is seen,
-// all are 0, or (Unseeing::kZero) the list is empty: such a query gets nothing.
+// all are 0, or (Unseeing::kZero) the list is empty: the query gets nothing.
 Matrix logits(const skrr::Attention& a, const Matrix& q, const Matrix& k, const Matrix& table, const skrr::Batch& batch, int first,
               int last, int query, size_t head) {
   const size_t heads = size_t(a.heads), d = size_t(a.head_dim), inner = heads * d;
@@ -157,14 +157,14 @@ static void rotate(double* x, size_t width) {
   }
 }
 
-// Each row in multiples of largest / most in the rotated basis, as `round` leaves them.
+// Each row in multiples of its largest number / integer_max in the rotated basis, as `round` leaves them.
 template <class Round>
-static void round_rows(Matrix& matrix, size_t width, int most, Round round) {
+static void round_rows(Matrix& matrix, size_t width, int integer_max, Round round) {
   for (size_t first = 0; first < matrix.size(); first += width) {
     rotate(&matrix[first], width);
     double largest = 0;
     for (size_t i = first; i < first + width; i++) largest = std::max(largest, std::abs(matrix[i]));
-    const double step = largest > 0 ? largest / most : 1;
+    const double step = largest > 0 ? largest / integer_max : 1;
     for (size_t i = first; i < first + width; i++) matrix[i] /= step;
     round(&matrix[first]);
     for (size_t i = first; i < first + width; i++) matrix[i] *= step;
@@ -172,8 +172,8 @@ static void round_rows(Matrix& matrix, size_t width, int most, Round round) {
   }
 }
 
-void round_to_integers(Matrix& matrix, size_t width, int most) {
-  round_rows(matrix, width, most, [&](double* row) {
+void round_to_integers(Matrix& matrix, size_t width, int integer_max) {
+  round_rows(matrix, width, integer_max, [&](double* row) {
     for (size_t i = 0; i < width; i++) row[i] = std::round(row[i]);
   });
 }

@@ -14,11 +14,11 @@ using SubBlock = skrr::ByRole<Matrix>;
 
 enum class Rows { kExact, kBF16, kIntegers };
 
-// Each row of `width` as integers of at most `most` hold it: the nearest multiples of largest / most in the rotated basis, turned
-// back.
-void round_to_integers(Matrix& matrix, size_t width, int most);
-// As int4 holds it. Which multiplier and zero suit a group best is not repeated here: the CPU's packing chooses them, the
-// tests of the kernels check that it chooses well, and engine/packed_layout.h says what they mean.
+// Rounds each row of `width` as integers up to +-integer_max hold it: in the rotated basis, to the nearest multiples of its
+// largest number / integer_max.
+void round_to_integers(Matrix& matrix, size_t width, int integer_max);
+// Rounds each row as int4 holds it. The CPU's packing chooses each group's multiplier and zero here too; the tests of the kernels
+// check that it chooses well, and engine/packed_layout.h says what they mean.
 void round_to_int4(Matrix& matrix, size_t width);
 
 struct Model {
@@ -26,7 +26,7 @@ struct Model {
   std::vector<SubBlock> sub_blocks;
   Matrix final_norm;
   Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
-  int most = 0;              // where it becomes integers (TileKernel)
+  int integer_max = 0;       // where it becomes integers (TileKernel)
   // As tensor cores take them: q, k, v and the weights of the softmax are bf16 too, and rows of the stream are rounded before
   // they are divided by the root of their mean square.
   bool tensor_cores = false;

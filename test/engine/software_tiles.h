@@ -1,8 +1,8 @@
 // AMX in software: forced in front of cpu/isa_amx.cpp (-include) it replaces the processor's tile registers by arrays, so that
-// the AMX table is tested on every processor with AVX-512 BF16, and sanitizers see what it loads and stores. A tile
+// the AMX kernel table is tested on every processor with AVX-512 BF16, and sanitizers see what it loads and stores. A tile
 // instruction outside of enter() and leave(), which would be an invalid opcode, ends the program.
 //
-// Intel SDM volume 2, TDPBSSD and TDPBF16PS. Not done: denormals are kept where the processor flushes them to zero.
+// Intel SDM volume 2, TDPBSSD and TDPBF16PS. Denormals are kept here; the processor flushes them to zero.
 #pragma once
 
 #include <cpuid.h>
@@ -18,7 +18,7 @@
 
 namespace software_tiles {
 
-constexpr int kTiles = 8, kMostRows = 16, kMostBytes = 64;
+constexpr int kTiles = 8, kMaxRows = 16, kMaxBytes = 64;
 
 struct Config {  // as LDTILECFG reads it
   uint8_t palette = 0, start_row = 0, reserved[14] = {};
@@ -28,7 +28,7 @@ struct Config {  // as LDTILECFG reads it
 
 struct Tiles {
   Config config;
-  uint8_t bytes[kTiles][kMostRows][kMostBytes];
+  uint8_t bytes[kTiles][kMaxRows][kMaxBytes];
 };
 
 inline thread_local Tiles tiles;
@@ -43,7 +43,7 @@ inline void load_config(const void* config) {
   std::memcpy(&tiles.config, config, sizeof(Config));
   expect(tiles.config.palette == 1 && tiles.config.start_row == 0, "palette 1 from row 0");
   for (int t = 0; t < kTiles; t++) {
-    expect(tiles.config.rows[t] <= kMostRows && tiles.config.row_bytes[t] <= kMostBytes, "tiles of at most 16 rows of 64 bytes");
+    expect(tiles.config.rows[t] <= kMaxRows && tiles.config.row_bytes[t] <= kMaxBytes, "tiles of up to 16 rows of 64 bytes");
   }
   std::memset(tiles.bytes, 0, sizeof(tiles.bytes));
 }
@@ -67,7 +67,7 @@ inline void store(int tile, void* to, int64_t stride) {
   }
 }
 
-inline void zero(int tile) { std::memset(tiles.bytes[tile], 0, size_t(rows(tile)) * kMostBytes); }
+inline void zero(int tile) { std::memset(tiles.bytes[tile], 0, size_t(rows(tile)) * kMaxBytes); }
 
 // c [m][n] += sum over k of a [m][k] b [k][n], where an element of a and one of b are 4 bytes: `per_lane` numbers (bf16's bits as
 // uint16_t). Each of the lane's numbers has a sum of its own over k, as in TDPBF16PS.
@@ -77,9 +77,9 @@ void multiply_add(int c, int a, int b) {
   const int depth = tiles.config.row_bytes[a] / 4, columns = tiles.config.row_bytes[c] / 4;
   expect(rows(a) == rows(c) && rows(b) == depth && tiles.config.row_bytes[b] == tiles.config.row_bytes[c], "tiles that fit");
   for (int m = 0; m < rows(c); m++) {
-    Sum sums[per_lane][kMostBytes / 4] = {};
+    Sum sums[per_lane][kMaxBytes / 4] = {};
     for (int k = 0; k < depth; k++) {
-      T x[per_lane], y[kMostBytes / 4][per_lane];
+      T x[per_lane], y[kMaxBytes / 4][per_lane];
       std::memcpy(x, &tiles.bytes[a][m][4 * k], sizeof(x));
       std::memcpy(y, tiles.bytes[b][k], sizeof(y));
       for (int i = 0; i < per_lane; i++) {
@@ -89,7 +89,7 @@ void multiply_add(int c, int a, int b) {
         }
       }
     }
-    Sum out[kMostBytes / 4];
+    Sum out[kMaxBytes / 4];
     std::memcpy(out, tiles.bytes[c][m], sizeof(out));
     for (int n = 0; n < columns; n++) {
       Sum sum = 0;

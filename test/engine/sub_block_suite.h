@@ -53,12 +53,12 @@ struct Case {
 
   Batch batch() const { return {int(starts.size()) - 1, int(positions.size()), starts.data(), positions.data(), visible.data()}; }
 
-  // Relative, in the L2 norm. Sums of float32 are exact to 1e-5. Where rows are rounded before they are multiplied, a float32 and
-  // a double on two sides of a rounding edge become neighbours in that format, in few places: steps of it are left, more where
-  // logits carry them through a softmax.
+  // Relative, in the L2 norm. Sums of float32 are exact to 1e-5. Where rows are rounded before they are multiplied, in a few places
+  // a float32 and a double on two sides of a rounding edge become neighbours of the format: errors of a few steps are left, more
+  // where logits carry them through a softmax.
   double bound(const Subject& subject) const {
     if (subject.rows == reference::Rows::kExact) return 1e-5;
-    const double step = subject.rows == reference::Rows::kBF16 ? 0x1p-8 : 1.0 / subject.most;
+    const double step = subject.rows == reference::Rows::kBF16 ? 0x1p-8 : 1.0 / subject.integer_max;
     return std::min(attends ? 8 * step : 2 * step, 0.02);
   }
 
@@ -120,7 +120,7 @@ inline void check(const Subject& subject, const Case& c) {
   Fixture fixture(c.architecture);
   fixture.round_reference_to(subject.precision);
   fixture.model.rows = subject.rows;
-  fixture.model.most = subject.most;
+  fixture.model.integer_max = subject.integer_max;
   fixture.model.tensor_cores = subject.tensor_cores;
   LayerTable table(2);
   const size_t position = c.attends ? 0 : 1;

@@ -13,7 +13,7 @@ using namespace encoder_suite;
 
 namespace {
 
-// Nor does it matter what else is in the batch: each element is one sum in one order.
+// Neither threads nor the rest of the batch change a bit: each element is one sum in one order.
 void threads_and_company_do_not_change_a_bit(Precision precision) {
   const Fixture fixture(kSmall);
   const Sample sample(kSmall.width);
@@ -46,8 +46,8 @@ void the_estimate_is_what_is_loaded(Precision precision) {
   CHECK(device->estimate(kSmall, slots_of(table), 3, {50, 50}).weights == encoder.memory().weights + mapped->bytes());
 }
 
-// T5-11B's feed-forward, the deepest there is, with every integer of a row and of a weight at its most: no sum overflows. One number
-// in each rotated block makes them all equal.
+// T5-11B's feed-forward, the largest k there is, with every integer of a row and of a weight at its maximum: no sum overflows. One
+// number in each rotated block makes them all equal.
 void the_largest_sums_fit(Precision precision) {
   const int64_t k = 65536, rows = 2;
   cpu::Context context(1);
@@ -67,7 +67,7 @@ void the_largest_sums_fit(Precision precision) {
   });
 }
 
-// Slots of several precisions in one table give what encoders of one precision give sub-block by sub-block; a sub-block
+// Slots of several precisions in one layer table give what encoders of one precision give sub-block by sub-block; a sub-block
 // that is held twice is counted twice, and each copy can go.
 void a_slot_has_a_precision_of_its_own() {
   const Fixture fixture(kSmall);
@@ -98,7 +98,7 @@ void a_slot_has_a_precision_of_its_own() {
   CHECK(both.memory().weights == held && encode(both, sample, *plan, kSmall.width) == whole);
 }
 
-// A matrix used where it lies multiplies like the one that was packed.
+// A matrix that is used where it lies multiplies like the one it was packed from.
 void packed_weights_are_used_in_place() {
   cpu::Context context(2);
   const int64_t n = 70, k = 130, m = 9;
@@ -131,14 +131,14 @@ void packed_weights_are_used_in_place() {
   }
 }
 
-// Of this process, bytes of files that are mapped and in memory. 0 where the system is not Linux.
+// Bytes of mapped files that this process has in memory. 0 where the system is not Linux.
 int64_t resident_file_bytes() {
   int64_t size = 0, resident = 0, shared = 0;
   std::ifstream("/proc/self/statm") >> size >> resident >> shared;
   return shared * sysconf(_SC_PAGESIZE);
 }
 
-// A checkpoint's pages are ours while its matrices are packed, and only those at hand.
+// While its matrices are packed, only the pages at hand of a checkpoint count as ours.
 void a_checkpoint_leaves_memory_as_it_is_packed() {
   const int64_t rows = 32768, columns = 512, header = 33333;
   const std::string path = "test_encoder." + std::to_string(getpid()) + ".bin";

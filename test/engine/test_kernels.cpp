@@ -68,7 +68,7 @@ void tile_product(const TileKernel& kernel, Rounding rounding, int valid_rows, i
       const float value = c[size_t(r * kernel.columns + n)];
       double offset = 0;
       for (int i = 0; i < k; i++) offset += double(kernel.b_offset) * double(x[size_t(r * k + i)]);
-      computed.push_back(kernel.most > 0 ? double(int32_t(bits_of(value))) - offset : double(value));
+      computed.push_back(kernel.is_integer() ? double(int32_t(bits_of(value))) - offset : double(value));
     }
   }
   CHECK_AT_MOST(relative_error(computed, expected), 4e-6);  // k float32 roundings, at worst of one number
@@ -209,12 +209,12 @@ void rotating(const Kernels& kernels) {
 
 void fitting_integers(const Kernels& kernels) {
   for (int n : {1, 15, 16, 301}) {
-    for (float most : {127.0f, 1023.0f}) {
+    for (float max : {127.0f, 1023.0f}) {
       const std::vector<float> x = random_floats(size_t(n), unsigned(n));
       std::vector<float> y = x;
       y[size_t(n / 2)] = -50;
-      const cpu::Integers got = kernels.fit_integers(y.data(), n, most);
-      CHECK(std::abs(y[size_t(n / 2)] + most) < 1e-3f && std::abs(got.scale * most - 50) < 1e-4f);
+      const cpu::Integers got = kernels.fit_integers(y.data(), n, max);
+      CHECK(std::abs(y[size_t(n / 2)] + max) < 1e-3f && std::abs(got.scale * max - 50) < 1e-4f);
       if (n > 1) CHECK_AT_MOST(std::abs(y[0] * got.scale - x[0]), 1e-6);
       int32_t sum = 0;
       for (float value : y) sum += int32_t(std::nearbyint(value));

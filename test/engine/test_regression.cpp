@@ -70,7 +70,7 @@ Matrix eigenvalues(Matrix a, size_t n) {
   return values;
 }
 
-// Two batches of unlike weight, and the sums over both.
+// Two batches with different weights, and the sums over both.
 struct Problem {
   static constexpr size_t kWidth = 37, kFeatures = 50, kTokens = 60;
   std::vector<float> x = random_floats(2 * kTokens * kWidth, 1), dense = random_floats(2 * kTokens * kWidth, 2);
@@ -140,11 +140,11 @@ void at_low_rank_no_other_map_gains_more(size_t rank) {
   double gain = 0;
   for (size_t i = 0; i < seen.size(); i++) gain += 2 * wanted[i] * seen[i] - seen[i] * cost[i];
   const Matrix best = eigenvalues(product(transposed(wanted, d, f), solved(g, wanted, d, f), f, d, f), f);
-  const double most = std::accumulate(best.begin(), best.begin() + std::ptrdiff_t(rank), 0.0);
-  CHECK_AT_MOST(std::fabs(gain / most - 1), 1e-3);
+  const double max_gain = std::accumulate(best.begin(), best.begin() + std::ptrdiff_t(rank), 0.0);
+  CHECK_AT_MOST(std::fabs(gain / max_gain - 1), 1e-3);
 }
 
-// Rank 2 is all that is missing: more changes nothing, and what is not needed is zeros.
+// Rank 2 is all that is missing: a higher rank changes nothing, and the rows that are not needed are zeros.
 void it_finds_what_is_there_and_no_more() {
   constexpr size_t d = 20, n = 100;
   const std::vector<float> x = random_floats(n * d, 1), a = random_floats(2 * d, 2, 0.3f), b = random_floats(2 * d, 3);
