@@ -1,4 +1,4 @@
-// `skrr bench`: what the engine reaches on a device.
+// `skrr bench`: how fast the engine is on a device.
 #pragma once
 
 #include <napi.h>

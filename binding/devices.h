@@ -18,14 +18,14 @@ struct DeviceOptions {
 };
 DeviceOptions parse_device_options(const Napi::Object& object);
 
-// On the engine thread: opening a CUDA device takes its time. Throws ERR_DEVICE.
+// Runs on the engine thread, because opening a CUDA device is slow. Throws ERR_DEVICE.
 std::unique_ptr<Device> make_device(const DeviceOptions& options);
 
 // On the CPU, whatever device the encoder runs on.
 std::unique_ptr<Regression> make_regression(int width, int threads);
 
 // describe(): { isa, isas, threads, packedLayout, roles, precisions, encodings, activations, panel }: what this addon was built
-// with. isas are all that run here. Throws ERR_DEVICE when SKRR_CPU_ISA asks for what this processor lacks.
+// with; isas: those this processor runs. Throws ERR_DEVICE when SKRR_CPU_ISA names another.
 Napi::Value describe(const Napi::CallbackInfo& info);
 
 // estimate(architecture, options, slots: Int32Array, rank, tokens, longest): Promise<{ weights, workspace }>, in bytes

@@ -181,7 +181,7 @@ Napi::Value EncoderObject::dispose(const Napi::CallbackInfo& info) {
   const auto freed = std::make_shared<double>(0);
   auto pending = std::make_unique<Pending>(env);
   pending->result = [freed](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *freed); };
-  // Jobs before this one hold the encoder too; when it is this one's turn they are over, and it is the last holder.
+  // Earlier jobs hold the encoder too; they are over when this one runs, which is then the last holder.
   auto holder = std::make_shared<std::shared_ptr<Encoder>>(encoder(env));
   encoder_.reset();
   return EngineThread::of(env).submit(env, std::make_shared<CancelFlag>(), std::move(pending), [holder, freed](Pending&) {

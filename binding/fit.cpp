@@ -8,11 +8,11 @@ namespace skrr::binding {
 
 Napi::Value EncoderObject::new_regression(const Napi::CallbackInfo& info) {
   return submit_handle<Regression>(info.Env(), std::make_unique<Pending>(info.Env()), std::make_shared<CancelFlag>(),
-                                        encoder(info.Env()), &EngineThread::regression_class,
-                                        [width = width_, threads = threads_](RegressionHandle::Held& held, Pending&) {
-                                          held.value = make_regression(width, threads);
-                                          held.bytes = held.value->bytes();
-                                        });
+                                   encoder(info.Env()), &EngineThread::regression_class,
+                                   [width = width_, threads = threads_](RegressionHandle::Held& held, Pending&) {
+                                     held.value = make_regression(width, threads);
+                                     held.bytes = held.value->bytes();
+                                   });
 }
 
 Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {

@@ -1,5 +1,4 @@
-// JavaScript handles of what lives on the device beside the weights: loaded plans, maps and their fit, and a search's states
-// and features.
+// JavaScript handles of what a device holds beside the weights: loaded plans, maps, their fit, a search's states and features.
 #pragma once
 
 #include <napi.h>

@@ -1,6 +1,6 @@
 // Work on the engine thread, promises on the JavaScript thread.
 //
-// One EngineThread per Node environment (main thread or Worker). Everything of Node-API happens on the JavaScript
+// One EngineThread per Node environment (main thread or Worker). All Node-API calls happen on the JavaScript
 // thread: the engine thread only fills a Pending and posts a message about it.
 #pragma once
 
@@ -51,7 +51,7 @@ class EngineThread {
   Napi::Promise submit(Napi::Env env, std::shared_ptr<CancelFlag> cancel, std::unique_ptr<Pending> pending,
                        std::function<void(Pending&)> work);
 
-  // Runs `work` with nobody waiting for it (to free memory off the JavaScript thread).
+  // Runs `work` that nobody waits for (to free memory off the JavaScript thread).
   void submit_detached(std::function<void()> work);
 
   // The JavaScript classes the engine makes objects of.

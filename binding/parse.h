@@ -15,9 +15,9 @@ namespace skrr::binding {
 Architecture parse_architecture(const Napi::Object& object);
 EncoderSpec parse_spec(const Napi::Object& object);
 std::vector<int> parse_ints(const Napi::Value& value, const char* name);
-// Each below `count`.
+// Throws a RangeError unless each is below `count`.
 std::vector<int> parse_slots(const Napi::Value& value, size_t count);
-// [positions] each; a slot is of its position's kind, or kSkipped.
+// slots, scales [positions]. A slot is of its position's kind, or kSkipped.
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
 
 // A typed array of exactly `count` elements of T; throws a TypeError otherwise.
@@ -42,8 +42,8 @@ T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, s
 
 Input parse_input(Pending& pending, const Napi::Object& batch, size_t width);
 
-// { layers: { weight: Float32Array, bias?, rows, columns }[], residual }; its tensors are views of the arrays.
-// of rows [width].
+// A map of rows [width]: { layers: { weight: Float32Array, bias?, rows, columns }[], residual }. Its tensors are views of the
+// arrays.
 MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width);
 
 }  // namespace skrr::binding
