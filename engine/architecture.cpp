@@ -1,41 +1,73 @@
 #include "engine/architecture.h"
 
+#include <algorithm>
+
 namespace skrr {
 namespace {
 
-std::string of_attention(const Attention& a) {
-  if (a.norm.kind == Norm::Kind::kLayer) return "LayerNorm";
-  if (a.post_norm) return "a norm after a sub-block";
-  if (a.key_heads != a.heads) return "grouped key heads";
-  if (a.bias) return "biases of q, k, v, o";
-  if (a.head_norm) return "norms of heads";
-  if (a.scale != 1) return "a scale of logits";
-  if (a.softcap) return "a softcap of logits";
-  if (a.rope) return "rotary positions";
-  return "";
+using Attributes = std::vector<Attribute>;
+
+void add(Attributes& attributes, bool present, Attribute attribute) {
+  const bool known = std::find(attributes.begin(), attributes.end(), attribute) != attributes.end();
+  if (present && !known) attributes.push_back(attribute);
 }
 
-std::string of_feed_forward(const FeedForward& f) {
-  if (f.norm.kind == Norm::Kind::kLayer) return "LayerNorm";
-  if (f.post_norm) return "a norm after a sub-block";
-  if (f.bias) return "biases of a feed-forward";
-  if (f.activation != Activation::kRelu && f.activation != Activation::kGeluTanh) {
-    return std::string("the activation ") + kActivationNames[int(f.activation)];
-  }
-  return "";
+void add_norm(Attributes& attributes, const Norm& norm) {
+  add(attributes, norm.kind == Norm::Kind::kLayer, Attribute::kLayerNorm);
+}
+
+void add_attention(Attributes& attributes, const Attention& a) {
+  add_norm(attributes, a.norm);
+  add(attributes, a.post_norm.has_value(), Attribute::kPostNorm);
+  add(attributes, a.key_heads != a.heads, Attribute::kKeyHeads);
+  add(attributes, a.bias, Attribute::kAttentionBias);
+  add(attributes, a.head_norm.has_value(), Attribute::kHeadNorm);
+  add(attributes, a.scale != 1, Attribute::kScale);
+  add(attributes, a.softcap.has_value(), Attribute::kSoftcap);
+  add(attributes, a.rope.has_value(), Attribute::kRope);
+}
+
+void add_feed_forward(Attributes& attributes, const FeedForward& f) {
+  add_norm(attributes, f.norm);
+  add(attributes, f.post_norm.has_value(), Attribute::kPostNorm);
+  add(attributes, f.bias, Attribute::kFeedForwardBias);
+  add(attributes, f.activation == Activation::kGelu, Attribute::kGelu);
+  add(attributes, f.activation == Activation::kQuickGelu, Attribute::kQuickGelu);
+  add(attributes, f.activation == Activation::kSilu, Attribute::kSilu);
 }
 
 }  // namespace
 
-std::string without_kernel(const Architecture& architecture) {
-  for (const Block& block : architecture.blocks) {
-    if (const std::string name = of_attention(block.attention); !name.empty()) return name;
-    if (const std::string name = of_feed_forward(block.feed_forward); !name.empty()) return name;
+const char* name_of(Attribute attribute) {
+  switch (attribute) {
+    case Attribute::kLayerNorm: return "LayerNorm";
+    case Attribute::kPostNorm: return "a norm after a sub-block";
+    case Attribute::kKeyHeads: return "grouped key heads";
+    case Attribute::kAttentionBias: return "biases of q, k, v and o";
+    case Attribute::kHeadNorm: return "norms of heads";
+    case Attribute::kScale: return "a scale of logits";
+    case Attribute::kSoftcap: return "a softcap of logits";
+    case Attribute::kRope: return "rotary positions";
+    case Attribute::kFeedForwardBias: return "biases of a feed-forward";
+    case Attribute::kGelu: return "the activation gelu";
+    case Attribute::kQuickGelu: return "the activation quick_gelu";
+    case Attribute::kSilu: return "the activation silu";
+    case Attribute::kInputScale: return "a scale of embeddings";
+    case Attribute::kPositions: return "a table of positions";
   }
-  if (architecture.output_norm.kind == Norm::Kind::kLayer) return "LayerNorm";
-  if (architecture.input_scale != 1) return "a scale of embeddings";
-  if (architecture.positions > 0) return "a position table";
-  return "";
+  return "an unknown attribute";
+}
+
+std::vector<Attribute> attributes_of(const Architecture& architecture) {
+  Attributes attributes;
+  for (const Block& block : architecture.blocks) {
+    add_attention(attributes, block.attention);
+    add_feed_forward(attributes, block.feed_forward);
+  }
+  add_norm(attributes, architecture.output_norm);
+  add(attributes, architecture.input_scale != 1, Attribute::kInputScale);
+  add(attributes, architecture.positions > 0, Attribute::kPositions);
+  return attributes;
 }
 
 }  // namespace skrr

@@ -87,7 +87,26 @@ struct Architecture {
   const FeedForward& feed_forward(int sub_block) const { return blocks[size_t(sub_block / 2)].feed_forward; }
 };
 
-// The first attribute that neither backend has a kernel for, in words; empty where all have one.
-std::string without_kernel(const Architecture& architecture);
+// What a device may lack a kernel for. Whatever is not listed, every device has.
+enum class Attribute {
+  kLayerNorm,
+  kPostNorm,
+  kKeyHeads,
+  kAttentionBias,
+  kHeadNorm,
+  kScale,
+  kSoftcap,
+  kRope,
+  kFeedForwardBias,
+  kGelu,
+  kQuickGelu,
+  kSilu,
+  kInputScale,
+  kPositions,
+};
+const char* name_of(Attribute attribute);  // for messages
+
+// Those the architecture has, each once.
+std::vector<Attribute> attributes_of(const Architecture& architecture);
 
 }  // namespace skrr

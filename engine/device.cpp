@@ -5,9 +5,11 @@
 namespace skrr {
 
 void require_kernels(const DeviceFacts& device, const Architecture& architecture) {
-  const std::string attribute = without_kernel(architecture);
-  if (attribute.empty()) return;
-  throw Error("ERR_DEVICE", "device " + device.id + ": this encoder has " + attribute + ", for which there is no kernel yet");
+  for (const Attribute attribute : attributes_of(architecture)) {
+    const std::vector<Attribute>& known = device.attributes;
+    if (std::find(known.begin(), known.end(), attribute) != known.end()) continue;
+    throw Error("ERR_DEVICE", "device " + device.id + ": this encoder has " + name_of(attribute) + ", for which there is no kernel yet");
+  }
 }
 
 void require_precision(const DeviceFacts& device, int slot) {

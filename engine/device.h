@@ -17,6 +17,7 @@ struct DeviceFacts {
   std::vector<Precision> precisions;  // in which it can hold weights
   // The ways it can compute a product, for tests and benchmarks; empty where there is one.
   std::vector<std::string> product_paths;
+  std::vector<Attribute> attributes = {};  // that it has kernels for; none yet on any device
 };
 
 // The bytes an encoder takes on a device, by the sums its backend allocates by.
@@ -47,7 +48,7 @@ class Device {
                               const CancelFlag& cancel) const = 0;
 };
 
-// Throws ERR_DEVICE where the architecture has an attribute without a kernel, or a slot's precision is not the device's.
+// Throws ERR_DEVICE where the architecture has an attribute the device has no kernel for, or a slot's precision is not the device's.
 void require_kernels(const DeviceFacts& device, const Architecture& architecture);
 void require_precision(const DeviceFacts& device, int slot);
 
