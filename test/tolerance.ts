@@ -5,16 +5,16 @@
  * bf16: what Hugging Face's own bf16 run shows on the same weights, recorded per case in expected.json (1 to 2 %); ours keeps
  *   the residual stream and attention in float32 (and without AMX all activations), so it should stay below. Cases without
  *   a record are held to the smallest recorded.
- *   CUDA rounds q and k too, as tensor cores take them and Hugging Face does. Where two logits of a row are level, that decides
- *   between two keys: one row of the 154 of t5-tiny-v11's len77 is off by 22 %, half of the case's error. Such rows are luck, for
- *   Hugging Face as for us, so on CUDA one row in a hundred is left out (the whole is held to bf16Weights).
+ *   CUDA rounds q and k too, for the tensor cores, as Hugging Face does. Where two logits of a row are nearly equal, the rounding
+ *   decides between two keys: one row of the 154 of t5-tiny-v11's len77 is off by 22 %, half of the case's error. These rows are
+ *   chance, also in Hugging Face, so on CUDA one row in a hundred is left out (the whole is held to bf16Weights).
  * bf16Weights: a bf16 encoder against the float64 run of the float32 weights: 3 %. Rounding the weights alone moves that run
  *   by up to 1.2 %, activations add what is under "bf16"; the largest seen on any device is 2.3 %.
- * int8: 8 times bf16's smallest. Of numbers whose largest is 3 to 4 times their deviation (rotated rows, rows of weights), int8
- *   keeps a step of that/127, which is a rounding error of 0.7 to 0.9 % (bf16: 0.17 %), on both sides of a product where the
- *   hardware multiplies bytes (elsewhere activations have 11 bits). That the engine computes what the format says, to 1e-5, is test/engine's part.
- * int4: 8 times int8's: its step is that of 15 levels over 32 inputs, 8 to 10 % of their deviation. Toys with random weights show
- *   it in full; a result that is wrong is off by 1 and more.
+ * int8: 8 times bf16's smallest. The max of a rotated row or a row of weights is 3 to 4 times its deviation, and int8's step is
+ *   max/127: a rounding error of 0.7 to 0.9 % (bf16: 0.17 %), on both sides of a product where the hardware multiplies bytes
+ *   (elsewhere activations have 11 bits). test/engine checks that the engine computes what the format says, to 1e-5.
+ * int4: 8 times int8's: 15 levels over 32 inputs make a rounding error of 8 to 10 % of their deviation. Small models with random
+ *   weights show all of it; a wrong result is off by 1 or more.
  * row: one prompt's rows alone, in another order or in another batch: 1e-6.
  */
 export const TOLERANCE = { f32: 1e-5, bf16: 0.0088, bf16Weights: 0.03, int8: 0.07, int4: 0.56, row: 1e-6 }
@@ -23,7 +23,7 @@ export const TOLERANCE = { f32: 1e-5, bf16: 0.0088, bf16Weights: 0.03, int8: 0.0
 export const EDGE_ROWS = 1
 
 /**
- * |a - b| / |b| without the `EDGE_ROWS` in a hundred rows of `width` (one at least) that are farthest off: still of all of b.
+ * |a - b| / |b| without the `EDGE_ROWS` in a hundred rows of `width` (one at least) that are farthest off; |b| counts all rows.
  */
 export function relativeErrorButEdges(a: ArrayLike<number>, b: ArrayLike<number>, width: number): number {
   if (a.length !== b.length) throw new Error(`${a.length} elements against ${b.length}`)

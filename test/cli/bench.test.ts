@@ -32,11 +32,11 @@ function check({ ceilings, rows }: Report): void {
     expect(row.ms).toBeGreaterThan(0)
     expect(row.lowerQuartileMs).toBeLessThanOrEqual(row.ms)
     expect(row.upperQuartileMs).toBeGreaterThanOrEqual(row.ms)
-    const least = Math.max(
+    const share = Math.max(
       row.bytesPerSecond / ceilings.copyBytesPerSecond,
       row.flopsPerSecond / ceilings.multiplyFlopsPerSecond,
     )
-    expect(row.roofline).toBeCloseTo(least, 6)
+    expect(row.roofline).toBeCloseTo(share, 6)
   }
 }
 

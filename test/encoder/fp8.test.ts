@@ -18,7 +18,7 @@ const tensors = await readTensors(join(V11, 'model.safetensors'))
 
 /** The factor that makes a matrix fill fp8's range, as the scaled files have it: the largest element becomes 448. */
 const factorOf = (values: Float32Array): number =>
-  Math.fround(values.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 448)
+  Math.fround(values.reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 448)
 
 const bytes = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer)
 const rounded = (x: number): number => f8ToFloat(floatToF8(x))

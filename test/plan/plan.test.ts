@@ -131,12 +131,12 @@ describe('fitting a model', () => {
   })
 
   it('wants the depth of the model, and its shape where the plan names one', () => {
-    expect(() => Plan.dense(4).validate(tiny)).not.toThrow()
+    expect(Plan.dense(4).parameters(tiny)).toBe(denseParameters(tiny))
     expect(() => Plan.dense(6).validate(tiny, 'p.json')).toThrow(
       'p.json: table: found 12 entries, expected 8',
     )
     const bound = new Plan(Plan.dense(4).table, { fingerprint: fingerprint(tiny) })
-    expect(() => bound.validate(tiny)).not.toThrow()
+    expect(bound.parameters(tiny)).toBe(denseParameters(tiny))
     expect(() => bound.validate({ ...tiny, width: 32 })).toThrow('geometry.fingerprint: found "t5-4x16')
     expect(() => bound.sparsity(t5Architecture({ ...tinySizes, ff: 8 }))).toThrow(PlanError)
   })

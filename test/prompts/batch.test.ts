@@ -189,7 +189,8 @@ describe('embeddings', () => {
     expect(() => packEmbeds(bad, undefined, { masked: 'compute', width: 2 })).toThrow(
       'inputsEmbeds[0, 1, 1]: found NaN, expected a finite number',
     )
-    expect(() => packEmbeds(bad, i32(1, 0, 1, 1), { masked: 'zero', width: 2 })).not.toThrow()
+    const { embeds: used } = packEmbeds(bad, i32(1, 0, 1, 1), { masked: 'zero', width: 2 })
+    expect(used).toEqual(Float32Array.of(1, 2, 5, 6, 7, 8))
     expect(() => packEmbeds(embeds, undefined, { masked: 'compute', width: 4 })).toThrow(
       'found width 2, expected 4',
     )

@@ -60,13 +60,13 @@ describe('selectPlan with a compensation', () => {
   it('chooses the ridge by D on what it left out of the fit, and says so', () => {
     const { compensation } = found.trace
     const { held_out, ridges, ridge } = compensation!
-    const least = Math.min(...ridges.map(({ D }) => D))
-    expect(ridges.find((each) => each.ridge === ridge)!.D).toBe(least)
-    expect(least).toBeLessThan(0.99 * held_out.D)
+    const minD = Math.min(...ridges.map(({ D }) => D))
+    expect(ridges.find((each) => each.ridge === ridge)!.D).toBe(minD)
+    expect(minD).toBeLessThan(0.99 * held_out.D)
     expect(held_out.tokens).toBeGreaterThan(0)
     expect(held_out.tokens).toBeLessThan((found.plan.provenance!['tokens'] as number) / 3)
     expect(found.plan.provenance).toMatchObject({
-      compensation: { ridge, heldOut: { tokens: held_out.tokens, D: held_out.D, withCompensation: least } },
+      compensation: { ridge, heldOut: { tokens: held_out.tokens, D: held_out.D, withCompensation: minD } },
     })
   })
 
