@@ -1,5 +1,5 @@
-// The goldens of encoders, plans and searches on every instruction set this processor runs but the one `npm test` has run
-// them on; the CPU's alone, not the emulated device's. Further arguments go to vitest.
+// Runs the goldens of encoders, plans and searches on every instruction set of this CPU but the one `npm test` uses, and not on
+// the emulated device. Further arguments go to vitest.
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'

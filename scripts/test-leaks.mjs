@@ -1,4 +1,4 @@
-// Looks for leaks from outside: what a service does all day, a thousand times, must leave the process as large as it was.
+// Looks for leaks from outside: a thousand of a service's calls must leave the process as large as it was.
 // Needs the build (`npm run build`). Exit code 1 where it grew.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { Plan, Encoder } from '../dist/index.js'
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc')
 
-/** One loaded model that is lost is 8 MB, one result 128 kB. */
+/** A lost model is 8 MB, a lost result 128 kB. */
 const architecture = t5Architecture({
   ...{ family: 't5', blocks: 4, width: 256, heads: 4, headDim: 64, ff: 512, vocab: 512, buckets: 32 },
   ...{ maxDistance: 128, epsilon: 1e-6, activation: 'gelu_tanh', gated: true },

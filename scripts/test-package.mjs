@@ -16,7 +16,7 @@ import { Encoder } from '../dist/index.js'
 const REQUESTS = 50
 /** `--late MS`: a machine that others use too needs more than the 20 ms a service is held to. */
 const LATE_MS = Number(parseArgs({ options: { late: { type: 'string', default: '20' } } }).values.late)
-/** Other programs on the machine can only make the loop later, so the best of a few runs of the service counts. */
+/** Other programs on the machine only make the loop later, so the best of a few runs of the service counts. */
 const ATTEMPTS = 4
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))

@@ -31,7 +31,7 @@ describe.each(CASES.map((each) => [each.name, each] as const))('%s', (name, each
     expect(portable.differing[name]).toBe(0)
   })
 
-  // the weights are the same bits; what an instruction set rounds otherwise is activations, at worst to int8
+  // the weights are the same bits; an instruction set only rounds activations otherwise, at worst to int8
   it('gives them on this instruction set', async () => {
     expect(relativeError(await encodeCase(each), await expectedOf(each))).toBeLessThan(TOLERANCE.int8)
   })

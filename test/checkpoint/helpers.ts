@@ -13,14 +13,14 @@ import { tinySizes } from '../plan/models.js'
 export const GOLDEN = join(import.meta.dirname, '../golden')
 export const DATA = join(import.meta.dirname, '../data')
 
-/** A folder that is gone when the test is over. */
+/** A folder that is removed when the test is over. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** A folder for all tests of a describe block, there as soon as they run. */
+/** A folder for all tests of a describe block, made before they run. */
 export function keptFolder(): () => string {
   let folder = ''
   beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'skrr-test-'))))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { skrr, skrrJson } from './run.js'
 
-/** `skrr bench`: what the engine reaches here. Figures are not tested, only that they are figures and hang together. */
+/** `skrr bench`: what the engine reaches here. Times are not tested, only that the figures agree with one another. */
 
 interface Report {
   device: string

@@ -247,7 +247,7 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
   it('ends the wait for prompts on stdin', async () => {
     const child = start(['encode', '--model', inside('model'), '--prompts', '-', '--out', inside('o')])
     const ended = outcome(child)
-    // more than pipes hold: when it is drained, the command reads
+    // more than a pipe holds: once it is drained, the command reads
     if (!child.stdin!.write('a cat\n'.repeat(1 << 18))) await once(child.stdin!, 'drain')
     child.kill('SIGINT')
     expect(await ended).toEqual({ code: 130, stdout: '', stderr: 'interrupted\n' })

@@ -17,7 +17,7 @@ const blocks = blocksOf(architecture)
 const tensors = await readTensors(golden('t5-tiny-v11-plans', 'expected.safetensors'))
 const input = goldenInput(tensors, 'input.b')
 
-/** Numbers that depend on nothing but their place, of the size a fitted map has. */
+/** Numbers that depend only on their place, of a fitted map's size. */
 function compensation(rank: number, seed = 1): Compensation {
   const factor = (s: number) =>
     Float32Array.from({ length: rank * width }, (_, i) => Math.sin(s * 1000 + i * i) / Math.sqrt(width))

@@ -11,7 +11,7 @@ import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
 import { cudaLibrary, useLibrary } from './devices.js'
 
-// What only device cuda does; goldens, plans and the life cycle are in this folder's other files, on every device.
+// Tests of what only device cuda does; the other files of this folder test goldens, plans and the life cycle on every device.
 const root = join(import.meta.dirname, '..', '..')
 const installed = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'skrr_cuda.so')
 

@@ -9,14 +9,14 @@ import { PRECISIONS } from '../../src/model/precision.js'
 import { keptFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 
-// The fp8 files of ComfyUI, plain and scaled: what they hold reaches the engine as the numbers it means, in every precision.
+// The engine reads ComfyUI's fp8 files, plain and scaled, as the numbers they mean, in every precision.
 
 const V11 = golden('t5-tiny-v11')
 const { input } = (await goldenCases('t5-tiny-v11'))[0]!
 const folder = keptFolder()
 const tensors = await readTensors(join(V11, 'model.safetensors'))
 
-/** The factor that makes a matrix fill fp8's range, as the scaled files have it: the largest element becomes 448. */
+/** The factor of a scaled file's matrix, which fills fp8's range: the max becomes 448. */
 const factorOf = (values: Float32Array): number =>
   Math.fround(values.reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 448)
 

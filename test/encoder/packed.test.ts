@@ -18,7 +18,7 @@ import { PRECISIONS } from '../../src/model/precision.js'
 import { namedTensors, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 
-// `skrr export --precision`: what an encoder would hold, written to be mapped and used where it lies.
+// `skrr export --precision` writes the weights as an encoder holds them, to be mapped and used in place.
 
 const MODELS = ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']
 const V11 = golden('t5-tiny-v11')
@@ -54,7 +54,7 @@ async function load(path: string, options = {}): Promise<Encoder> {
 }
 
 describe.each(MODELS)('%s', (model) => {
-  // the token embedding is bf16 in the file: so it is in the checkpoint
+  // the token embedding is bf16 in the file, as in the checkpoint
   it.each(PRECISIONS)('in %s gives what the checkpoint gives in it, bit for bit', async (precision) => {
     const { out } = await exported(golden(model, 'bf16'), { precision })
     const direct = await load(golden(model, 'bf16'), { precision })
@@ -119,7 +119,7 @@ describe('an exported file', () => {
 })
 
 describe('an exported file that cannot be used as asked', () => {
-  /** The header's text changed, in place. */
+  /** Changes the header's text in place. */
   async function changed(from: string, to: string): Promise<string> {
     const { out, file } = await exported(V11, { precision: 'int8' })
     const bytes = await readFile(file)

@@ -25,7 +25,7 @@ async function load(): Promise<Encoder> {
   return encoder
 }
 
-/** Forty prompts: the golden calibration set over and over, each time with other ids. */
+/** Forty prompts: the golden calibration set repeated, each time with other ids. */
 async function prompts(rows = 40) {
   const ids = (await readTensors(join(SKRR, 'inputs.safetensors'))).get('calibration.input_ids')!
   const [count, tokens] = ids.shape as [number, number]

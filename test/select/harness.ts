@@ -13,7 +13,7 @@ import { GOLDEN } from '../checkpoint/helpers.js'
 export const MODEL = join(GOLDEN, 't5-tiny-v11')
 export const SKRR = join(GOLDEN, 't5-tiny-v11-skrr')
 
-/** The engine with every sub-block of a checkpoint loaded, gone when the test is over. */
+/** The engine with every sub-block of a checkpoint loaded; it is disposed when the test is over. */
 export async function loadEngine(path = MODEL): Promise<Engine> {
   const checkpoint = await openCheckpoint(path)
   const engine = await Engine.open(checkpoint, { device: 'cpu', precision: 'f32', threads: 1 })

@@ -142,7 +142,7 @@ describe('the journal of a search', () => {
     const handle = await open(join(await temporaryFolder(), 'any'), 'w')
     const prototype = Object.getPrototypeOf(handle) as typeof handle
     await handle.close()
-    // a disk that is full after some writes; a clock that runs fast, so that there are many of them
+    // the disk is full after some writes; the clock runs fast, so that there are many writes
     let room = 5
     vi.spyOn(prototype, 'appendFile').mockImplementation(function (this: typeof handle, data) {
       if (room-- > 0) return this.writeFile(data)

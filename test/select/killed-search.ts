@@ -1,4 +1,4 @@
-/** The search that journal.test.ts kills: as slow as it must be to be killed in the middle. */
+/** The search that journal.test.ts kills; it is slow enough to be killed in the middle. */
 import { join } from 'node:path'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Encoder } from '../../src/encoder.js'

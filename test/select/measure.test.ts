@@ -15,7 +15,7 @@ const golden = JSON.parse(readFileSync(join(SKRR, 'expected.json'), 'utf8')) as 
   single_skips: { mse_calibration: number; mse_null: number }[]
   ragged_single_skips: { over_real_tokens: number }[]
 }
-/** float32 against float64; a term of D alone, sometimes of a single token, averages less rounding away than D does. */
+/** float32 against float64. A single term of D, sometimes of one token, averages out less rounding than D does. */
 const close = (actual: number, expected: number): void =>
   expect(Math.abs(actual / expected - 1)).toBeLessThan(3e-6)
 
