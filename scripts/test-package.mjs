@@ -28,7 +28,10 @@ const npm = (cwd, ...args) =>
 function install() {
   const packed = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder))[0]
   const strays = packed.files.filter(
-    ({ path }) => !/^(dist|prebuilds)\/|^(package\.json|README\.md|LICENSE)$/.test(path),
+    ({ path }) =>
+      !/^(dist|prebuilds)\/|^docs\/\w+\.md$|^(package\.json|(README|CHANGELOG|THIRD_PARTY_NOTICES)\.md|LICENSE)$/.test(
+        path,
+      ),
   )
   assert.deepEqual(strays, [], 'the tarball holds files that users do not need')
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
