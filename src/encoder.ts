@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { inspect, type InspectOptions } from 'node:util'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
 import { packEmbeds, packMatrix, packTokens, type PackedBatch } from './prompts/batch.js'
@@ -9,7 +10,6 @@ import { checkPlanFits } from './native/spec.js'
 import {
   checkInput,
   checkOptions,
-  checkPath,
   checkPlan,
   type EncodeOptions,
   type EncoderInput,
@@ -22,14 +22,19 @@ import { Engine } from './native/engine.js'
 import type { LoadedPlan } from './native/loaded-plan.js'
 import { preparePrompt, resolvePipeline } from './pipelines/index.js'
 import { loadPlan, readPlan } from './plan/file.js'
+import { fingerprint } from './model/fingerprint.js'
 import { Plan } from './plan/plan.js'
+import { planInWords } from './plan/words.js'
 import type { Precision } from './model/precision.js'
 import { microBatches } from './native/micro-batches.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
-export interface Encoded {
+/** Elements of a result: bf16 and f16 come as their bits. */
+export type Elements<T extends OutputType> = T extends 'f32' ? Float32Array : Uint16Array
+
+export interface Encoded<T extends OutputType = OutputType> {
   /** [batch, tokens, width], row-major. */
-  readonly embeddings: Float32Array | Uint16Array
+  readonly embeddings: Elements<T>
   readonly shape: readonly [batch: number, tokens: number, width: number]
   /** [batch, tokens]: as the pipeline hands it to its denoiser. */
   readonly attentionMask: Int32Array
@@ -72,7 +77,7 @@ export class Encoder {
     const options = checkOptions('load', given)
     const { signal, onProgress } = options
     signal?.throwIfAborted()
-    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
+    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
@@ -90,7 +95,7 @@ export class Encoder {
   /** What load() would take on that device, before anything is loaded. @throws ERR_DEVICE where it is missing */
   static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
     const options = checkOptions('estimate', given)
-    const checkpoint = await openCheckpoint(checkPath(path), { textEncoder: options.textEncoder })
+    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const { device } = await pickDevice(options.device, { precision: options.precision, checkpoint, plan })
     return await estimateMemory(checkpoint, plan, { ...options, device })
@@ -163,8 +168,12 @@ export class Encoder {
    * Embeddings of a batch. Calls may overlap; they run in the order they were made.
    * @throws InputError, TokenizerError; ERR_DISPOSED; the signal's reason when aborted
    */
-  async encode(input: EncoderInput, options: EncodeOptions = {}): Promise<Encoded> {
-    const call = this.#encode(checkInput(input), checkOptions('encode', options), this.#loaded)
+  async encode<T extends OutputType = 'f32'>(
+    input: EncoderInput,
+    options: EncodeOptions<T> = {},
+  ): Promise<Encoded<T>> {
+    const checked = checkOptions('encode', options) as EncodeOptions<T>
+    const call = this.#encode(checkInput(input), checked, this.#loaded)
     this.#encoding.add(call)
     try {
       return await call
@@ -173,7 +182,11 @@ export class Encoder {
     }
   }
 
-  async #encode(input: EncoderInput, options: EncodeOptions, loaded: LoadedPlan): Promise<Encoded> {
+  async #encode<T extends OutputType>(
+    input: EncoderInput,
+    options: EncodeOptions<T>,
+    loaded: LoadedPlan,
+  ): Promise<Encoded<T>> {
     this.#check()
     const { batch, truncated } = await this.#pack(input, options)
     const { width } = this.architecture
@@ -185,7 +198,7 @@ export class Encoder {
       )
     }
     return {
-      embeddings,
+      embeddings: embeddings as Elements<T>,
       shape: [batch.rows, batch.tokens, width],
       attentionMask: batch.attentionMask,
       truncated,
@@ -209,6 +222,16 @@ export class Encoder {
       .dispose()
       .then((freed) => freed + bytes)
       .finally(() => this.tokenizer?.close())
+  }
+
+  /** What a person wants to see of it. */
+  toJSON(): Record<string, unknown> {
+    const { device, precision, architecture, plan, memory } = this
+    return { device, precision, architecture: fingerprint(architecture), plan: planInWords(plan), memory }
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `Encoder ${inspect(this.toJSON(), options)}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

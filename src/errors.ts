@@ -70,7 +70,7 @@ export class OutputError extends SkrrError {
 }
 
 function describe(d: ErrorDetail): string {
-  const where = [d.file, d.field].filter((part) => part !== undefined)
+  const where = [d.file, d.field].filter((part) => part !== undefined).map(String)
   const found = d.found === undefined ? [] : [`found ${d.found}`]
   const expected = d.expected === undefined ? [] : [`expected ${d.expected}`]
   const what = d.message ?? [...found, ...expected].join(', ')

@@ -1,5 +1,5 @@
 /** skrr: text encoders in minimal memory, under plans that skip and re-use layers. */
-export { Encoder, type Encoded } from './encoder.js'
+export { Encoder, type Elements, type Encoded } from './encoder.js'
 export {
   type EncodeOptions,
   type EncoderInput,
@@ -28,7 +28,7 @@ export {
   type Trace,
   type Work,
 } from './select/index.js'
-export { measureSimilarity, type Similarity } from './select/measure/similarity.js'
+export { measureSimilarity, type Similarity, type SimilarityOptions } from './select/measure/similarity.js'
 export { writeReport } from './report/report.js'
 export { type ReportContext } from './report/context.js'
 export {

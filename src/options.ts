@@ -8,7 +8,19 @@ import type { DeviceName, OutputType } from './native/addon.js'
 import { pipelines, type PipelineName } from './pipelines/index.js'
 import { Plan } from './plan/plan.js'
 import { PRECISIONS, type Precision } from './model/precision.js'
-import { fieldName, show, valueAt } from './io/show.js'
+import {
+  abortSignal,
+  callback,
+  checkArgument,
+  flag,
+  is,
+  oneOf,
+  optionsOf,
+  text,
+  threadCount,
+  whole,
+} from './io/arguments.js'
+import { show } from './io/show.js'
 
 export interface LoadOptions {
   /** A plan, a plan file or a preset's name. Default: the plan the checkpoint was exported under, else dense. */
@@ -52,13 +64,13 @@ export type EncoderInput =
   | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
   | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
 
-export interface EncodeOptions {
+export interface EncodeOptions<T extends OutputType = OutputType> {
   /** Mask and length as this pipeline of diffusers has them. Default: `none`. Prompts only. */
   pipeline?: PipelineName | undefined
   /** Truncate prompts to this many tokens instead of the pipeline's number. */
   maxTokens?: number | undefined
   /** Element type of the result; bf16 and f16 come as their bits in a Uint16Array. Default: f32. */
-  output?: OutputType | undefined
+  output?: T | undefined
   /**
    * Rows of masked tokens, where inputIds or inputsEmbeds come with a mask: `compute` gives what Hugging Face returns
    * there, `zero` leaves them out of the computation. Default: compute.
@@ -67,68 +79,39 @@ export interface EncodeOptions {
   signal?: AbortSignal | undefined
 }
 
-/**
- * What callers without types can get wrong, checked once, where it comes in. Objects are strict: a misspelt `pipeline` or
- * `attentionMask` that is ignored in silence gives wrong embeddings. Each rule's error says in words what was expected.
- */
-
-/** More threads than any machine has; each one costs a stack. */
-const MAX_THREADS = 1024
 /** Attention is quadratic in the length of a prompt. */
 const MAX_PROMPT_TOKENS = 65_536
 
-const is = <T>(test: (value: unknown) => boolean, expected: string): z.ZodType<T> =>
-  z.custom<T>(test, { error: expected })
-const text = is<string>((value) => typeof value === 'string', 'a string')
-const flag = is<boolean>((value) => typeof value === 'boolean', 'true or false')
-const callback = <F>(): z.ZodType<F> => is<F>((value) => typeof value === 'function', 'a function')
-const whole = (from: number, to: number): z.ZodType<number> =>
-  is(
-    (n) => Number.isSafeInteger(n) && Number(n) >= from && Number(n) <= to,
-    `a whole number of ${from} to ${to}`,
-  )
-const oneOf = <const T extends string>(...names: readonly T[]): z.ZodType<T> =>
-  is(
-    (value) => (names as readonly unknown[]).includes(value),
-    names.join(', ').replace(/, ([^,]*)$/, ' or $1'),
-  )
-// by what it does, since polyfills and other realms have classes of their own
-const signal = is<AbortSignal>(
-  (value) => typeof value === 'object' && value !== null && 'throwIfAborted' in value,
-  'an AbortSignal',
-)
 const plan = is<Plan | string>(
   (value) => typeof value === 'string' || value instanceof Plan,
   "a Plan, a plan file or a preset's name",
 )
 
-const options = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { error: 'an object' }).partial()
-
 const load = {
   plan,
   device: is<'auto' | DeviceName>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
   precision: oneOf(...PRECISIONS),
-  threads: whole(1, MAX_THREADS),
+  threads: threadCount,
   tokenizer: text,
   textEncoder: text,
-  signal,
+  signal: abortSignal,
   onProgress: callback<NonNullable<LoadOptions['onProgress']>>(),
 }
 
 const schemas = {
-  load: options(load) satisfies z.ZodType<LoadOptions>,
-  estimate: options({
+  load: optionsOf(load) satisfies z.ZodType<LoadOptions>,
+  estimate: optionsOf({
     ...load,
     tokens: whole(1, MAX_CALL_TOKENS),
     longest: whole(1, MAX_CALL_TOKENS),
   }) satisfies z.ZodType<LoadOptions & EstimateOptions>,
-  setPlan: options({ signal, onProgress: load.onProgress, release: flag }),
-  encode: options({
+  setPlan: optionsOf({ signal: abortSignal, onProgress: load.onProgress, release: flag }),
+  encode: optionsOf({
     pipeline: oneOf(...(Object.keys(pipelines) as PipelineName[])),
     maxTokens: whole(1, MAX_PROMPT_TOKENS),
     output: oneOf('f32', 'bf16', 'f16'),
     masked: oneOf('compute', 'zero'),
-    signal,
+    signal: abortSignal,
   }) satisfies z.ZodType<EncodeOptions>,
 }
 
@@ -136,14 +119,11 @@ type Options = { [Call in keyof typeof schemas]: z.output<(typeof schemas)[Call]
 
 /** The options of a call. @throws InputError that names the option */
 export function checkOptions<Call extends keyof Options>(call: Call, given: unknown): Options[Call] {
-  return check<Options[Call]>(schemas[call] as z.ZodType<Options[Call]>, given, 'options')
+  return checkArgument<Options[Call]>(schemas[call] as z.ZodType<Options[Call]>, given, 'options')
 }
 
-/** @throws InputError where `path` is no string */
-export const checkPath = (path: unknown): string => check(text, path, 'path')
-
 /** @throws InputError where `plan` is neither a Plan nor a string */
-export const checkPlan = (given: unknown): Plan | string => check(plan, given, 'plan')
+export const checkPlan = (given: unknown): Plan | string => checkArgument(plan, given, 'plan')
 
 const shape: z.ZodType<readonly number[]> = z.array(z.number({ error: 'a number' }), {
   error: 'an array of numbers',
@@ -156,33 +136,23 @@ const byIds = z.strictObject({ inputIds: matrix(ints), attentionMask: ints.optio
 const byEmbeds = z.strictObject({ inputsEmbeds: matrix(floats), attentionMask: ints.optional() })
 
 /** The form of an input; what its numbers mean is checked where they are packed (prompts/batch.ts). @throws InputError */
-export function checkInput(input: unknown): EncoderInput {
-  if (typeof input === 'string') return input
-  if (Array.isArray(input)) return check(prompts, input, 'prompts', ['prompts'])
+export const checkInput = (input: unknown): EncoderInput =>
+  typeof input === 'string' ? input : checkBatch(input, 'input', 'a prompt, an array of prompts')
+
+/** The same, of more than one prompt. @throws InputError */
+export function checkBatch(
+  input: unknown,
+  name: string,
+  expected = 'an array of prompts',
+): Exclude<EncoderInput, string> {
+  if (Array.isArray(input)) return checkArgument(prompts, input, 'prompts', ['prompts'])
   if (typeof input === 'object' && input !== null) {
-    if ('inputIds' in input) return check(byIds, input, 'input')
-    if ('inputsEmbeds' in input) return check(byEmbeds, input, 'input')
+    if ('inputIds' in input) return checkArgument(byIds, input, name)
+    if ('inputsEmbeds' in input) return checkArgument(byEmbeds, input, name)
   }
   throw new InputError({
-    field: 'input',
+    field: name,
     found: show(input),
-    expected: 'a prompt, an array of prompts, { inputIds } or { inputsEmbeds }',
+    expected: `${expected}, { inputIds } or { inputsEmbeds }`,
   })
-}
-
-function check<T>(
-  schema: z.ZodType<T>,
-  value: unknown,
-  name: string,
-  within: readonly PropertyKey[] = [],
-): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]!
-  const field = fieldName([...within, ...issue.path]) ?? name
-  if (issue.code === 'unrecognized_keys' && schema instanceof z.ZodObject) {
-    const found = `unknown ${issue.keys.map((key) => show(key)).join(', ')}`
-    throw new InputError({ field, found, expected: `only ${Object.keys(schema.shape).join(', ')}` })
-  }
-  throw new InputError({ field, found: show(valueAt(value, issue.path)), expected: issue.message })
 }

@@ -1,3 +1,5 @@
+import { withSummary } from './describe.js'
+import { checkArgument, checkPath, optionsOf, text } from '../io/arguments.js'
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { CheckpointError } from '../errors.js'
@@ -24,6 +26,8 @@ export interface OpenOptions {
   readonly textEncoder?: string | undefined
 }
 
+const schema = optionsOf({ textEncoder: text })
+
 export const PLAN_FILE = 'skrr-plan.json'
 
 /**
@@ -31,7 +35,9 @@ export const PLAN_FILE = 'skrr-plan.json'
  * config.json beside it, else its architecture inferred from shapes). Reads configs and headers, no weights.
  * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead.
  */
-export async function openCheckpoint(path: string, { textEncoder }: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  checkPath(path)
+  const { textEncoder } = checkArgument(schema, options, 'options')
   const entry = await stat(path).catch((error: unknown) => {
     throw new CheckpointError(
       { file: path, message: `cannot be opened: ${ioReason(error)}` },
@@ -105,14 +111,14 @@ async function assemble(
   const bound = await bindTensors(architecture, located, { source, sparse: planPath !== undefined, metadata })
   const [precision] = [...metadata].flatMap(([file, entries]) => exportedPrecision(file, entries) ?? [])
   const tokenizerPath = await locateTokenizer(folder)
-  return {
+  return withSummary({
     path,
     architecture,
     ...bound,
     ...(precision === undefined ? {} : { precision }),
     ...(tokenizerPath === undefined ? {} : { tokenizerPath }),
     ...(planPath === undefined ? {} : { planPath }),
-  }
+  })
 }
 
 interface Headers {

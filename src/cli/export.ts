@@ -50,7 +50,7 @@ Examples:
 }
 
 async function exportModel(options: Options, { signal }: Run): Promise<void> {
-  const checkpoint = await openCheckpoint(options.model, options)
+  const checkpoint = await openCheckpoint(options.model, { textEncoder: options.textEncoder })
   const plan = await resolvePlan(options.plan, checkpoint)
   const bar = new ByteBar('writing')
   const { precision, out, materialize = false } = options

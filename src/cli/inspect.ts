@@ -53,7 +53,7 @@ Examples:
 }
 
 async function inspect(options: Options): Promise<void> {
-  const checkpoint = await openCheckpoint(options.model, options)
+  const checkpoint = await openCheckpoint(options.model, { textEncoder: options.textEncoder })
   const plan = await resolvePlan(options.plan, checkpoint)
   const bytes = bytesByKind(checkpoint, plan)
   const precision = ownPrecision(checkpoint, options.precision)

@@ -26,7 +26,10 @@ export function reportPage(
     writeReport(report, selections, { architecture, precision, model, plan: out, similarity })
   return {
     async write(chosen) {
-      similarity = await measureSimilarity(encoder, calibration, search)
+      similarity = await measureSimilarity(encoder, calibration, {
+        maxTokens: search.maxTokens,
+        signal: search.signal,
+      })
       await write([chosen])
     },
     async compare(chosen) {

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import pc from 'picocolors'
 import { writeFileAtomically } from '../io/atomic.js'
 import { Encoder } from '../encoder.js'
 import { InputError } from '../errors.js'
@@ -226,7 +227,7 @@ function report(options: Options, encoder: Encoder, selection: Selection, second
   } else {
     const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
     process.stdout.write(
-      `${strip(plan, { color: process.stdout.isTTY, width: process.stdout.columns })}\n\n${fields([
+      `${strip(plan, { color: pc.isColorSupported, width: process.stdout.columns })}\n\n${fields([
         ['plan', options.out],
         ...(options.report === undefined ? [] : [['report', options.report] as const]),
         ['sparsity', formatPercent(sparsity)],

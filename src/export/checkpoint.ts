@@ -1,8 +1,11 @@
 import { writeFile } from 'node:fs/promises'
+import type { z } from 'zod'
 import { dirname, join } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import { checkPlanFits } from '../native/spec.js'
-import type { Plan } from '../plan/plan.js'
+import { callback, checkArgument, checkPath, flag, optionsOf, abortSignal } from '../io/arguments.js'
+import { checkIsCheckpoint } from '../checkpoint/check.js'
+import { checkIsPlan, type Plan } from '../plan/plan.js'
 import { familyOf, type PlacedTensor, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
 import { constantChunks, foldedChunks, ordinaryDType, rawChunks } from './fold.js'
@@ -22,6 +25,12 @@ export interface ExportOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+const schema = optionsOf({
+  materialize: flag,
+  signal: abortSignal,
+  onProgress: callback<NonNullable<ExportOptions['onProgress']>>(),
+}) satisfies z.ZodType<ExportOptions>
+
 /**
  * Writes what a plan keeps of a checkpoint as a new Hugging Face folder, which must not exist or be empty, with the plan beside it.
  * Weights are streamed and keep their type.
@@ -37,8 +46,12 @@ export async function exportCheckpoint(
   checkpoint: Checkpoint,
   plan: Plan,
   folder: string,
-  { materialize = false, signal, onProgress }: ExportOptions = {},
+  options: ExportOptions = {},
 ): Promise<number> {
+  checkIsCheckpoint(checkpoint)
+  checkIsPlan(plan)
+  checkPath(folder, 'folder')
+  const { materialize = false, signal, onProgress } = checkArgument(schema, options, 'options')
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
   const tensors = materialize ? materialized(checkpoint, plan) : kept(checkpoint, plan)

@@ -16,8 +16,11 @@ import { blocksOf } from '../model/architecture.js'
 import { isMatrix } from '../model/roles.js'
 import { runJob } from '../native/addon.js'
 import { checkPlanFits, slotIn } from '../native/spec.js'
-import { Plan } from '../plan/plan.js'
-import type { Precision } from '../model/precision.js'
+import { callback, checkArgument, checkPath, oneOf, abortSignal, threadCount } from '../io/arguments.js'
+import { checkIsCheckpoint } from '../checkpoint/check.js'
+import { z } from 'zod'
+import { checkIsPlan, Plan } from '../plan/plan.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
 import { modelIdentity } from '../checkpoint/identity.js'
 
 export interface PackedExportOptions {
@@ -30,8 +33,18 @@ export interface PackedExportOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+const schema = z.strictObject(
+  {
+    precision: oneOf(...PRECISIONS),
+    threads: threadCount.optional(),
+    signal: abortSignal.optional(),
+    onProgress: callback<NonNullable<PackedExportOptions['onProgress']>>().optional(),
+  },
+  { error: 'an object' },
+) satisfies z.ZodType<PackedExportOptions>
+
 /**
- * Writes what a plan keeps of a checkpoint, each sub-block in the precision it will be held in, as a new folder `outDir` that
+ * Writes what a plan keeps of a checkpoint, each sub-block in the precision it will be held in, as a new folder that
  * loads back here: int8 and int4 as the kernels read them, to be mapped and used in place by any number of processes; bf16 and
  * f32 as ordinary tensors. The token embedding is bf16 (f32 in f32), norms and biases are float32. One sub-block at a time is in
  * memory. Returns the bytes of weights written.
@@ -40,9 +53,13 @@ export interface PackedExportOptions {
 export async function exportPacked(
   checkpoint: Checkpoint,
   plan: Plan,
-  outDir: string,
-  { precision, threads, signal, onProgress }: PackedExportOptions,
+  folder: string,
+  options: PackedExportOptions,
 ): Promise<number> {
+  checkIsCheckpoint(checkpoint)
+  checkIsPlan(plan)
+  checkPath(folder, 'folder')
+  const { precision, threads, signal, onProgress } = checkArgument(schema, options, 'options')
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
   const { architecture } = checkpoint
@@ -62,7 +79,7 @@ export async function exportPacked(
     tensors.push(...ordinary(ownOf(undefined), dtype))
     const anyPacked = plan.sources().some((source) => isPacked(plan.precisions[source] ?? precision))
     const original = await modelIdentity(checkpoint)
-    return await writeModel(outDir, checkpoint, tensors, {
+    return await writeModel(folder, checkpoint, tensors, {
       dtype,
       plan,
       metadata: {

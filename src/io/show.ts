@@ -4,8 +4,14 @@ export function show(value: unknown): string {
   if (value === null || value === undefined) return value === null ? 'null' : 'nothing'
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  const name = value instanceof Object && !isPlain(value) ? value.constructor.name : ''
-  return withArticle(name || typeof value)
+  return withArticle(value instanceof Object && !isPlain(value) ? className(value) : typeof value)
+}
+
+/** An object can come without a constructor, or with one of its own making. */
+function className(value: object): string {
+  const { constructor } = value as { constructor?: { name?: unknown } }
+  const name = constructor?.name
+  return typeof name === 'string' && name !== '' ? name : typeof value
 }
 
 const withArticle = (name: string): string => `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name}`

@@ -1,3 +1,7 @@
+import { InputError } from '../errors.js'
+import { show } from '../io/show.js'
+import { checkArchitecture } from './check-architecture.js'
+
 /**
  * An encoder as data: what its sub-blocks are. Sub-block 2i is the attention of block i, 2i+1 its feed-forward; each carries its
  * own norm (see Plan). Attributes travel with weights: a position that re-uses sub-block r runs r's window, theta and norms.
@@ -93,7 +97,11 @@ export interface Rope {
 export const ACTIVATIONS = ['relu', 'gelu_tanh', 'gelu', 'quick_gelu', 'silu'] as const
 export type Activation = (typeof ACTIVATIONS)[number]
 
-export const blocksOf = (a: Architecture): number => a.subBlocks.length / 2
+/** @throws InputError */
+export function blocksOf(a: Architecture): number {
+  checkArchitecture(a)
+  return a.subBlocks.length / 2
+}
 export const subBlockCount = (a: Architecture): number => a.subBlocks.length
 /** The first attention; it describes all of them where sub-blocks of a kind are alike. */
 export const attentionOf = (a: Architecture): Attention | undefined =>
@@ -109,8 +117,15 @@ export const firstBlocks = (a: Architecture, blocks: number): Architecture => ({
   subBlocks: a.subBlocks.slice(0, 2 * blocks),
 })
 
-export function subBlockParameters({ width, subBlocks }: Architecture, subBlock: number): number {
-  const s = subBlocks[subBlock]!
+/** @throws InputError */
+export function subBlockParameters(architecture: Architecture, subBlock: number): number {
+  checkArchitecture(architecture)
+  const { width, subBlocks } = architecture
+  const s = Number.isInteger(subBlock) ? subBlocks[subBlock] : undefined
+  if (s === undefined) {
+    const expected = `a sub-block of 0 to ${subBlocks.length - 1}`
+    throw new InputError({ field: 'subBlock', found: show(subBlock), expected })
+  }
   const norms = normParameters(s.norm, width) + normParameters(s.postNorm, width)
   if (s.kind === 'feedForward') {
     const ups = s.gated ? 2 : 1
@@ -135,9 +150,11 @@ export function fixedParameters(a: Architecture): number {
   )
 }
 
-/** Parameters of the dense encoder, embedding included. */
-export const denseParameters = (a: Architecture): number =>
-  a.subBlocks.reduce((sum, _, s) => sum + subBlockParameters(a, s), fixedParameters(a))
+/** Parameters of the dense encoder, embedding included. @throws InputError */
+export function denseParameters(a: Architecture): number {
+  checkArchitecture(a)
+  return a.subBlocks.reduce((sum, _, s) => sum + subBlockParameters(a, s), fixedParameters(a))
+}
 
 const tableParameters = ({ heads, distance: { buckets } }: Attention): number => (buckets?.count ?? 0) * heads
 

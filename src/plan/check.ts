@@ -1,8 +1,10 @@
 import { PlanError } from '../errors.js'
 import { show } from '../io/show.js'
 import { blocksOf, isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
+import { checkArchitecture } from '../model/check-architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
-import { PRECISIONS, type Precision } from '../model/precision.js'
+import { PRECISIONS } from '../model/precision.js'
+import { checkArray, isIndex } from './form.js'
 import { compensationWidth, type Compensation } from './compensation.js'
 
 /** What makes a plan well-formed, and what makes it fit a model. All throw PlanError, in which `file` is named. */
@@ -24,7 +26,8 @@ export function checkBlocks(blocks: number): void {
   throw new PlanError({ field: 'blocks', found: show(blocks), expected: `a number of 1 to ${MAX_BLOCKS}` })
 }
 
-export function checkTable(table: Table, file: string | undefined): void {
+export function checkTable(table: unknown, file: string | undefined): void {
+  checkArray(table, 'table', 'an array of sub-blocks and nulls', file)
   const n = table.length
   if (n === 0 || n % 2 !== 0 || n > 2 * MAX_BLOCKS) {
     throw new PlanError({
@@ -36,7 +39,7 @@ export function checkTable(table: Table, file: string | undefined): void {
   }
   for (const [p, source] of table.entries()) {
     if (source === null) continue
-    if (!Number.isInteger(source) || source < 0 || source >= n) {
+    if (!isIndex(source, n)) {
       throw new PlanError({
         file,
         field: `table[${p}]`,
@@ -55,10 +58,11 @@ export function checkTable(table: Table, file: string | undefined): void {
   }
 }
 
-export function checkScales(scales: readonly number[], length: number, file: string | undefined): void {
+export function checkScales(scales: unknown, length: number, file: string | undefined): void {
+  checkArray(scales, 'scales', 'an array of residual scales', file)
   checkLength('scales', scales.length, length, file)
   // the engine multiplies in float32, where 1e39 is already infinite
-  const bad = scales.findIndex((scale) => !Number.isFinite(Math.fround(scale)))
+  const bad = scales.findIndex((scale) => typeof scale !== 'number' || !Number.isFinite(Math.fround(scale)))
   if (bad >= 0) {
     throw new PlanError({
       file,
@@ -69,13 +73,12 @@ export function checkScales(scales: readonly number[], length: number, file: str
   }
 }
 
-export function checkPrecisions(
-  precisions: readonly (Precision | null)[],
-  length: number,
-  file: string | undefined,
-): void {
+export function checkPrecisions(precisions: unknown, length: number, file: string | undefined): void {
+  checkArray(precisions, 'precisions', 'an array of precisions and nulls', file)
   checkLength('precisions', precisions.length, length, file)
-  const bad = precisions.findIndex((precision) => precision !== null && !PRECISIONS.includes(precision))
+  const bad = precisions.findIndex(
+    (precision) => precision !== null && !(PRECISIONS as readonly unknown[]).includes(precision),
+  )
   if (bad >= 0) {
     throw new PlanError({
       file,
@@ -94,6 +97,7 @@ function checkLength(field: string, found: number, length: number, file: string 
 
 /** Whether the plan can run on a model of this architecture. */
 export function checkFits(plan: Fitted, architecture: Architecture, file: string | undefined): void {
+  checkArchitecture(architecture)
   const model = fingerprint(architecture)
   if (plan.table.length !== subBlockCount(architecture)) {
     throw new PlanError({

@@ -1,5 +1,6 @@
 import { fromFloat32, toFloat32 } from '../model/half.js'
 import { PlanError } from '../errors.js'
+import { checkFields } from './form.js'
 import { show } from '../io/show.js'
 
 /**
@@ -33,6 +34,7 @@ const checked = new WeakSet<Compensation>()
 
 /** A copy, rounded to bf16. @throws PlanError for one that is malformed */
 export function checkedCompensation(given: Compensation, file: string | undefined): Compensation {
+  checkFields(given, ['rank', ...FACTORS], 'compensation', file)
   if (checked.has(given)) return given
   const { rank } = given
   const bad = (field: string, found: string, expected: string) =>

@@ -3,7 +3,8 @@ import { writeFileAtomically } from '../io/atomic.js'
 import { ioReason } from '../io/files.js'
 import { PlanError } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
-import { Plan } from './plan.js'
+import { checkIsPlan, Plan } from './plan.js'
+import { checkPath } from '../io/arguments.js'
 import { isPreset, listPresets, resolvePreset } from './presets.js'
 
 /** A plan with long provenance has some kilobytes, its compensation some hundred and at most 6 MB. A larger file is no plan. */
@@ -11,6 +12,7 @@ const MAX_BYTES = 1 << 23
 
 /** @throws PlanError where the file is missing, too large or not a plan */
 export async function readPlan(path: string): Promise<Plan> {
+  checkPath(path)
   const bytes = await readChecked(path)
   let text: string
   try {
@@ -45,6 +47,8 @@ const describe = async (path: string): Promise<{ size: number; file: boolean }> 
 
 /** Writes the plan whole or not at all. @throws OutputError */
 export async function writePlan(path: string, plan: Plan): Promise<void> {
+  checkPath(path)
+  checkIsPlan(plan)
   await writeFileAtomically(path, (handle) => handle.writeFile(plan.stringify()))
 }
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { PlanError } from '../errors.js'
 import {
   denseParameters,
@@ -15,8 +16,11 @@ import {
   writeCompensation,
   type Compensation,
 } from './compensation.js'
+import { checkArgument, instance } from '../io/arguments.js'
 import { show } from '../io/show.js'
+import { checkFields, checkFingerprint, isIndex } from './form.js'
 import { checkPlanFile, frozenProvenance, parsePlanJson, type JsonObject, type PlanFile } from './schema.js'
+import { planInWords } from './words.js'
 
 /** What a plan may have beside its layer table. */
 export interface PlanOptions {
@@ -34,6 +38,8 @@ export interface PlanOptions {
   /** Where the plan came from: any JSON object, kept as it is. */
   readonly provenance?: Readonly<Record<string, unknown>> | undefined
 }
+
+const OPTIONS = ['scales', 'precisions', 'compensation', 'fingerprint', 'provenance'] as const
 
 /** What `with` changes; a field that is given as undefined goes back to its default. */
 export interface PlanChanges extends PlanOptions {
@@ -63,6 +69,7 @@ export class Plan {
 
   /** @throws PlanError for a malformed table, scales or compensation; `file` is named in it. */
   constructor(table: readonly (number | null)[], options: PlanOptions = {}, file?: string) {
+    checkFields(options, OPTIONS, 'options', file)
     checkTable(table, file)
     const scales = options.scales ?? table.map(() => 1)
     checkScales(scales, table.length, file)
@@ -71,9 +78,11 @@ export class Plan {
     this.table = Object.freeze([...table])
     this.scales = Object.freeze(scales.map((scale, p) => (table[p] === null ? 1 : scale)))
     this.precisions = Object.freeze(precisions.map((precision, s) => (table.includes(s) ? precision : null)))
-    this.compensation = options.compensation && checkedCompensation(options.compensation, file)
+    const { compensation, provenance } = options
+    this.compensation = compensation === undefined ? undefined : checkedCompensation(compensation, file)
+    checkFingerprint(options.fingerprint, file)
     this.fingerprint = options.fingerprint
-    this.provenance = options.provenance && frozenProvenance(options.provenance, file)
+    this.provenance = provenance === undefined ? undefined : frozenProvenance(provenance, file)
     Object.freeze(this)
   }
 
@@ -92,8 +101,14 @@ export class Plan {
     reuse: Readonly<Record<number, number>> = {},
   ): Plan {
     const table: (number | null)[] = identity(blocks)
-    for (const s of subBlocks) {
-      if (!(s in table)) {
+    if (!Array.isArray(subBlocks)) {
+      throw new PlanError({ field: 'skip', found: show(subBlocks), expected: 'an array of sub-blocks' })
+    }
+    if (typeof reuse !== 'object' || (reuse as unknown) === null) {
+      throw new PlanError({ field: 'reuse', found: show(reuse), expected: 'an object: position -> source' })
+    }
+    for (const s of subBlocks as readonly unknown[]) {
+      if (!isIndex(s, table.length)) {
         throw new PlanError({
           field: 'skip',
           found: show(s),
@@ -130,6 +145,7 @@ export class Plan {
    * @throws PlanError for a malformed table, scales, precisions or compensation
    */
   with(changes: PlanChanges): Plan {
+    checkFields(changes, ['table', ...OPTIONS], 'changes')
     const { table, scales, precisions, compensation, fingerprint, provenance } = this
     const { table: changed = table, ...options } = changes
     const derived = new Plan(changed, { scales, precisions, compensation, fingerprint, ...options })
@@ -148,6 +164,10 @@ export class Plan {
       ...(this.fingerprint !== undefined && { geometry: { fingerprint: this.fingerprint } }),
       ...(this.provenance && { provenance: this.provenance }),
     }
+  }
+
+  [inspect.custom](): string {
+    return `Plan { ${planInWords(this)} }`
   }
 
   /** The plan's file: the same plan gives the same text, arrays on one line each. */
@@ -210,10 +230,16 @@ export class Plan {
 
   /** Whether both compute the same: table, scales, precisions, compensation; fingerprint and provenance are labels. */
   equals(other: Plan): boolean {
+    checkIsPlan(other, 'other')
     return (
       sameFinding(this, other) && this.precisions.every((precision, s) => precision === other.precisions[s])
     )
   }
+}
+
+/** @throws InputError that names the argument */
+export function checkIsPlan(value: unknown, name = 'plan'): asserts value is Plan {
+  checkArgument(instance(Plan, 'a Plan'), value, name)
 }
 
 /** Whether both have the same table, scales and compensation, which a search finds. */

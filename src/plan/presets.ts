@@ -1,5 +1,7 @@
 import { PlanError } from '../errors.js'
 import { blocksOf, type Architecture } from '../model/architecture.js'
+import { checkArgument, text } from '../io/arguments.js'
+import { checkArchitecture } from '../model/check-architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from './plan.js'
 
@@ -75,6 +77,8 @@ export function isPreset(name: string): boolean {
  * @throws PlanError for an unknown name, a number out of range, or a model of another depth
  */
 export function resolvePreset(name: string, architecture: Architecture): Plan {
+  checkArgument(text, name, 'preset')
+  checkArchitecture(architecture)
   if (name === 'dense') return named(name, Plan.dense(blocksOf(architecture)), architecture)
   const plan = published(name)
   if (blocksOf(architecture) !== BLOCKS) {

@@ -122,7 +122,8 @@ export function frozenProvenance(value: Readonly<Record<string, unknown>>, file?
     const entries = Object.entries(part).map(([key, p]) => [key, copy(p, `${field}.${key}`, depth + 1)])
     return Object.freeze(Object.fromEntries(entries) as Record<string, Json>)
   }
-  return copy(value, 'provenance', 0) as JsonObject
+  if (isObject(value)) return copy(value, 'provenance', 0) as JsonObject
+  throw new PlanError({ file, field: 'provenance', found: show(value), expected: 'an object' })
 }
 
 function isObject(value: unknown): boolean {

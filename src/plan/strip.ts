@@ -1,13 +1,17 @@
+import { z } from 'zod'
 import pc from 'picocolors'
 import { isAttention } from '../model/architecture.js'
 import { PRECISIONS } from '../model/precision.js'
-import type { Plan } from './plan.js'
+import { checkArgument, flag, whole } from '../io/arguments.js'
+import { checkIsPlan, type Plan } from './plan.js'
 
 export interface StripOptions {
   readonly color: boolean
   /** Columns of the terminal; 80 where absent. */
-  readonly width?: number
+  readonly width?: number | undefined
 }
+
+const schema = z.strictObject({ color: flag, width: whole(0).optional() }, { error: 'an object' })
 
 type Paint = ReturnType<typeof pc.createColors>
 
@@ -18,7 +22,9 @@ const LABEL = 6 // 'block ', 'attn  ', 'ffn   '
  * colour and puts as many blocks on a line as fit; 24 blocks fit 80 columns. Lines below it list re-used weights, residual
  * scales, the plan's own precisions, and what the signs mean. There is no newline at the end.
  */
-export function strip(plan: Plan, { color, width = 80 }: StripOptions): string {
+export function strip(plan: Plan, options: StripOptions): string {
+  checkIsPlan(plan)
+  const { color, width = 80 } = checkArgument(schema, options, 'options')
   const paint = pc.createColors(color)
   const fill = Math.max(2, String(plan.table.length - 1).length) // a cell holds the largest source
   const perLine = Math.max(1, Math.floor((width - LABEL + 1) / (fill + 1)))

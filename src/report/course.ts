@@ -68,7 +68,7 @@ export function otherBeams({ trace }: Selection): { x: number; D: number; label:
   if (trace.start === 'joint') return []
   return (trace.steps ?? []).flatMap(({ expansions, kept }, i) =>
     kept.slice(1).flatMap((index) => {
-      const { D, skips } = expansions[index]!
+      const { D = null, skips = [] } = expansions[index] ?? {}
       return D === null ? [] : [{ x: i + 1, D, label: skips.join(' ') }]
     }),
   )
@@ -81,7 +81,7 @@ function removals(
 ): { skips: readonly number[]; D: number; table: readonly (number | null)[] }[] {
   if (start === 'joint') return joint.map(({ skips, D, plan }) => ({ skips, D, table: tableOf(plan) }))
   return steps.flatMap(({ expansions }, i) => {
-    const list = result!.skips.slice(0, i + 1)
+    const list = result?.skips.slice(0, i + 1) ?? []
     const found = expansions.find(({ skips }) => skips.every((skip, n) => skip === list[n]))
     if (found === undefined || found.D === null) return []
     return [{ skips: list, D: found.D, table: Plan.skip(blocks, list).table }]

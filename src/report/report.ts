@@ -1,5 +1,7 @@
 import { writeFileAtomically } from '../io/atomic.js'
 import { InputError } from '../errors.js'
+import { checkPath } from '../io/arguments.js'
+import { checkReport } from './check.js'
 import type { Selection } from '../select/index.js'
 import type { ReportContext } from './context.js'
 
@@ -13,6 +15,8 @@ export async function writeReport(
   selections: readonly Selection[],
   context: ReportContext,
 ): Promise<void> {
+  checkPath(file, 'file')
+  checkReport(selections, context)
   const [chosen, ...others] = selections
   if (chosen === undefined) {
     throw new InputError({ field: 'selections', found: 'none', expected: 'at least one' })

@@ -1,6 +1,8 @@
 import { Encoder } from '../encoder.js'
 import { modelIdentity } from '../checkpoint/identity.js'
 import { blocksOf } from '../model/architecture.js'
+import { checkArgument, instance } from '../io/arguments.js'
+import { checkBatch } from '../options.js'
 import { native, type NativeMapLayer } from '../native/addon.js'
 import type { LoadedPlan } from '../native/loaded-plan.js'
 import { checkPlanFits } from '../native/spec.js'
@@ -15,14 +17,14 @@ import {
 import { Evaluators, type EvaluatorsOptions } from './measure/evaluators.js'
 import { calibrationIdentity } from './measure/identity.js'
 import { Journal } from './measure/journal.js'
-import { readProjection } from './measure/projection.js'
+import { checkLayers, readProjection } from './measure/projection.js'
 import { targetReached } from './measure/target.js'
 import { checkCompensable, compensate } from './methods/compensate.js'
 import { searches } from './methods/index.js'
 import type { Chosen, MethodOptions } from './methods/method.js'
 import { fractionOf } from './progress.js'
 import { conclude, type Selection } from './selection.js'
-import { resolveSettings, type SelectOptions, type Settings } from './settings.js'
+import { checkSelectOptions, resolveSettings, type SelectOptions, type Settings } from './settings.js'
 
 export type { Selection } from './selection.js'
 export type { SelectOptions, SelectProgress } from './settings.js'
@@ -49,8 +51,12 @@ interface Subject {
 export async function selectPlan(
   encoder: Encoder,
   calibration: CalibrationInput,
-  options: SelectOptions,
+  given: SelectOptions,
 ): Promise<Selection> {
+  checkArgument(instance(Encoder, 'an Encoder'), encoder, 'encoder')
+  checkBatch(calibration, 'calibration')
+  const options = checkSelectOptions(given)
+  if (options.null !== undefined) checkBatch(options.null, 'null')
   const { architecture, engine } = encoder
   checkPlanFits(Plan.dense(blocksOf(architecture)), encoder.checkpoint)
   const settings = resolveSettings(options)
@@ -58,7 +64,7 @@ export async function selectPlan(
   const projection =
     typeof options.projection === 'string'
       ? await readProjection(options.projection, architecture.width)
-      : options.projection
+      : checkLayers(options.projection, architecture.width)
   const chunks = await chunksFor(encoder, calibration, options)
   if (settings.compensate > 0) checkCompensable(settings.compensate, architecture, chunks)
   const journal = await openJournal({ encoder, chunks, projection }, options, settings)

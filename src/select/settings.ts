@@ -1,3 +1,16 @@
+import { types } from 'node:util'
+import { z } from 'zod'
+import {
+  abortSignal,
+  callback,
+  checkArgument,
+  flag,
+  is,
+  number,
+  optionsOf,
+  text,
+  whole,
+} from '../io/arguments.js'
 import { InputError } from '../errors.js'
 import type { CalibrationInput } from './measure/calibration.js'
 import type { Metric, Work, Discrepancy } from './measure/evaluator.js'
@@ -79,6 +92,53 @@ export interface Settings {
 
 const BASELINES: readonly Method[] = ['finercut', 'shortgpt', 'laco']
 const MOST_BEAMS = 64
+
+const layer = z.strictObject(
+  {
+    weight: is<Float32Array>(types.isFloat32Array, 'a Float32Array'),
+    bias: is<Float32Array>(types.isFloat32Array, 'a Float32Array').optional(),
+    rows: whole(1),
+    columns: whole(1),
+  },
+  { error: 'a layer { weight, rows, columns }' },
+)
+const target = is<Target>(
+  (value) => typeof value === 'object' && value !== null && Object.keys(value).length === 1,
+  '{ sparsity }, { bytes } or { skipCount }',
+)
+
+/** Of these the types alone; what their values may be is checked where they are used. */
+const schema = z.strictObject(
+  {
+    target,
+    ...optionsOf({
+      method: text,
+      beams: number,
+      dedup: flag,
+      reuse: flag,
+      reuseOrder: text,
+      joint: flag,
+      compensate: number,
+      metric: text,
+      projection: z.union([text, z.array(layer)], { error: 'a file or its layers' }),
+      null: is((value) => value !== null, 'prompts, ids or embeddings'),
+      maxTokens: whole(1),
+      chunkTokens: whole(1),
+      cacheBytes: whole(0),
+      fullTrace: flag,
+      journal: text,
+      resume: flag,
+      onResult: callback(),
+      signal: abortSignal,
+      onProgress: callback(),
+    }).shape,
+  },
+  { error: 'an object' },
+)
+
+/** @throws InputError that names the option */
+export const checkSelectOptions = (given: unknown): SelectOptions =>
+  checkArgument<unknown>(schema, given, 'options') as SelectOptions
 
 /** @throws InputError */
 export function resolveSettings(options: SelectOptions): Settings {

@@ -8,7 +8,8 @@ import { writeSynthetic } from '../../src/export/synthetic.js'
 import { writeSafetensors } from '../../src/export/write.js'
 import { keptFolder, promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
-import { t5xxl } from '../plan/models.js'
+import { t5Architecture } from '../../src/families/t5.js'
+import { tinySizes } from '../plan/models.js'
 import { outcome, skrr, start } from './run.js'
 
 const folder = keptFolder()
@@ -256,7 +257,10 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
   it('in an export leaves no folder behind', async () => {
     const [model, parent] = [inside('large'), await temporaryFolder()]
     await mkdir(join(parent, 'out'))
-    const architecture = { ...t5xxl, blocks: 2, width: 1024, heads: 16, ff: 4096, vocab: 32 }
+    const architecture = t5Architecture({
+      ...tinySizes,
+      ...{ blocks: 2, width: 1024, heads: 16, headDim: 64, ff: 4096 },
+    })
     await writeSynthetic(model, architecture, { dtype: 'F32', seed: 1 })
     const child = start(['export', '--model', model, '--out', join(parent, 'out')])
     const ended = outcome(child)

@@ -92,3 +92,26 @@ function finite(file: string, field: string, tensor: Tensor): Float32Array {
     expected: 'a finite number',
   })
 }
+
+/** Layers a caller gives: each takes what the one before it gives. @throws InputError */
+export function checkLayers<L extends readonly NativeMapLayer[] | undefined>(layers: L, width: number): L {
+  let columns = width
+  for (const [i, layer] of layers?.entries() ?? []) {
+    const field = `projection[${i}]`
+    if (layer.columns !== columns) {
+      const expected = `${columns}, the width of what it takes`
+      throw new InputError({ field: `${field}.columns`, found: String(layer.columns), expected })
+    }
+    for (const [name, count] of [
+      ['weight', layer.rows * columns],
+      ['bias', layer.rows],
+    ] as const) {
+      const found = layer[name]?.length ?? count
+      if (found === count) continue
+      throw new InputError({ field: `${field}.${name}`, found: `${found} numbers`, expected: String(count) })
+    }
+    columns = layer.rows
+  }
+  if (layers?.length !== 0) return layers
+  throw new InputError({ field: 'projection', found: 'no layer', expected: 'at least one' })
+}

@@ -1,4 +1,7 @@
-import type { Encoder } from '../../encoder.js'
+import type { z } from 'zod'
+import { checkArgument, abortSignal, instance, optionsOf, whole } from '../../io/arguments.js'
+import { checkBatch } from '../../options.js'
+import { Encoder } from '../../encoder.js'
 import { blocksOf, isAttention, subBlockCount } from '../../model/architecture.js'
 import { runJob, type NativeEncoder, type NativeStates } from '../../native/addon.js'
 import type { Engine } from '../../native/engine.js'
@@ -20,6 +23,14 @@ export interface Similarity {
   readonly executed: number
 }
 
+export interface SimilarityOptions {
+  /** Longest prompt, in tokens. Default: 512. */
+  readonly maxTokens?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+const schema = optionsOf({ maxTokens: whole(1), signal: abortSignal }) satisfies z.ZodType<SimilarityOptions>
+
 /** Enough for a picture; each pair of 2L + 1 states is compared. */
 const SAMPLE_TOKENS = 1024
 /** 2L + 1 states of a chunk are held at once: 51 MB for 24 blocks of width 4096, more only for a single longer prompt. */
@@ -38,8 +49,11 @@ const MAGNIFY = 2 ** 30
 export async function measureSimilarity(
   encoder: Encoder,
   calibration: CalibrationInput,
-  { maxTokens = 512, signal }: { maxTokens?: number | undefined; signal?: AbortSignal | undefined } = {},
+  options: SimilarityOptions = {},
 ): Promise<Similarity> {
+  checkArgument(instance(Encoder, 'an Encoder'), encoder, 'encoder')
+  checkBatch(calibration, 'calibration')
+  const { maxTokens = 512, signal } = checkArgument(schema, options, 'options')
   const { engine, architecture, tokenizer } = encoder
   const batch = await packCalibration(calibration, { architecture, tokenizer, maxTokens, signal })
   const chunks = chunksOf(batch, architecture.width, false, CHUNK_TOKENS)

@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import { checkArgument, flag, number, oneOf, text } from '../io/arguments.js'
+import type { Activation, Architecture } from './architecture.js'
+
+// The fields of architecture.ts, their types alone: what numbers may be is checked where they come from.
+const object = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { error: 'an object' })
+
+const norm = object({ kind: oneOf('rms', 'layer'), epsilon: number })
+const buckets = object({ count: number, max: number, shared: flag.optional() })
+const rope = object({
+  theta: number,
+  scaling: object({ factor: number }).optional(),
+  rotated: number.optional(),
+})
+const attention = object({
+  kind: z.literal('attention'),
+  norm,
+  postNorm: norm.optional(),
+  heads: number,
+  keyHeads: number,
+  headDim: number,
+  bias: flag,
+  headNorm: norm.optional(),
+  scale: number,
+  softcap: number.optional(),
+  distance: object({ buckets: buckets.optional(), ahead: number.optional(), back: number.optional() }),
+  rope: rope.optional(),
+  unseeing: oneOf('mean', 'zero'),
+})
+const feedForward = object({
+  kind: z.literal('feedForward'),
+  norm,
+  postNorm: norm.optional(),
+  inner: number,
+  gated: flag,
+  activation: oneOf<Activation>('relu', 'gelu', 'gelu_tanh', 'quick_gelu', 'silu'),
+  bias: flag,
+})
+const subBlock = z.discriminatedUnion('kind', [attention, feedForward], {
+  error: 'an attention or a feed-forward',
+})
+const schema = object({
+  family: text,
+  width: number,
+  subBlocks: z.array(subBlock, { error: 'an array of sub-blocks' }),
+  input: object({ vocab: number, scale: number.optional(), positions: number.optional() }),
+  output: object({
+    norm,
+    projection: object({ from: z.literal('pooled'), width: number }).optional(),
+  }),
+})
+
+const checked = new WeakSet<object>()
+
+/** Whether it has the form of an Architecture, which callers without types may get wrong; asked once for each. @throws InputError */
+export function checkArchitecture(value: unknown): asserts value is Architecture {
+  if (typeof value === 'object' && value !== null && checked.has(value)) return
+  checkArgument<unknown>(schema, value, 'architecture')
+  checked.add(value as object)
+}
