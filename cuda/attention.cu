@@ -1,15 +1,15 @@
 // Self-attention over packed rows of unequal length: out = softmax(Q K^T + line) V for each sequence and head.
 //
 //   qkv [tokens, 3 heads kHead] bf16 (q, k, v of all heads one after the other), out [tokens, heads kHead] bf16
-//   Logits are not scaled by 1 / sqrt(d); logits, softmax and sums are float32. The weights are rounded to bf16 for V.
-//   The line over the distance (position of key - position of query), bias[bucket, head] within reach and -infinity past it, is
-//   made in shared memory from the bucket table; nothing of size L x L exists, and tiles of keys out of reach are left out.
+//   Logits are not scaled by 1 / sqrt(d); logits, softmax and sums are float32. Weights are rounded to bf16 to multiply V.
+//   The block makes the line over the distance (position of key - position of query) in shared memory from the distance table:
+//   bias[bucket, head] within reach, -infinity past it. Nothing of size L x L exists; tiles of keys out of reach are left out.
 //   Keys that are not visible have weight 0. A query that sees no key gets the mean of all values, or zeros (Reach::mean).
-//   grid (64-query tiles of the longest sequence, heads, sequences), 4 warps of 16 queries; 64 keys a step
+//   grid (64-query tiles of the longest sequence, heads, sequences), 4 warps of 16 queries; keys in tiles of 64
 //
-// Online softmax: each thread keeps, for its two queries, the largest logit m so far, l = sum of exp(logit - m) over its own
-// keys and o = sum of exp(logit - m) v; a larger m rescales both. K and V of the next step arrive by cp.async meanwhile.
-#include "cuda/intrinsics.cuh"
+// Online softmax: each thread keeps for its two queries the max logit m so far, l = sum of exp(logit - m) over its own
+// keys and o = sum of exp(logit - m) v; a larger m rescales both. Meanwhile cp.async brings K and V of the next tile.
+#include "cuda/fragment.cuh"
 #include "cuda/kernels.h"
 #include "cuda/swizzle.cuh"
 
@@ -20,7 +20,7 @@ constexpr int kQueries = 64, kKeys = 64, kThreads = 128;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLowest = -1e30f;  // where a maximum starts: finite, so that no difference is infinity - infinity
 constexpr float kNever = -INFINITY;
-constexpr int kUniform = -1;           // in place of the position of a query that gets the mean of all values
+constexpr int kUniform = -1;       // in place of the position of a query that gets the mean of all values
 
 template <int kHead>
 struct Layout {
@@ -43,7 +43,7 @@ struct Head {
 template <int kHead>
 SKRR_DEVICE void copy_rows(uint32_t shared, const bf16* rows, int first, const Head& head) {
   constexpr int kChunks = kHead / 8;
-#pragma unroll 4  // eight of them, at 128 columns, keep so many addresses that sm_80 spills
+#pragma unroll 4  // all eight, at 128 columns, keep so many addresses that sm_80 spills
   for (int i = 0; i < kKeys * kChunks / kThreads; i++) {
     const int index = int(threadIdx.x) + i * kThreads, row = index / kChunks, chunk = index % kChunks;
     const bool valid = first + row < head.length;
@@ -52,9 +52,9 @@ SKRR_DEVICE void copy_rows(uint32_t shared, const bf16* rows, int first, const H
   }
 }
 
-// K, V and the keys' positions of one step, into half `buffer` of their places.
+// Copies K, V and the keys' positions of one tile into half `buffer` of their places.
 template <int kHead>
-SKRR_DEVICE void copy_step(unsigned char* memory, int buffer, int first, const Head& head) {
+SKRR_DEVICE void copy_tile(unsigned char* memory, int buffer, int first, const Head& head) {
   using L = Layout<kHead>;
   copy_rows<kHead>(shared_address(memory + L::kK + buffer * L::kTileBytes), head.k, first, head);
   copy_rows<kHead>(shared_address(memory + L::kV + buffer * L::kTileBytes), head.v, first, head);
@@ -66,7 +66,7 @@ SKRR_DEVICE void copy_step(unsigned char* memory, int buffer, int first, const H
   }
 }
 
-// The line over the distance, from -span to span.
+// Writes the line over the distance, from -span to span.
 SKRR_DEVICE void expand_line(float* line, const float* table, const int* buckets, int span, int heads, int head) {
   for (int d = int(threadIdx.x); d < 2 * span + 1; d += kThreads) {
     const int bucket = buckets[d];
@@ -74,8 +74,8 @@ SKRR_DEVICE void expand_line(float* line, const float* table, const int* buckets
   }
 }
 
-// Tiles [first, last) of keys that 64 queries reach. A row counts at least as much as a position, which ascend, so rows that
-// are out of reach are so by position too.
+// Tiles [first, last) of keys that 64 queries reach, counted in rows. Positions ascend by 1 or more a row, so a row out of
+// reach is out of reach by position too.
 struct KeyTiles {
   int first, last;
   SKRR_DEVICE KeyTiles(const Reach& reach, int query, int length) {
@@ -88,7 +88,7 @@ struct KeyTiles {
   SKRR_DEVICE explicit KeyTiles(int length) : first(0), last((length + kKeys - 1) / kKeys) {}
 };
 
-// s [16 queries, 64 keys] = Q K^T. s[j] holds keys 8 j to 8 j + 7, as the sums of mma.sync lie.
+// s [16 queries, 64 keys] = Q K^T. s[j] holds keys 8 j to 8 j + 7 as a fragment of mma.sync.
 template <int kHead>
 SKRR_DEVICE void multiply_keys(float (&s)[kKeys / 8][4], const uint32_t (&q)[kHead / 16][4], uint32_t k_tile) {
   const int lane = int(threadIdx.x) % 32;
@@ -106,7 +106,7 @@ SKRR_DEVICE void multiply_keys(float (&s)[kKeys / 8][4], const uint32_t (&q)[kHe
   }
 }
 
-// o [16 queries, kHead] += p V. The weights p lie in registers as sums do, which is how mma.sync takes its left operand.
+// o [16 queries, kHead] += p V. mma.sync takes its left operand as it leaves its sums, so the weights p stay in registers.
 template <int kHead>
 SKRR_DEVICE void multiply_values(float (&o)[kHead / 8][4], const float (&p)[kKeys / 8][4], uint32_t v_tile) {
   const int lane = int(threadIdx.x) % 32;
@@ -134,11 +134,11 @@ struct Line {
   }
 };
 
-// Adds the line and masks. All scores of a query at kUniform become 0, so that all values weigh alike. Keys past the end are
-// masked always.
+// Adds the line and masks. All logits of a query at kUniform become 0 instead, so that all values weigh alike. It always masks
+// keys past the end.
 SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_positions, const int (&queries)[2],
                                    const Line& line, int keys_left) {
-  const int pair = int(threadIdx.x) % 4 * 2;
+  const int pair = fragment_column();
 #pragma unroll
   for (int j = 0; j < kKeys / 8; j++) {
 #pragma unroll
@@ -162,13 +162,13 @@ template <int kHead>
 SKRR_DEVICE void online_softmax(float (&s)[kKeys / 8][4], float (&m)[2], float (&l)[2], float (&o)[kHead / 8][4]) {
 #pragma unroll
   for (int r = 0; r < 2; r++) {
-    float largest = m[r];
+    float max = m[r];
 #pragma unroll
-    for (int j = 0; j < kKeys / 8; j++) largest = fmaxf(largest, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, 1));  // the four threads that share a query
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, 2));
-    const float rescale = exp2_approx((m[r] - largest) * kLog2E);
-    m[r] = largest;
+    for (int j = 0; j < kKeys / 8; j++) max = fmaxf(max, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
+    max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 1));  // the four threads that share a query
+    max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 2));
+    const float rescale = exp2_approx((m[r] - max) * kLog2E);
+    m[r] = max;
     l[r] *= rescale;
 #pragma unroll
     for (int d = 0; d < kHead / 8; d++) o[d][2 * r] *= rescale, o[d][2 * r + 1] *= rescale;
@@ -176,25 +176,25 @@ SKRR_DEVICE void online_softmax(float (&s)[kKeys / 8][4], float (&m)[2], float (
     for (int j = 0; j < kKeys / 8; j++) {
 #pragma unroll
       for (int e = 2 * r; e < 2 * r + 2; e++) {
-        s[j][e] = exp2_approx((s[j][e] - largest) * kLog2E);
+        s[j][e] = exp2_approx((s[j][e] - max) * kLog2E);
         l[r] += s[j][e];
       }
     }
   }
 }
 
-// A query that saw no key (l is 0) gets zeros.
+// Stores the rows inside the sequence. A query that saw no key (l is 0) gets zeros.
 template <int kHead>
 SKRR_DEVICE void store_rows(bf16* out, int stride, int first_row, int length, float (&l)[2], float (&o)[kHead / 8][4]) {
-  const int lane = int(threadIdx.x) % 32;
+  const Fragment at = fragment_at(first_row, 0);
 #pragma unroll
   for (int r = 0; r < 2; r++) {
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 1);
     l[r] += __shfl_xor_sync(0xffffffffu, l[r], 2);
     const float factor = l[r] == 0 ? 0.0f : 1.0f / l[r];
-    const int row = first_row + lane / 4 + r * 8;
+    const int row = at.row + r * 8;
     if (row < length) {
-      uint32_t* to = reinterpret_cast<uint32_t*>(out + size_t(row) * size_t(stride) + lane % 4 * 2);
+      uint32_t* to = reinterpret_cast<uint32_t*>(out + size_t(row) * size_t(stride) + at.column);
 #pragma unroll
       for (int d = 0; d < kHead / 8; d++) to[d * 4] = pack_bf16x2(o[d][2 * r] * factor, o[d][2 * r + 1] * factor);
     }
@@ -216,19 +216,19 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
   const bf16* first = a.qkv + size_t(start) * size_t(3 * inner) + size_t(h * kHead);
   const Head head{first, first + inner, first + 2 * inner, a.rows.key_positions + start, 3 * inner, length};
   float* line = reinterpret_cast<float*>(memory + L::kLine);
-  // What a query that sees no key makes of the mean of all values needs all tiles.
+  // A query that gets the mean of all values needs all tiles.
   const int* unseeing = a.rows.unseeing + slot.reach.distance * a.rows.tokens + start;
   const bool mean = slot.reach.mean && (unseeing[0] & kSomeSeeNone) != 0;
   const KeyTiles tiles = mean ? KeyTiles(length) : KeyTiles(slot.reach, first_query, length);
 
   copy_rows<kHead>(shared_address(memory + L::kQ), head.q, first_query, head);
-  copy_step<kHead>(memory, 0, tiles.first * kKeys, head);
+  copy_tile<kHead>(memory, 0, tiles.first * kKeys, head);
   expand_line(line, slot.bias, a.rows.buckets + slot.reach.distance * (2 * span + 1), span, a.heads, h);
 
   const int lane = int(threadIdx.x) % 32, warp_row = first_query + int(threadIdx.x) / 32 * 16;
   int queries[2];  // their positions
   for (int r = 0; r < 2; r++) {
-    const int row = warp_row + lane / 4 + r * 8;
+    const int row = fragment_at(warp_row, 0).row + r * 8;
     queries[r] = row < length ? a.rows.positions[start + row] : 0;
     if (mean && row < length && (unseeing[row] & kSeesNone) != 0) queries[r] = kUniform;
   }
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
         ldmatrix_x4(q_fragments[d], shared_address(memory + L::kQ) + swizzled<L::kRowBytes>(row, d * 2 + lane / 16));
       }
     }
-    if (key + kKeys < end) copy_step<kHead>(memory, buffer ^ 1, key + kKeys, head);
+    if (key + kKeys < end) copy_tile<kHead>(memory, buffer ^ 1, key + kKeys, head);
     float s[kKeys / 8][4];
     multiply_keys<kHead>(s, q_fragments, shared_address(memory + L::kK + buffer * L::kTileBytes));
     add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries,

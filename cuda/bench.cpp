@@ -16,7 +16,7 @@ using bench::Timing;
 
 constexpr int kSlots = 2, kLaunches = 16;
 
-// Weights of one product in slots that take turns, with all that kernels look up on the way.
+// Weights of one product in slots that take turns, with everything that kernels look up.
 class Slots {
  public:
   Slots(Gpu& device, const Architecture& architecture, const BenchProduct& p)
@@ -51,7 +51,7 @@ class Slots {
   Buffer weights_, maps_, norm_, bias_, table_, slots_;
 };
 
-// One of `kLaunches` calls of `queue(i)` in a graph.
+// The time of one of `kLaunches` calls of `queue(i)` in a graph.
 Timing time_graph(Gpu& device, CacheScrub& scrub, int repeats, const std::function<void(int)>& queue) {
   const auto graph = device.record([&] {
     for (int i = 0; i < kLaunches; i++) queue(i);
@@ -86,28 +86,28 @@ Row time_product(Gpu& device, CacheScrub& scrub, const Architecture& architectur
   g.out_weights = p.out_weights;
   g.x = pass.x.as<bf16>();
   g.m = tokens, g.n = p.n, g.k = p.k;
-  g.finish = p.finish, g.activation = pass.shape.activation;
+  g.epilogue = p.epilogue, g.activation = pass.shape.activation;
   g.y = pass.workspace.wide(), g.h = pass.h.as<float>(), g.partials = pass.workspace.partials();
-  if (p.finish == Finish::kAdd) {
+  if (p.epilogue == Epilogue::kAdd) {
     g.next = pass.workspace.normed();
   } else {
     g.norm = {pass.workspace.normed().squares, pass.shape.true_width, pass.shape.attention_epsilon};
   }
-  const GemmPlan plan = plan_gemm(tokens, p.n, p.k, p.finish == Finish::kAdd, device.facts());
+  const GemmTiling tiling = tile_gemm(tokens, p.n, p.k, p.epilogue == Epilogue::kAdd, device.facts());
   Row row;
   row.what = p.name, row.tokens = tokens;
   row.time = time_graph(device, scrub, repeats, [&](int i) {
     g.at = slots.at(i);
-    gemm(device.stream(), g, plan);
-    if (plan.splits > 1) add_partials(device.stream(), g.at, g.partials, plan.splits, g.h, g.next, tokens, p.n);
+    gemm(device.stream(), g, tiling);
+    if (tiling.splits > 1) add_partials(device.stream(), g.at, g.partials, tiling.splits, g.h, g.next, tokens, p.n);
   });
-  const double out = p.finish == Finish::kAdd ? 8 : p.finish == Finish::kGate ? 1 : 2;  // bytes a column, both ways
+  const double out = p.epilogue == Epilogue::kAdd ? 8 : p.epilogue == Epilogue::kGate ? 1 : 2;  // bytes a column, both ways
   row.bytes = double(slots.matrix_bytes()) + double(tokens) * (p.k * 2.0 + p.n * out);
   row.flops = 2.0 * tokens * p.n * p.k;
   return row;
 }
 
-// begin_rows: what a product reads of the stream, as it is written beside the stream everywhere else.
+// Times begin_rows, which makes what a product reads of the stream; elsewhere the kernel that writes the stream does.
 Row time_norm(Gpu& device, CacheScrub& scrub, const Architecture& architecture, const Slots& slots, int tokens, int repeats) {
   const Pass pass(device, architecture, tokens);
   Row row;
@@ -139,7 +139,7 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Architecture& architectu
   return row;
 }
 
-// All that any table names, once.
+// All slots that any layer table names, once.
 std::vector<int> all_slots(const std::vector<bench::NamedTable>& tables) {
   LayerTable all;
   for (const bench::NamedTable& named : tables) all.insert(all.end(), named.table.begin(), named.table.end());
@@ -150,11 +150,11 @@ std::vector<int> all_slots(const std::vector<bench::NamedTable>& tables) {
 
 std::vector<BenchProduct> bench_products(const Architecture& architecture) {
   const Shape shape(architecture);
-  return {{bench::kQkv, 3 * shape.inner, shape.width, false, Finish::kStore},
-          {bench::kO, shape.width, shape.inner, true, Finish::kAdd},
-          shape.gated ? BenchProduct{bench::kUp, shape.up, shape.width, false, Finish::kGate}
-                  : BenchProduct{bench::kUngatedUp, shape.up, shape.width, false, Finish::kActivate},
-          {bench::kDown, shape.width, shape.ff, true, Finish::kAdd}};
+  return {{bench::kQkv, 3 * shape.inner, shape.width, false, Epilogue::kStore},
+          {bench::kO, shape.width, shape.inner, true, Epilogue::kAdd},
+          shape.gated ? BenchProduct{bench::kUp, shape.up, shape.width, false, Epilogue::kGate}
+                  : BenchProduct{bench::kUngatedUp, shape.up, shape.width, false, Epilogue::kActivate},
+          {bench::kDown, shape.width, shape.ff, true, Epilogue::kAdd}};
 }
 
 Buffer random_matrix(Gpu& device, size_t count) {
@@ -174,7 +174,7 @@ void CacheScrub::operator()() {
 }
 
 double copy_rate(Gpu& device, int repeats) {
-  const size_t size = 16 * device.facts().cache;  // most of it in no cache
+  const size_t size = 16 * device.facts().cache;  // no cache holds more than a sixteenth
   const Buffer from(device, size, "a copy"), to(device, size, "a copy");
   device.clear(from.as<char>(), from.bytes());
   const Timing t = bench::time_runs(repeats, [] {}, [&] {
@@ -193,9 +193,9 @@ std::vector<Row> bench_kernels(Pool& pool, const Architecture& architecture, con
     const Slots slots(device, architecture, product);
     for (const int n : tokens) {
       cancel.check();
-      if (product.finish == Finish::kStore) rows.push_back(time_norm(device, scrub, architecture, slots, n, repeats));
+      if (product.epilogue == Epilogue::kStore) rows.push_back(time_norm(device, scrub, architecture, slots, n, repeats));
       rows.push_back(time_product(device, scrub, architecture, product, slots, n, repeats));
-      if (product.finish == Finish::kStore) rows.push_back(time_attention(pool, scrub, architecture, slots, n, repeats));
+      if (product.epilogue == Epilogue::kStore) rows.push_back(time_attention(pool, scrub, architecture, slots, n, repeats));
     }
   }
   return rows;

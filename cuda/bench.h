@@ -16,14 +16,14 @@ struct BenchProduct {
   const char* name;
   int n, k;
   bool out_weights;
-  Finish finish;
+  Epilogue epilogue;
 };
 std::vector<BenchProduct> bench_products(const Architecture& architecture);
 
 // Random bf16 numbers on the device.
 Buffer random_matrix(Gpu& device, size_t count);
 
-// Fills L2 with something else; to be called between two repeats.
+// Fills L2 with something else; call it between two repeats.
 class CacheScrub {
  public:
   explicit CacheScrub(Gpu& device);
@@ -34,14 +34,14 @@ class CacheScrub {
   Buffer memory_;
 };
 
-// Each kernel alone: recorded several times into one graph, with weights that take turns, so that they come from memory.
+// Times each kernel alone: recorded several times into one graph, with weights that take turns, so that they come from memory.
 std::vector<bench::Row> bench_kernels(Pool& pool, const Architecture& architecture, const std::vector<int>& tokens, int repeats,
                                       const CancelFlag& cancel);
 
 // Bytes a second of a copy on the device, read and written both counted.
 double copy_rate(Gpu& device, int repeats);
 
-// Kernels, then encoders under the request's tables.
+// Times kernels, then encoders under the request's layer tables.
 bench::Report run_bench(int device, const Architecture& architecture, const bench::Request& request,
                         const bench::Progress& progress, const CancelFlag& cancel);
 

@@ -8,7 +8,7 @@
 namespace skrr::cuda {
 namespace {
 
-constexpr size_t kMostRecordedPasses = 16;
+constexpr size_t kMaxRecordedPasses = 16;
 
 Buffer upload(Gpu& device, const std::vector<float>& values, const char* what) {
   Buffer buffer(device, values.size() * sizeof(float), what);
@@ -17,7 +17,7 @@ Buffer upload(Gpu& device, const std::vector<float>& values, const char* what) {
 }
 
 std::unique_ptr<Loader> make_loader(Gpu& device, const Shape& shape) {
-  const int threads = std::clamp(int(std::thread::hardware_concurrency()), 1, Loader::kMostThreads);
+  const int threads = std::clamp(int(std::thread::hardware_concurrency()), 1, Loader::kMaxThreads);
   const size_t longest_row = size_t(std::max({shape.width, shape.inner, shape.ff})) * sizeof(bf16);
   return std::make_unique<Loader>(device, threads, std::max(Loader::kPieceBytes, longest_row));
 }
@@ -79,8 +79,8 @@ std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const ReadRow& re
   return states;
 }
 
-// The whole table runs as a recorded pass. A part of it, as the search of plans asks for, is queued step by step: a pass
-// would launch the kernels of all the other positions too.
+// A run over the whole layer table is a recorded pass. A run over part of it, which the search of plans asks for, is queued
+// step by step: a pass would launch the kernels of all other positions too.
 void CudaBackend::run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) {
   CudaStates& s = static_cast<CudaStates&>(states);
   const BatchRows::Extent& extent = s.rows->extent();
@@ -121,7 +121,7 @@ void CudaBackend::write_table(const LayerTable& table, int from, int to) {
   device().upload(table_.as<Step>(), steps.data(), steps.size() * sizeof(Step));
 }
 
-// Makes room for a batch. What grows moves, and passes recorded on the old addresses are forgotten.
+// Makes room for a batch. A buffer that grows moves, so passes recorded on old addresses are forgotten.
 void CudaBackend::reserve(const BatchRows::Extent& extent) {
   const auto forget = [&] {
     passes_.clear();
@@ -154,7 +154,7 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
     forward_.begin(step_at(0), extent.tokens, pass_hidden_.as<float>(), workspace_);
     for (int p = 0; p < architecture_.sub_blocks(); p++) forward_.step(step_at(p), rows, pass_hidden_.as<float>(), workspace_);
   });
-  if (passes_.size() == kMostRecordedPasses) passes_.pop_back();
+  if (passes_.size() == kMaxRecordedPasses) passes_.pop_back();
   passes_.push_front({extent, std::move(graph)});
   return *passes_.front().graph;
 }

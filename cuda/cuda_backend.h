@@ -1,7 +1,7 @@
 // The CUDA backend: the encoder on one GPU, weights and operands bf16, residual stream and sums float32.
 //
 // The layer table lies in device memory. A whole forward pass is one recorded graph per extent of a batch; it stays valid
-// when the plan changes, because kernels find their weights through the table and return at once where it skips.
+// when the plan changes, because kernels find their weights through the table and return at once where it skips a position.
 #pragma once
 
 #include <list>
@@ -24,7 +24,7 @@ struct Options {
 
 class CudaBackend : public Backend {
  public:
-  // Throws ERR_DEVICE when there is no such device that works, or the encoder's shape has no kernel.
+  // Throws ERR_DEVICE when the device is missing or does not work, or the encoder's shape has no kernel.
   CudaBackend(const Architecture& architecture, const FixedTensors& fixed, const Options& options);
 
   void load(int slot, const Weights& weights, const CancelFlag& cancel) override;

@@ -8,7 +8,7 @@
 
 namespace skrr::cuda {
 
-// Throws ERR_DEVICE where there is no such device that works.
+// Throws ERR_DEVICE when the device is missing or does not work.
 std::unique_ptr<skrr::Device> make_device(int index);
 
 skrr::DeviceFacts facts_of(const GpuFacts& gpu, int index);

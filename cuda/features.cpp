@@ -1,4 +1,4 @@
-// The backend's measuring half: what maps make of embeddings, and how far two of them are apart.
+// What a search needs of the backend to measure D: maps of embeddings, and how far two embeddings are apart.
 #include "cuda/cuda_backend.h"
 #include "cuda/map.h"
 
@@ -54,7 +54,7 @@ std::vector<Comparison> CudaBackend::compare(const States& a, const States& b) {
                            shape_.width);
 }
 
-// Sums of a token come from the device; those of a sequence are made on the host.
+// The device sums over a token, the host over a sequence.
 std::vector<Comparison> CudaBackend::compare_on_device(const float* a, const std::vector<int>& starts_a, const float* b,
                                                        const std::vector<int>& starts_b, int width, int stride) {
   device().use();

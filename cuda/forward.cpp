@@ -5,8 +5,8 @@ namespace {
 
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-GemmPlan plan_out(const GpuFacts& device, const Shape& shape, int tokens, int k) {
-  return plan_gemm(tokens, shape.width, k, true, device);
+GemmTiling tile_out(const GpuFacts& device, const Shape& shape, int tokens, int k) {
+  return tile_gemm(tokens, shape.width, k, true, device);
 }
 
 }  // namespace
@@ -18,7 +18,7 @@ Workspace::Layout::Layout(const GpuFacts& device, const Shape& shape, int tokens
   wide = mixed + aligned(m * size_t(shape.inner) * sizeof(bf16));
   partials = wide + aligned(m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
                                          size_t(shape.width) * sizeof(float)));
-  bytes = partials + Forward::most_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
+  bytes = partials + Forward::max_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
 }
 
 size_t Workspace::bytes_for(const GpuFacts& device, const Shape& shape, int tokens) {
@@ -34,13 +34,13 @@ Workspace::Workspace(Gpu& device, const Shape& shape, int tokens) : tokens_(toke
   memory_ = Buffer(device, layout.bytes, "activations of " + std::to_string(tokens) + " tokens");
 }
 
-size_t Forward::most_partial_rows(const GpuFacts& device, const Shape& shape, int tokens) {
-  size_t most = 0;
+size_t Forward::max_partial_rows(const GpuFacts& device, const Shape& shape, int tokens) {
+  size_t max_rows = 0;
   for (int m = 1; m <= tokens; m++) {
-    const int splits = std::max(plan_out(device, shape, m, shape.inner).splits, plan_out(device, shape, m, shape.ff).splits);
-    if (splits > 1) most = std::max(most, size_t(splits) * size_t(m));
+    const int splits = std::max(tile_out(device, shape, m, shape.inner).splits, tile_out(device, shape, m, shape.ff).splits);
+    if (splits > 1) max_rows = std::max(max_rows, size_t(splits) * size_t(m));
   }
-  return most;
+  return max_rows;
 }
 
 void Forward::begin(StepRef at, int tokens, const float* h, const Workspace& workspace) const {
@@ -62,9 +62,9 @@ void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Works
   in.x = workspace.normed().x;
   in.norm = row_norm(workspace, shape_.attention_epsilon);
   in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
-  in.finish = Finish::kStore;
+  in.epilogue = Epilogue::kStore;
   in.y = workspace.wide();
-  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
+  gemm(device_.stream(), in, tile_gemm(in.m, in.n, in.k, false, device_.facts()));
 
   attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, shape_.heads, shape_.head_dim});
   add_product(at, workspace.mixed(), rows.tokens, shape_.inner, h, workspace);
@@ -77,27 +77,27 @@ void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspac
   in.x = workspace.normed().x;
   in.norm = row_norm(workspace, shape_.feed_forward_epsilon);
   in.m = tokens, in.n = shape_.up, in.k = shape_.width;
-  in.finish = shape_.gated ? Finish::kGate : Finish::kActivate;
+  in.epilogue = shape_.gated ? Epilogue::kGate : Epilogue::kActivate;
   in.activation = shape_.activation;
   in.y = workspace.wide();
-  gemm(device_.stream(), in, plan_gemm(in.m, in.n, in.k, false, device_.facts()));
+  gemm(device_.stream(), in, tile_gemm(in.m, in.n, in.k, false, device_.facts()));
 
   add_product(at, workspace.wide(), tokens, shape_.ff, h, workspace);
 }
 
 void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const {
-  const GemmPlan plan = plan_out(device_.facts(), shape_, tokens, k);
+  const GemmTiling tiling = tile_out(device_.facts(), shape_, tokens, k);
   Gemm out{};
   out.at = at;
   out.out_weights = true;
   out.x = x;
   out.m = tokens, out.n = shape_.width, out.k = k;
-  out.finish = Finish::kAdd;
+  out.epilogue = Epilogue::kAdd;
   out.h = h;
   out.partials = workspace.partials();
   out.next = workspace.normed();
-  gemm(device_.stream(), out, plan);
-  if (plan.splits > 1) add_partials(device_.stream(), at, out.partials, plan.splits, h, out.next, tokens, shape_.width);
+  gemm(device_.stream(), out, tiling);
+  if (tiling.splits > 1) add_partials(device_.stream(), at, out.partials, tiling.splits, h, out.next, tokens, shape_.width);
 }
 
 }  // namespace skrr::cuda

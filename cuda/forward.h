@@ -1,4 +1,4 @@
-// One sub-block after the other: which kernels run, with which operands.
+// Runs one sub-block after the other: which kernels, with which operands.
 #pragma once
 
 #include <algorithm>
@@ -40,13 +40,13 @@ class Forward {
  public:
   Forward(Gpu& device, const Shape& shape) : device_(device), shape_(shape) {}
 
-  // Queues what must be there before the first step that runs.
+  // Queues what the first step that runs reads.
   void begin(StepRef at, int tokens, const float* h, const Workspace& workspace) const;
   // Queues position `at.step`: h += scale * F(norm(h)), h [tokens, width padded].
   void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
 
-  // Rows of partial products there must be room for: the most splits x tokens of any batch of up to `tokens`.
-  static size_t most_partial_rows(const GpuFacts& device, const Shape& shape, int tokens);
+  // Rows of partial products to make room for: the max of splits x tokens over batches of up to `tokens` tokens.
+  static size_t max_partial_rows(const GpuFacts& device, const Shape& shape, int tokens);
 
  private:
   void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;

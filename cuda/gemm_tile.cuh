@@ -1,7 +1,7 @@
 // The inner part of a bf16 matrix product: one thread block computes a tile of C = X W^T.
 //
-//   X tile [kRows, kDepth] and W tile [kColumns, kDepth] of one step along K are a stage; kStages of them lie in shared
-//   memory. cp.async fills stage s + kStages - 1 while stage s is multiplied, with one barrier a step:
+//   X tile [kRows, kDepth] and W tile [kColumns, kDepth] of one slice of K are a stage; kStages of them lie in shared
+//   memory. cp.async fills stage s + kStages - 1 while stage s is multiplied, with one barrier a slice:
 //
 //     wait for stage s | barrier | issue stage s + kStages - 1 (into the stage that was multiplied at s - 1) | multiply s
 //
@@ -28,8 +28,7 @@ struct TileShape {
   static_assert(kMmaAcross % 2 == 0, "W's fragments are loaded two at a time, and gate and value lie side by side");
 };
 
-// A warp's sums: acc[i][j] is the 16 x 8 tile at (16 i, 8 j). Lane l holds of it the elements (l / 4, 2 (l % 4) + e) in
-// acc[i][j][e], e = 0, 1, and those 8 rows below in acc[i][j][2 + e].
+// A warp's sums: acc[i][j] is the fragment (fragment.cuh) at (16 i, 8 j).
 template <class Tile>
 using Sums = float[Tile::kMmaDown][Tile::kMmaAcross][4];
 
@@ -98,22 +97,22 @@ SKRR_DEVICE void multiply_tile(uint32_t shared, const Operand& x, const Operand&
       for (int e = 0; e < 4; e++) acc[i][j][e] = 0;
     }
   }
-  const int steps = (k_end - k_begin + Tile::kDepth - 1) / Tile::kDepth;
-  const auto copy_step = [&](int step) {  // a group for every step, empty past the end: waits count groups
-    if (step < steps) {
-      copy_stage<Tile>(shared + uint32_t(step % Tile::kStages * Tile::kStageBytes), x, w,
-                       k_begin + step * Tile::kDepth, k_end);
+  const int slices = (k_end - k_begin + Tile::kDepth - 1) / Tile::kDepth;
+  const auto copy_slice = [&](int slice) {  // a group for every slice, empty past the end: waits count groups
+    if (slice < slices) {
+      copy_stage<Tile>(shared + uint32_t(slice % Tile::kStages * Tile::kStageBytes), x, w,
+                       k_begin + slice * Tile::kDepth, k_end);
     }
     cp_async_commit();
   };
 #pragma unroll
-  for (int step = 0; step < Tile::kStages - 1; step++) copy_step(step);
+  for (int slice = 0; slice < Tile::kStages - 1; slice++) copy_slice(slice);
   meanwhile();
-  for (int step = 0; step < steps; step++) {
+  for (int slice = 0; slice < slices; slice++) {
     cp_async_wait<Tile::kStages - 2>();
     __syncthreads();
-    copy_step(step + Tile::kStages - 1);
-    multiply_stage<Tile>(shared + uint32_t(step % Tile::kStages * Tile::kStageBytes), acc);
+    copy_slice(slice + Tile::kStages - 1);
+    multiply_stage<Tile>(shared + uint32_t(slice % Tile::kStages * Tile::kStageBytes), acc);
   }
   cp_async_wait<0>();
 }

@@ -9,7 +9,7 @@
 #else
 
 #if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#error "compile for sm_90a: wgmma and setmaxnreg are there alone"
+#error "compile for sm_90a: no other architecture has wgmma and setmaxnreg"
 #endif
 
 #define SKRR_GRID_CONSTANT __grid_constant__
@@ -26,7 +26,7 @@ SKRR_DEVICE void fence_mbarrier_init() { asm volatile("fence.mbarrier_init.relea
 SKRR_DEVICE void mbarrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-// At a barrier of a block of the cluster, by cluster_address().
+// Arrives at a barrier of any block of the cluster, by cluster_address().
 SKRR_DEVICE void mbarrier_arrive_cluster(uint32_t address) {
   asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(address) : "memory");
 }
@@ -45,7 +45,7 @@ SKRR_DEVICE bool mbarrier_try_wait(uint32_t barrier, uint32_t parity) {
       : "memory");
   return over != 0;
 }
-// Until the phase of this parity is over: phases count from 0, and the one before the first is over from the start.
+// Waits until the phase of this parity is over. Phases count from 0; the one before the first is over from the start.
 SKRR_DEVICE void mbarrier_wait(uint32_t barrier, uint32_t parity) {
   while (!mbarrier_try_wait(barrier, parity)) {
   }
@@ -55,7 +55,7 @@ SKRR_DEVICE void mbarrier_wait(uint32_t barrier, uint32_t parity) {
 
 // Makes this thread's earlier writes to shared memory (mbarrier_init among them) visible there.
 SKRR_DEVICE void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-// Before a map in global memory is used that the host has written.
+// Must come before the use of a map in global memory that the host has written.
 SKRR_DEVICE void fence_tensor_map(const TensorMap* map) {
   asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(map) : "memory");
 }
@@ -70,7 +70,7 @@ SKRR_DEVICE void tma_load(uint32_t destination, const TensorMap* map, int row, i
       : "memory");
 }
 
-// The same to the same place in the shared memory of all blocks of the cluster that `ranks` has a bit for; each counts
+// The same, to the same place in the shared memory of every block of the cluster whose bit `ranks` has; each block counts
 // the bytes at its own barrier.
 SKRR_DEVICE void tma_load_multicast(uint32_t destination, const TensorMap* map, int row, int column, uint32_t barrier,
                                     uint16_t ranks) {
@@ -94,20 +94,20 @@ SKRR_DEVICE uint32_t cluster_address(uint32_t offset, int rank) {
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(offset), "r"(rank));
   return address;
 }
-// Until all threads of the cluster that have not ended are here.
+// Waits until all threads of the cluster that have not ended are here.
 SKRR_DEVICE void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // --- wgmma: by all four warps of a warpgroup ---
 
-// Sums d belong to the tensor cores from wgmma_fence() to wgmma_wait(). Both name them, though the instructions do not: so
-// the compiler moves nothing that touches them in between.
+// Sums d belong to the tensor cores from wgmma_fence() to wgmma_wait(). Both name d, though the instructions do not, so that
+// the compiler moves nothing that touches d in between.
 #define SKRR_SUMS_4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
 #define SKRR_SUMS_16(i) SKRR_SUMS_4(i), SKRR_SUMS_4(i + 1), SKRR_SUMS_4(i + 2), SKRR_SUMS_4(i + 3)
 #define SKRR_SUMS_64(i) SKRR_SUMS_16(i), SKRR_SUMS_16(i + 4), SKRR_SUMS_16(i + 8), SKRR_SUMS_16(i + 12)
 
-// Before the first product of a group that uses registers other instructions have touched.
+// Must come before the first product of a group that uses registers which other instructions have touched.
 SKRR_DEVICE void wgmma_fence(float (&d)[16][4]) {
   asm volatile("wgmma.fence.sync.aligned;" : SKRR_SUMS_64(0)::"memory");
 }
@@ -115,7 +115,7 @@ SKRR_DEVICE void wgmma_fence(float (&d)[32][4]) {
   asm volatile("wgmma.fence.sync.aligned;" : SKRR_SUMS_64(0), SKRR_SUMS_64(16)::"memory");
 }
 SKRR_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Waits until at most so many of the warpgroup's groups are in flight.
+// Waits until no more than kStillInFlight of the warpgroup's groups are in flight.
 template <int kStillInFlight>
 SKRR_DEVICE void wgmma_wait(float (&d)[16][4]) {
   asm volatile("wgmma.wait_group.sync.aligned %64;" : SKRR_SUMS_64(0) : "n"(kStillInFlight) : "memory");
@@ -129,8 +129,7 @@ SKRR_DEVICE void wgmma_wait(float (&d)[32][4]) {
 }
 
 // D [64, 8 kAcross] += A [64, 16] B [8 kAcross, 16]^T, bf16 operands in shared memory that descriptors name, float32 sums.
-// Thread 32 w + l holds of D the elements (16 w + l / 4, 8 j + 2 (l % 4) + e) in d[j][e] and those 8 rows below in
-// d[j][2 + e].
+// d[j] of warp w is the fragment (fragment.cuh) at (16 w, 8 j).
 SKRR_DEVICE void wgmma(float (&d)[16][4], uint64_t a, uint64_t b) {
   asm volatile(
       "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\n"

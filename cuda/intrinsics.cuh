@@ -31,7 +31,7 @@ SKRR_DEVICE void cp_async_16(uint32_t destination, const void* source, bool vali
                : "memory");
 }
 SKRR_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until at most so many of this thread's groups are in flight.
+// Waits until no more than kStillInFlight of this thread's groups are in flight.
 template <int kStillInFlight>
 SKRR_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kStillInFlight) : "memory");
@@ -86,7 +86,7 @@ SKRR_DEVICE void store_float4(float* p, const float4& v) { *reinterpret_cast<flo
 
 // --- launch ---
 
-// In clusters of so many blocks along x. Throws ERR_ENGINE when the launch is refused.
+// Launches clusters of `cluster` blocks along x. Throws ERR_ENGINE when the launch is refused.
 template <class... Parameters, class... Arguments>
 void launch_clusters(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, unsigned cluster,
                      size_t shared_bytes, Arguments... arguments) {

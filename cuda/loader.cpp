@@ -8,7 +8,7 @@
 namespace skrr::cuda {
 namespace {
 
-// Threads that have ended when the object has.
+// Threads that are joined with the object's end.
 class Threads {
  public:
   ~Threads() {

@@ -1,5 +1,5 @@
-// Bytes on their way to the device: threads pack pieces into page-locked memory of their own, from which they are copied while
-// the next are packed.
+// Brings bytes to the device: threads pack pieces into page-locked memory of their own, which is copied while they pack the
+// next pieces.
 #pragma once
 
 #include <functional>
@@ -23,13 +23,13 @@ class Loader {
   // The two buffers of each thread keep its copies and its packing apart. Eight threads of 2 MB pieces hold 32 MB of the host's
   // memory, convert about as fast as PCIe copies and keep as many reads of the disk under way.
   static constexpr size_t kPieceBytes = size_t(2) << 20;
-  static constexpr int kMostThreads = 8;
+  static constexpr int kMaxThreads = 8;
 
   // Throws ERR_ENGINE where the system has no memory to lock.
   Loader(Gpu& device, int threads, size_t piece_bytes);
 
   size_t piece_bytes() const { return piece_bytes_; }
-  // Packs and copies all pieces, each of at most piece_bytes(). They are there when it returns; when it throws, nothing is under
+  // Packs and copies all pieces, each of up to piece_bytes(). When it returns, all are there; when it throws, no copy is under
   // way any more, and the error is the first that a thread met.
   void run(const std::vector<Piece>& pieces, const CancelFlag& cancel);
 

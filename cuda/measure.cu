@@ -1,8 +1,8 @@
-// What a search for plans measures: projected features and how far two of them are apart. In float32 and double: part of
-// the measure, not of the model.
+// What a search needs to measure D: projected features, and how far two of them are apart. In float32 and double, since they
+// are part of the measure, not of the model.
 //
 //   project       y [rows, out] = x [rows, in] W^T + b, W [out, in], then GELU(tanh) where asked; float32
-//                 grid (rows / 64, out / 64), 256 threads with 4 x 4 results each; 16 columns of K a step
+//                 grid (rows / 64, out / 64), 256 threads with 4 x 4 results each; 16 columns of K at a time
 //   compare_rows  sums [rows, 4] = sum (a - b)^2, a b, a^2, b^2 over a row; double, in an order that never changes
 //                 grid (rows), 128 threads
 #include "cuda/block_sum.cuh"

@@ -25,12 +25,12 @@ Pool::Lease Pool::take(Kind kind, size_t bytes) {
     buffer = std::move(fits->second);
     shelf.idle.erase(fits);
   } else {
-    const size_t allowed = std::max(shelf.most_in_use, shelf.in_use + bytes);
+    const size_t allowed = std::max(shelf.peak_in_use, shelf.in_use + bytes);
     while (!shelf.idle.empty() && shelf.in_use + shelf.idle_bytes + bytes > allowed) shelf.drop_smallest();
     buffer = allocate(kind, bytes);
   }
   shelf.in_use += buffer.bytes();
-  shelf.most_in_use = std::max(shelf.most_in_use, shelf.in_use);
+  shelf.peak_in_use = std::max(shelf.peak_in_use, shelf.in_use);
   return Lease(shared_from_this(), kind, bytes, std::move(buffer));
 }
 
@@ -49,7 +49,7 @@ void Pool::give_back(Kind kind, Buffer buffer) {
   Shelf& shelf = shelves_[kind];
   const size_t bytes = buffer.bytes();
   shelf.in_use -= bytes;
-  if (shelf.idle_bytes + bytes > kMostIdle) return;
+  if (shelf.idle_bytes + bytes > kMaxIdle) return;
   shelf.idle_bytes += bytes;
   shelf.idle.emplace(bytes, std::move(buffer));
 }

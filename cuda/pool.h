@@ -1,5 +1,5 @@
-// Device memory of what comes and goes with every batch and every candidate of a search: what was given back serves the
-// next that asks, without the driver, which would wait for all queued work to allocate or free.
+// Device memory of what comes and goes with every batch and every candidate of a search. The next one that asks gets what was
+// given back, without the driver, which waits for all queued work before it allocates or frees.
 #pragma once
 
 #include <map>
@@ -10,9 +10,9 @@
 
 namespace skrr::cuda {
 
-// Of each kind it never holds more, in use and idle, than was in use at one time, so peaks are those without a pool; and not
-// more than kMostIdle of it idle, so that a search leaves little behind. All work is in one queue: what still reads memory that
-// is given back comes before what its next owner queues.
+// Per kind, idle + in use never exceeds the peak of in use, so the pool adds nothing to peak memory; and no more than kMaxIdle is
+// idle, so that a search leaves little behind. All work is in one queue: work that still reads memory given back comes before
+// what its next owner queues.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
   enum Kind { kRows, kStream, kFeatures, kKinds };
@@ -47,7 +47,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     Buffer buffer_;
   };
 
-  static constexpr size_t kMostIdle = size_t(64) << 20;  // of a kind: four times the stream of 1024 tokens at width 4096
+  static constexpr size_t kMaxIdle = size_t(64) << 20;  // of a kind: four times the stream of 1024 tokens at width 4096
 
   Pool(int device, const std::string& products) : device_(device, products) {}
 
@@ -61,7 +61,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
  private:
   struct Shelf {
     std::multimap<size_t, Buffer> idle;  // by bytes
-    size_t in_use = 0, idle_bytes = 0, most_in_use = 0;
+    size_t in_use = 0, idle_bytes = 0, peak_in_use = 0;
     void drop_smallest();
   };
 

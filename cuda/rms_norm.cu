@@ -1,7 +1,7 @@
 // RMS norm: y = h / sqrt(mean(h^2) + epsilon) * weight over each row; no mean is subtracted, there is no bias. Between
-// sub-blocks it has no kernel: normed_rows.cuh. Here are its ends, before the first sub-block and after the last.
+// sub-blocks it has no kernel: normed_rows.cuh. This file has both ends: before the first sub-block and after the last.
 //
-//   begin_rows  h [rows, padded] float32 as it comes -> what the first step that runs reads of it
+//   begin_rows  h [rows, padded] float32 -> what the first step that runs reads of it
 //   final_norm  h, weight [padded] float32 -> y [rows, width] float32
 //   grid (rows), 256 threads, four floats each at a time; pads of h, weight and x are zeros
 #include "cuda/block_sum.cuh"

@@ -17,7 +17,7 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// Every way in which there may be no device to work with, each with what to do about it.
+// Throws for every way in which there is no device to work with, and says what to do about it.
 cudaDeviceProp find_device(int index) {
   int driver = 0;
   // Without a driver this succeeds with 0, where cudaGetDeviceCount would call the driver too old.
@@ -61,17 +61,17 @@ class CudaGraph final : public Graph {
 
 }  // namespace
 
-// Nine tenths of what the memory's clock (kHz, two transfers a cycle) and width (bits) allow, a cycle of the processors. Virtual
-// devices may not tell.
+// Bytes a cycle of the SMs: nine tenths of what the memory's clock (kHz, two transfers a cycle) and width (bits) allow; 0 where a
+// virtual device does not tell its clock.
 static double memory_rate(int index) {
-  int memory = 0, width = 0, processors = 0;
+  int memory = 0, width = 0, clock = 0;
   check(cudaDeviceGetAttribute(&memory, cudaDevAttrMemoryClockRate, index));
   check(cudaDeviceGetAttribute(&width, cudaDevAttrGlobalMemoryBusWidth, index));
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrClockRate, index));
-  return processors > 0 ? 0.9 * 2 * memory * (width / 8.0) / processors : 0;
+  check(cudaDeviceGetAttribute(&clock, cudaDevAttrClockRate, index));
+  return clock > 0 ? 0.9 * 2 * memory * (width / 8.0) / clock : 0;
 }
 
-// With float32 sums; GeForce cards have a quarter of what the large chips have.
+// Multiplications with float32 sums; GeForce cards have a quarter of the large chips' rate.
 static double tensor_rate(const cudaDeviceProp& properties) {
   const bool large = properties.minor == 0 && properties.major < 12;
   return large ? 1024 : 256;

@@ -19,21 +19,21 @@ class Graph {
   virtual void launch() = 0;
 };
 
-// Which kernels compute products: the cheapest by the model of gemm_plan.cpp, or all by one, for tests and measurements.
+// Which kernels compute products: the cheapest by the model of gemm_tiling.cpp, or all by one, for tests and benchmarks.
 enum class ProductPath { kCheapest, kMma, kHopper };
 
-// What kernels and memory are planned by. Asking takes no memory on the device.
+// What tilings and memory estimates follow from. Asking takes no memory on the device.
 struct GpuFacts {
   std::string name;
-  int processors;        // streaming multiprocessors
+  int sms;               // streaming multiprocessors
   size_t shared_memory;  // bytes a block may have
   bool hopper;           // compute capability 9.0: hopper_gemm.cu runs there, and nowhere else
   size_t cache = 0;      // bytes of L2
-  double memory_rate = 0;     // bytes of device memory a cycle of the processors; 0: unknown
-  double tensor_rate = 1024;  // multiplications of mma.sync a cycle and processor, at most
+  double memory_rate = 0;     // bytes of device memory a cycle of the SMs; 0: unknown
+  double tensor_rate = 1024;  // max multiplications of mma.sync a cycle and SM
   ProductPath products = ProductPath::kCheapest;
 };
-// Throws ERR_DEVICE: no driver, one that is too old, no such device, one that is too old.
+// Throws ERR_DEVICE where the driver or the device is missing or too old.
 GpuFacts gpu_facts(int index);
 
 // mma or hopper; empty: what SKRR_CUDA_GEMM names, else the cheapest. Throws ERR_DEVICE for what the device has no kernels for.
@@ -51,7 +51,6 @@ class Gpu {
   void use() const;
   const GpuFacts& facts() const;
   const std::string& name() const { return facts().name; }
-  int processors() const { return facts().processors; }
   size_t shared_memory() const { return facts().shared_memory; }
   bool hopper() const { return facts().hopper; }
   Stream stream() const;
@@ -74,8 +73,8 @@ class Gpu {
   std::unique_ptr<State> state_;
 };
 
-// Page-locked host memory, from which a copy to the device runs while the host goes on. Used by one thread at a time; copies of
-// several buffers may be started from several threads.
+// Page-locked host memory: a copy from it to the device runs while the host goes on. One thread uses it at a time; several
+// threads may start copies of several buffers.
 class StagingBuffer {
  public:
   StagingBuffer(Gpu& device, size_t bytes);  // throws ERR_ENGINE where the system has no memory to lock

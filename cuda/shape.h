@@ -25,7 +25,7 @@ struct Shape {
   float attention_epsilon, feed_forward_epsilon;
 };
 
-// The distinct distances of the architecture's attentions, and which of them an attention has.
+// The distinct distances of the architecture's attentions, and the index among them of an attention's own.
 std::vector<Distance> distances_of(const Architecture& architecture);
 int distance_index(const Architecture& architecture, int sub_block);
 

@@ -7,7 +7,7 @@
 namespace skrr::cuda {
 namespace {
 
-// Of each token of [first, last): kSeesNone where it sees no key, kSomeSeeNone where any does.
+// Appends a token's flags for each of [first, last): kSeesNone where it sees no key, kSomeSeeNone where any sees none.
 void add_unseeing(const Distance& distance, const Batch& batch, int first, int last, std::vector<int>& flags) {
   std::vector<int> keys;
   for (int t = first; t < last; t++) {
@@ -45,7 +45,7 @@ BatchRows::BatchRows(Pool& pool, const std::vector<Distance>& distances, const B
   for (int s = 0; s < batch.sequences; s++) extent_.longest = std::max(extent_.longest, starts_[size_t(s) + 1] - starts_[size_t(s)]);
   extent_.span = span_of(distances, last_position);
 
-  std::vector<int> ints = starts_;  // in the order view() takes them apart
+  std::vector<int> ints = starts_;  // in the order in which view() takes them apart
   ints.reserve(extent_.ints());
   ints.insert(ints.end(), batch.positions, batch.positions + batch.tokens);
   for (int t = 0; t < batch.tokens; t++) ints.push_back(batch.visible[t] ? batch.positions[t] : -1);

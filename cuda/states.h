@@ -10,8 +10,8 @@
 
 namespace skrr::cuda {
 
-// The integers kernels need about a batch, in one allocation. Batches of the same extent have the same layout, so that
-// the contents of one can replace another's under a recorded graph.
+// The integers kernels need about a batch, in one allocation. Batches of the same extent have the same layout, so the
+// contents of one can replace another's under a recorded graph.
 class BatchRows {
  public:
   // What a recorded graph depends on.
@@ -38,7 +38,7 @@ class BatchRows {
   Pool::Lease ints_;
 };
 
-// Past which nothing of any of the distances changes, or no token of a batch is.
+// The distance past which no distance's line changes, or the batch has no token.
 int span_of(const std::vector<Distance>& distances, int last_position);
 
 struct CudaStates final : States {

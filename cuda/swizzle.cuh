@@ -2,7 +2,7 @@
 //
 // ldmatrix reads 8 rows of one 16-byte column at a time; shared memory serves 128 bytes a cycle if they lie in different
 // 16-byte columns of its 128-byte lines. Rows of 128 bytes or more: chunk c of row r goes to column c ^ (r mod 8).
-// Rows of 64 bytes: two rows share a line, so the row pair decides: c ^ (r / 2 mod 4).
+// Rows of 64 bytes: two rows share a line, and c goes to c ^ (r / 2 mod 4).
 #pragma once
 
 #include "cuda/intrinsics.cuh"

@@ -5,7 +5,7 @@
 
 namespace skrr::cuda {
 
-// Every map copies boxes of so many rows x columns, rows of 128 bytes swizzled as wgmma reads them.
+// Every map copies boxes of this size, rows of 128 bytes swizzled as wgmma reads them.
 constexpr int kBoxRows = 64, kBoxColumns = 64;
 constexpr int kBoxBytes = kBoxRows * kBoxColumns * int(sizeof(bf16));
 

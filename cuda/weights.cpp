@@ -9,20 +9,20 @@
 namespace skrr::cuda {
 namespace {
 
-// Where a row of a packed matrix comes from. No tensor: it is zeros.
+// Where a row of a device matrix comes from. Without a tensor the row is zeros.
 struct SourceRow {
   const Tensor* tensor;
   int row;
 };
 
 // A matrix as it lies on the device, bf16. Columns come in groups of `group`, each padded to `padded_group` with zeros.
-struct PackedMatrix {
+struct DeviceMatrix {
   int rows, columns;
   int group, padded_group;
   std::function<SourceRow(int row)> source;
 };
 
-// Pads of a row of the heads: rows of head_dim in places of padded head_dim.
+// A row of the padded heads: each head has head_dim rows, followed by rows of zeros up to the padded head_dim.
 SourceRow head_row(const Attention& a, const Shape& shape, const Tensor& tensor, int row) {
   const int head = row / shape.head_dim, i = row % shape.head_dim;
   return i < a.head_dim ? SourceRow{&tensor, head * a.head_dim + i} : SourceRow{};
@@ -31,30 +31,30 @@ SourceRow head_row(const Attention& a, const Shape& shape, const Tensor& tensor,
 SourceRow row_of(const Tensor& tensor, int row) { return row < tensor.rows ? SourceRow{&tensor, row} : SourceRow{}; }
 
 // q over k over v, every head's rows padded.
-PackedMatrix attention_in(const Attention& a, const Shape& shape, const Weights& w) {
+DeviceMatrix attention_in(const Attention& a, const Shape& shape, const Weights& w) {
   return {3 * shape.inner, shape.width, shape.true_width, shape.width, [&](int row) {
             const Tensor* const parts[] = {&w[Role::kQ], &w[Role::kK], &w[Role::kV]};
             return head_row(a, shape, *parts[row / shape.inner], row % shape.inner);
           }};
 }
 
-PackedMatrix attention_out(const Attention& a, const Shape& shape, const Weights& w) {
+DeviceMatrix attention_out(const Attention& a, const Shape& shape, const Weights& w) {
   return {shape.width, shape.inner, a.head_dim, shape.head_dim, [&](int row) { return row_of(w[Role::kO], row); }};
 }
 
 // up, or gate and up in turns of 8 rows: both of a column meet in one thread's registers.
-PackedMatrix feed_forward_in(const FeedForward& f, const Shape& shape, const Weights& w) {
+DeviceMatrix feed_forward_in(const FeedForward& f, const Shape& shape, const Weights& w) {
   return {shape.up, shape.width, shape.true_width, shape.width, [&](int row) {
             if (!f.gated) return row_of(w[Role::kUp], row);
             return row_of(w[row % 16 < 8 ? Role::kGate : Role::kUp], row / 16 * 8 + row % 8);
           }};
 }
 
-PackedMatrix feed_forward_out(const FeedForward& f, const Shape& shape, const Weights& w) {
+DeviceMatrix feed_forward_out(const FeedForward& f, const Shape& shape, const Weights& w) {
   return {shape.width, shape.ff, f.inner, shape.ff, [&](int row) { return row_of(w[Role::kDown], row); }};
 }
 
-void pack_rows(const PackedMatrix& matrix, int first, int count, uint16_t* out) {
+void pack_rows(const DeviceMatrix& matrix, int first, int count, uint16_t* out) {
   std::fill_n(out, size_t(count) * size_t(matrix.columns), uint16_t(0));
   std::vector<float> values;
   for (int r = 0; r < count; r++, out += matrix.columns) {
@@ -70,7 +70,7 @@ void pack_rows(const PackedMatrix& matrix, int first, int count, uint16_t* out) 
 }
 
 // Cuts a matrix into pieces of whole rows. `matrix` must outlive them.
-void add_pieces(const PackedMatrix& matrix, bf16* to, size_t piece_bytes, std::vector<Piece>& pieces) {
+void add_pieces(const DeviceMatrix& matrix, bf16* to, size_t piece_bytes, std::vector<Piece>& pieces) {
   const size_t row_bytes = size_t(matrix.columns) * sizeof(bf16);
   const int at_once = int(std::max<size_t>(piece_bytes / row_bytes, 1));
   for (int first = 0; first < matrix.rows; first += at_once) {
@@ -109,8 +109,8 @@ LoadedSlot load_slot(Gpu& device, Loader& loader, const Architecture& a, int sub
   Buffer memory(device, layout.bytes, "sub-block " + std::to_string(sub_block));
   const std::vector<float> norm = read_padded(w[Role::kNorm], size_t(shape.width));
   device.upload(memory.as<float>(), norm.data(), norm.size() * sizeof(float));
-  const PackedMatrix in = attention ? attention_in(a.attention(sub_block), shape, w) : feed_forward_in(a.feed_forward(sub_block), shape, w);
-  const PackedMatrix out = attention ? attention_out(a.attention(sub_block), shape, w) : feed_forward_out(a.feed_forward(sub_block), shape, w);
+  const DeviceMatrix in = attention ? attention_in(a.attention(sub_block), shape, w) : feed_forward_in(a.feed_forward(sub_block), shape, w);
+  const DeviceMatrix out = attention ? attention_out(a.attention(sub_block), shape, w) : feed_forward_out(a.feed_forward(sub_block), shape, w);
   std::vector<Piece> pieces;
   add_pieces(in, memory.as<bf16>(layout.in), loader.piece_bytes(), pieces);
   add_pieces(out, memory.as<bf16>(layout.out), loader.piece_bytes(), pieces);

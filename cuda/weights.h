@@ -17,7 +17,7 @@ namespace skrr::cuda {
 struct SlotLayout {
   SlotLayout(const Architecture& architecture, int sub_block);
 
-  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where the sub-block has a table of distances
+  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where the sub-block has a distance table
 };
 
 // A sub-block's weights in one allocation of device memory.

@@ -1,6 +1,6 @@
 // The CUDA kernels and the whole encoder in T5-XXL's shape, with random weights: milliseconds, achieved bandwidth and
-// arithmetic, and what fraction of what the device can do; the products beside cuBLASLt's in the same run, where its library
-// is found. Without Node; `skrr bench --device cuda` is the same through the package.
+// arithmetic, and the share of what the device can do; beside them cuBLASLt's products in the same run, where its library is
+// found. Needs no Node; `skrr bench --device cuda` is the same through the package.
 //
 //   skrr_cuda_bench [--json] [--tiny] [--blocks N]
 #include <algorithm>
@@ -49,7 +49,7 @@ std::vector<bench::NamedTable> tables(const Architecture& a) {
   return {dense, pruned};
 }
 
-// The same products by cuBLASLt, bf16 in and out: what it must do less, such as the gate, it does not do.
+// The same products by cuBLASLt, bf16 in and out, without our epilogues (norm, activation, gate, residual).
 std::vector<bench::Row> beside_cublaslt(const Settings& settings, std::string& why_not) {
   std::vector<bench::Row> rows;
   Gpu device(0);
@@ -102,11 +102,11 @@ void print_table(const std::string& device, const bench::Report& report, const s
   if (!without.empty()) std::printf("without cuBLASLt: %s\n", without.c_str());
   std::printf("\n%-34s %7s %9s %17s %8s %8s %8s\n", "what", "tokens", "ms", "quartiles", "GB/s", "TFLOP/s", "roofline");
   for (const bench::Row& r : report.rows) {
-    const double least = std::max(r.bytes / c.copy, r.flops / c.multiply);
+    const double bound = std::max(r.bytes / c.copy, r.flops / c.multiply);
     const std::string what = r.plan.empty() ? r.what : r.what + ", " + r.plan;
     std::printf("%-34s %7d %9.4f %8.4f %8.4f %8.0f %8.2f %7.0f%%\n", what.c_str(), r.tokens, r.time.median * 1e3,
                 r.time.lower * 1e3, r.time.upper * 1e3, r.bytes / r.time.median * 1e-9, r.flops / r.time.median * 1e-12,
-                100 * least / r.time.median);
+                100 * bound / r.time.median);
   }
 }
 

@@ -13,7 +13,7 @@ namespace {
 constexpr int kFloat32 = 0, kBFloat16 = 14;      // cudaDataType_t
 constexpr int kComputeFloat32 = 68;              // cublasComputeType_t
 constexpr int kTransposeA = 3, kTransposed = 1;  // cublasLtMatmulDescAttributes_t, cublasOperation_t
-constexpr int kMostWorkspace = 1;                // cublasLtMatmulPreferenceAttributes_t
+constexpr int kMaxWorkspace = 1;                // cublasLtMatmulPreferenceAttributes_t
 constexpr size_t kWorkspaceBytes = size_t(32) << 20;
 
 struct Heuristic {  // cublasLtMatmulHeuristicResult_t
@@ -101,7 +101,7 @@ CublasLt::Product::Product(CublasLt& library, int m, int n, int k) : library_(li
   check(call.cublasLtMatrixLayoutCreate(&y_, kBFloat16, uint64_t(n), uint64_t(m), n), "cublasLtMatrixLayoutCreate");
   void* preference = nullptr;
   check(call.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  check(call.cublasLtMatmulPreferenceSetAttribute(preference, kMostWorkspace, &kWorkspaceBytes, sizeof kWorkspaceBytes),
+  check(call.cublasLtMatmulPreferenceSetAttribute(preference, kMaxWorkspace, &kWorkspaceBytes, sizeof kWorkspaceBytes),
         "cublasLtMatmulPreferenceSetAttribute");
   Heuristic best{};
   int found = 0;

@@ -1,4 +1,4 @@
-// cuBLASLt's products, to be measured beside ours. The library is found at run time and its few functions are declared here:
+// cuBLASLt's products, to be timed beside ours. The library is found at run time and its few functions are declared here:
 // a machine that builds the benchmark need not have it (NVIDIA's compiler comes without). Values: cublasLt.h of CUDA 11 to 13.
 #pragma once
 

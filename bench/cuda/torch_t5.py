@@ -4,7 +4,7 @@
 
 Two encoders, each eager and compiled (torch.compile, max-autotune):
   hf    transformers' T5EncoderModel (materialises the L x L bias), where transformers is installed
-  sdpa  the same mathematics by hand: fused q|k|v and wi, scaled_dot_product_attention with the bias as its mask
+  sdpa  the same mathematics by hand: fused q|k|v and gate|up, scaled_dot_product_attention with the bias as its mask
 Times are medians with quartiles, of CUDA events, L2 filled with something else between repeats. The stream is bf16, as
 Hugging Face has it; skrr's is float32.
 """
@@ -38,14 +38,14 @@ class Block(torch.nn.Module):
         inner = HEADS * HEAD_DIM
         self.norms = torch.nn.Parameter(torch.ones(2, WIDTH, device="cuda", dtype=torch.bfloat16))
         self.qkv, self.o = matrix(3 * inner, WIDTH), matrix(WIDTH, inner)
-        self.wi, self.wo = matrix(2 * FF, WIDTH), matrix(WIDTH, FF)
+        self.gate_up, self.down = matrix(2 * FF, WIDTH), matrix(WIDTH, FF)
 
     def forward(self, h, bias):  # h [1, tokens, WIDTH], bias [1, HEADS, tokens, tokens]
         q, k, v = F.linear(rms_norm(h, self.norms[0]), self.qkv).unflatten(-1, (3, HEADS, HEAD_DIM)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
         h = h + F.linear(mixed.transpose(1, 2).flatten(2), self.o)
-        gate, value = F.linear(rms_norm(h, self.norms[1]), self.wi).chunk(2, -1)
-        return h + F.linear(F.gelu(gate, approximate="tanh") * value, self.wo)
+        gate, up = F.linear(rms_norm(h, self.norms[1]), self.gate_up).chunk(2, -1)
+        return h + F.linear(F.gelu(gate, approximate="tanh") * up, self.down)
 
 
 class Encoder(torch.nn.Module):

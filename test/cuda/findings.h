@@ -3,9 +3,20 @@
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 
 #include "cuda/runtime.h"
 #include "test/engine/check.h"
+
+// The message of the Error that `work` throws; empty where it throws none.
+inline std::string failure(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const skrr::Error& error) {
+    return error.what();
+  }
+  return "";
+}
 
 #if defined(SKRR_ON_HARDWARE)
 

@@ -32,7 +32,7 @@ inline double activated(Activation activation, double x) {
 }
 
 struct Case {
-  GemmPlan plan;
+  GemmTiling tiling;
   int m, n, k;
 };
 
@@ -54,26 +54,26 @@ struct Operands {
   // The other matrix has none.
   std::vector<TensorMap> maps_of(const Case& c, bool out_weights) const {
     std::vector<TensorMap> maps(2);
-    if (c.plan.tile == GemmTile::kHopper) maps[out_weights ? 1 : 0] = tensor_map(w_device.data(), c.n, c.k);
+    if (c.tiling.tile == GemmTile::kHopper) maps[out_weights ? 1 : 0] = tensor_map(w_device.data(), c.n, c.k);
     return maps;
   }
 };
 
-inline void results_are_stored(const Case& c, Finish finish, Activation activation) {
+inline void results_are_stored(const Case& c, Epilogue epilogue, Activation activation) {
   const Operands o(c, false, 99);
-  const int columns = finish == Finish::kGate ? c.n / 2 : c.n;
+  const int columns = epilogue == Epilogue::kGate ? c.n / 2 : c.n;
   const OnDevice<bf16> y(size_t(c.m * columns));
-  const Gemm g{o.slot.at(), false, o.x_device.data(), c.m, c.n, c.k, finish, activation, y.data(), nullptr, nullptr};
-  gemm(test_device().stream(), g, c.plan);
+  const Gemm g{o.slot.at(), false, o.x_device.data(), c.m, c.n, c.k, epilogue, activation, y.data(), nullptr, nullptr};
+  gemm(test_device().stream(), g, c.tiling);
   const Product p = multiply(o.x, o.w, c.m, c.n, c.k);
   const std::vector<bf16> got = y.values();
   for (int r = 0; r < c.m; r++) {
     for (int column = 0; column < columns; column++) {
-      const int first = finish == Finish::kGate ? column / 8 * 16 + column % 8 : column;
+      const int first = epilogue == Epilogue::kGate ? column / 8 * 16 + column % 8 : column;
       const size_t i = size_t(r * c.n + first);
       double expected = p.values[i], slack = p.magnitudes[i] * 1e-6;
-      if (finish != Finish::kStore) expected = activated(activation, expected);
-      if (finish == Finish::kGate) slack *= 3, expected *= p.values[i + 8];
+      if (epilogue != Epilogue::kStore) expected = activated(activation, expected);
+      if (epilogue == Epilogue::kGate) slack *= 3, expected *= p.values[i + 8];
       CHECK_AT_MOST(std::fabs(real(got[size_t(r * columns + column)]) - expected),
                     std::fabs(expected) * 0.0040 + slack + 1e-6);
     }
@@ -85,12 +85,12 @@ inline void products_are_added(const Case& c) {
   const float scale = 0.25f;
   const Operands o(c, true, scale);
   const std::vector<float> h = random_floats(size_t(c.m * c.n), 3);
-  const OnDevice<float> h_device(h), partials(h.size() * size_t(c.plan.splits));
-  const Gemm g{o.slot.at(), true, o.x_device.data(), c.m, c.n, c.k, Finish::kAdd, Activation::kRelu, nullptr,
+  const OnDevice<float> h_device(h), partials(h.size() * size_t(c.tiling.splits));
+  const Gemm g{o.slot.at(), true, o.x_device.data(), c.m, c.n, c.k, Epilogue::kAdd, Activation::kRelu, nullptr,
                h_device.data(), partials.data()};
-  gemm(test_device().stream(), g, c.plan);
-  if (c.plan.splits > 1) {
-    add_partials(test_device().stream(), g.at, g.partials, c.plan.splits, g.h, {}, c.m, c.n);
+  gemm(test_device().stream(), g, c.tiling);
+  if (c.tiling.splits > 1) {
+    add_partials(test_device().stream(), g.at, g.partials, c.tiling.splits, g.h, {}, c.m, c.n);
   }
   const Product p = multiply(o.x, o.w, c.m, c.n, c.k);
   const std::vector<float> got = h_device.values();

@@ -80,15 +80,6 @@ void auto_would_trust_the_device() {
   check_findings();
 }
 
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 void what_has_no_kernel_is_an_error() {
   const auto gpu = cuda::make_device(0);
   Architecture wide = kSmall;

@@ -40,7 +40,7 @@ void a_library_of_another_build_is_told_apart(const std::string& path) {
   CHECK(has(message, "found 'skrr cuda 0, of another build'") && has(message, skrr::kCudaInterface));
 }
 
-// Only where it was built. Without a GPU it must say so; with one, that there are not so many.
+// Only where it was built. Without a GPU it must say so; with GPUs, that there are fewer.
 void the_real_library_answers_for_its_devices(const std::string& path) {
   const std::string message = failure(path, 1000);
   std::printf("%s\n", message.c_str());

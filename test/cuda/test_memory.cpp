@@ -16,15 +16,6 @@ std::unique_ptr<Backend> on_cuda(const Architecture& a, const FixedTensors& fixe
 
 const LayerTable kAll = dense(kSmall, Precision::kBF16);
 
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 void no_memory_for_more() { simt::limit_device_memory(simt::device_bytes_in_use() + 1000); }
 void memory_again() { simt::limit_device_memory(~size_t(0)); }
 
@@ -76,8 +67,8 @@ std::unique_ptr<States> computed(Encoder& encoder, const LoadedPlan& plan, const
   return states;
 }
 
-// Everything on the device while a batch is computed, to the byte; and the most there ever was, while batches of other extents
-// came before and after it.
+// Everything on the device while a batch is computed is what was promised, to the byte; so is the peak over batches of other
+// extents before and after it.
 void an_estimate_is_what_is_taken(const Architecture& a, const Extent& largest, const std::vector<Extent>& others) {
   const Fixture fixture(a);
   LayerTable table = dense(a, Precision::kBF16);
@@ -98,11 +89,11 @@ void an_estimate_is_what_is_taken(const Architecture& a, const Extent& largest, 
   CHECK(compute(largest) == promised.weights + promised.workspace);
   for (const Extent& extent : others) compute(extent);
   CHECK(encoder.backend().weight_bytes() + plan->bytes() == promised.weights);
-  CHECK(simt::most_device_bytes() == promised.weights + promised.workspace);
+  CHECK(simt::peak_device_bytes() == promised.weights + promised.workspace);
   CHECK(encoder.backend().workspace_bytes() == promised.workspace);  // what is kept for the next batch included
 }
 
-// A batch as long as one before, or shorter, is computed without an allocation; so are a search's candidates.
+// A batch no longer than one before is computed without an allocation; so are a search's candidates.
 void repeated_work_allocates_nothing() {
   const Fixture fixture(kSmall);
   Encoder encoder = fixture.open(on_cuda);
@@ -125,7 +116,7 @@ void repeated_work_allocates_nothing() {
   CHECK(simt::device_allocations() == 0);
 }
 
-// Idle memory is no reason to fail: it is freed for what does not fit beside it.
+// Idle memory is freed for what does not fit beside it.
 void idle_memory_makes_room() {
   const Fixture fixture(kSmall);
   Encoder encoder = fixture.open(on_cuda);

@@ -61,28 +61,28 @@ void a_stream_is_made_ready(int rows, int width, float scale) {
 }
 
 // Of `in` and `out` alike.
-std::vector<TensorMap> maps_of(const GemmPlan& plan, const OnDevice<bf16>& w, int n, int k) {
-  if (plan.tile != GemmTile::kHopper) return std::vector<TensorMap>(2);
+std::vector<TensorMap> maps_of(const GemmTiling& tiling, const OnDevice<bf16>& w, int n, int k) {
+  if (tiling.tile != GemmTile::kHopper) return std::vector<TensorMap>(2);
   return std::vector<TensorMap>(2, tensor_map(w.data(), n, k));
 }
 
 // y = act(norm(h) W^T) from rows that are not normed yet, against the norm by the book on the same x.
-void a_product_norms_its_rows(const GemmPlan& plan, int m, int n, int width, Finish finish) {
+void a_product_norms_its_rows(const GemmTiling& tiling, int m, int n, int width, Epilogue epilogue) {
   const int k = (width + 7) / 8 * 8;
   const std::vector<float> h = padded_rows(m, width, k, 1, 0.01f), weight = padded_rows(1, width, k, 2, 1);
   const std::vector<bf16> w = random_bf16(size_t(n * k), 3, 1 / std::sqrt(float(k)));
   const OnDevice<float> h_device(h), weight_device(weight), squares(size_t(m * square_groups(k)));
   const OnDevice<bf16> w_device(w), x(h.size());
-  const OnDevice<TensorMap> maps(maps_of(plan, w_device, n, k));
+  const OnDevice<TensorMap> maps(maps_of(tiling, w_device, n, k));
   const OneSlot slot({weight_device.data(), w_device.data(), nullptr, nullptr, WeightFormat::kBF16, maps.data()}, 1);
   begin_rows(test_device().stream(), slot.at(), h_device.data(), {x.data(), squares.data()}, m, k);
 
-  const int columns = finish == Finish::kGate ? n / 2 : n;
+  const int columns = epilogue == Epilogue::kGate ? n / 2 : n;
   const OnDevice<bf16> y(size_t(m * columns));
   const float epsilon = 1e-4f;  // as large as the mean of squares
-  const Gemm g{slot.at(), false, x.data(), m, n, k, finish, Activation::kRelu, y.data(), nullptr, nullptr,
+  const Gemm g{slot.at(), false, x.data(), m, n, k, epilogue, Activation::kRelu, y.data(), nullptr, nullptr,
                {squares.data(), width, epsilon}, {}};
-  gemm(test_device().stream(), g, plan);
+  gemm(test_device().stream(), g, tiling);
 
   const std::vector<bf16> rows = x.values(), got = y.values();
   const auto product = [&](int r, int c) {
@@ -93,9 +93,9 @@ void a_product_norms_its_rows(const GemmPlan& plan, int m, int n, int width, Fin
   };
   for (int r = 0; r < m; r++) {
     for (int c = 0; c < columns; c++) {
-      double expected = product(r, finish == Finish::kGate ? c / 8 * 16 + c % 8 : c);
-      if (finish != Finish::kStore) expected = std::max(expected, 0.0);
-      if (finish == Finish::kGate) expected *= product(r, c / 8 * 16 + c % 8 + 8);
+      double expected = product(r, epilogue == Epilogue::kGate ? c / 8 * 16 + c % 8 : c);
+      if (epilogue != Epilogue::kStore) expected = std::max(expected, 0.0);
+      if (epilogue == Epilogue::kGate) expected *= product(r, c / 8 * 16 + c % 8 + 8);
       CHECK_AT_MOST(std::fabs(real(got[size_t(r * columns + c)]) - expected), std::fabs(expected) * 0.0041 + 1e-5);
     }
   }
@@ -103,20 +103,20 @@ void a_product_norms_its_rows(const GemmPlan& plan, int m, int n, int width, Fin
 }
 
 // h += scale x W^T, whole or in parts, and h as the step that follows reads it.
-void a_product_makes_the_stream_ready(const GemmPlan& plan, int m, int n, int k) {
+void a_product_makes_the_stream_ready(const GemmTiling& tiling, int m, int n, int k) {
   const float scale = 0.5f;
   const std::vector<bf16> x = random_bf16(size_t(m * k), 1), w = random_bf16(size_t(n * k), 2, 1 / std::sqrt(float(k)));
   const std::vector<float> h = random_floats(size_t(m * n), 3), weight = random_floats(size_t(n), 4);
   const OnDevice<bf16> x_device(x), w_device(w), next(h.size());
   const OnDevice<float> h_device(h), weight_device(weight), squares(size_t(m * square_groups(n))),
-      partials(h.size() * size_t(plan.splits));
-  const OnDevice<TensorMap> maps(maps_of(plan, w_device, n, k));
+      partials(h.size() * size_t(tiling.splits));
+  const OnDevice<TensorMap> maps(maps_of(tiling, w_device, n, k));
   const OneSlot slot({nullptr, nullptr, w_device.data(), nullptr, WeightFormat::kBF16, maps.data()}, scale,
                      {weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16});
-  const Gemm g{slot.at(), true, x_device.data(), m, n, k, Finish::kAdd, Activation::kRelu, nullptr, h_device.data(),
+  const Gemm g{slot.at(), true, x_device.data(), m, n, k, Epilogue::kAdd, Activation::kRelu, nullptr, h_device.data(),
                partials.data(), {}, {next.data(), squares.data()}};
-  gemm(test_device().stream(), g, plan);
-  if (plan.splits > 1) add_partials(test_device().stream(), g.at, g.partials, plan.splits, g.h, g.next, m, n);
+  gemm(test_device().stream(), g, tiling);
+  if (tiling.splits > 1) add_partials(test_device().stream(), g.at, g.partials, tiling.splits, g.h, g.next, m, n);
 
   std::vector<double> expected(h.begin(), h.end());
   const std::vector<float> got = h_device.values();
@@ -134,7 +134,7 @@ void after_the_last_step_nothing_is_made_ready() {
   const OnDevice<float> h(std::vector<float>(64, 1.0f)), squares(std::vector<float>(2, 7.0f));
   const OnDevice<bf16> x(std::vector<bf16>(64, bf16{0x1234})), w(std::vector<bf16>(64 * 8));
   const OneSlot slot({nullptr, nullptr, w.data(), nullptr, WeightFormat::kBF16}, 1);
-  const Gemm g{slot.at(), true, w.data(), 1, 64, 8, Finish::kAdd, Activation::kRelu, nullptr, h.data(), nullptr, {},
+  const Gemm g{slot.at(), true, w.data(), 1, 64, 8, Epilogue::kAdd, Activation::kRelu, nullptr, h.data(), nullptr, {},
                {x.data(), squares.data()}};
   gemm(test_device().stream(), g, {GemmTile::kSmall, 1});
   add_partials(test_device().stream(), slot.at(), h.data(), 1, h.data(), g.next, 1, 64);
@@ -173,13 +173,13 @@ int main() {
   a_stream_is_made_ready(3, 64, 1);
   a_stream_is_made_ready(2, 44, 1);       // not a multiple of 8, nor of 32
   a_stream_is_made_ready(1, 2056, 1000);  // more than one round of the block
-  std::vector<GemmPlan> plans{{GemmTile::kThin, 1}, {GemmTile::kTall, 1}, {GemmTile::kMedium, 1}, {GemmTile::kWide, 1}};
-  if (test_device().facts().hopper) plans.push_back({GemmTile::kHopper, 1, 1, 2});
-  for (const GemmPlan& plan : plans) {
-    a_product_norms_its_rows(plan, 70, 40, 76, Finish::kStore);
-    a_product_norms_its_rows(plan, 9, 48, 1096, Finish::kGate);  // more squares than lanes
-    a_product_norms_its_rows(plan, 20, 40, 64, Finish::kActivate);
-    a_product_makes_the_stream_ready(plan, 70, 136, 72);
+  std::vector<GemmTiling> tilings{{GemmTile::kThin, 1}, {GemmTile::kTall, 1}, {GemmTile::kMedium, 1}, {GemmTile::kWide, 1}};
+  if (test_device().facts().hopper) tilings.push_back({GemmTile::kHopper, 1, 1, 2});
+  for (const GemmTiling& tiling : tilings) {
+    a_product_norms_its_rows(tiling, 70, 40, 76, Epilogue::kStore);
+    a_product_norms_its_rows(tiling, 9, 48, 1096, Epilogue::kGate);  // more squares than lanes
+    a_product_norms_its_rows(tiling, 20, 40, 64, Epilogue::kActivate);
+    a_product_makes_the_stream_ready(tiling, 70, 136, 72);
   }
   a_product_makes_the_stream_ready({GemmTile::kSmall, 3}, 5, 1032, 200);
   after_the_last_step_nothing_is_made_ready();

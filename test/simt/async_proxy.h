@@ -27,10 +27,10 @@ struct Mbarrier {
   int number;                       // among the cluster's
   int owner;                        // the thread that initialised it
   bool fenced = false;              // by the owner, for the rest of the cluster
-  uint32_t arrivals;                // a phase needs
-  uint32_t phase = 0;               // that runs
-  int64_t arrivals_left, bytes_left = 0;  // of it
-  RaceDetector::Clock arriving, over;     // what its arrivals knew; what those of all phases before knew
+  uint32_t arrivals;                // that end a phase
+  uint32_t phase = 0;               // number of the running phase
+  int64_t arrivals_left, bytes_left = 0;  // until it ends
+  RaceDetector::Clock arriving, over;     // what its arrivals knew; what the arrivals of all earlier phases knew
   std::vector<Thread*> waiting;
 };
 
@@ -90,7 +90,7 @@ struct Warpgroup {
 struct AsyncProxy {
   std::map<uint32_t, Mbarrier> barriers;  // by shared offset
   std::map<int, Warpgroup> warpgroups;
-  int registers_left = 0;                 // of the multiprocessor, for setmaxnreg
+  int registers_left = 0;                 // of the SM, for setmaxnreg
   std::vector<Thread*> waiting_for_registers;
 };
 

@@ -1,5 +1,5 @@
-// The thread block that runs: its fibers, shared memory and meetings. Blocks run one after the other, but for those of a
-// cluster (Hopper), which run together and reach each other's shared memory. Any block is in one, mostly alone.
+// The thread block that runs: its fibers, shared memory and meetings. Blocks run one after the other; only those of a
+// cluster (Hopper) run together and reach each other's shared memory. Every block is in a cluster, usually alone.
 #pragma once
 
 #include <cstddef>

@@ -13,7 +13,7 @@
 namespace simt {
 namespace {
 
-constexpr int kRegisters = 65536;  // of a multiprocessor
+constexpr int kRegisters = 65536;  // of an SM
 
 Thread* thread_now = nullptr;
 Schedule schedule;
@@ -44,7 +44,7 @@ void thread_main() {
   std::abort();
 }
 
-// Of `count` that may go on, where they are not taken in turn.
+// Picks one of `count` threads or copies that may go on, where the schedule does not take them in turn.
 size_t pick(size_t count) { return schedule.order == Schedule::kBackwards ? count - 1 : random_order() % count; }
 
 Thread* next_thread(std::vector<Thread*>& runnable, size_t& head) {

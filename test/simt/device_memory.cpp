@@ -33,7 +33,7 @@ struct Allocation {
 };
 
 std::map<uintptr_t, Allocation> allocations;
-size_t in_use = 0, most_in_use = 0, allocated = 0, limit = std::numeric_limits<size_t>::max();
+size_t in_use = 0, peak_in_use = 0, allocated = 0, limit = std::numeric_limits<size_t>::max();
 
 Allocation* find(uintptr_t address) {
   auto after = allocations.upper_bound(address);
@@ -99,7 +99,7 @@ void* allocate_device(size_t bytes) {
   a.bytes = bytes;
   a.cells.resize((bytes + kCellBytes - 1) / kCellBytes);
   in_use += bytes;
-  most_in_use = std::max(most_in_use, in_use);
+  peak_in_use = std::max(peak_in_use, in_use);
   allocated++;
   return memory;
 }
@@ -116,9 +116,9 @@ void free_device(void* memory) {
 }
 
 size_t device_bytes_in_use() { return in_use; }
-size_t most_device_bytes() { return most_in_use; }
+size_t peak_device_bytes() { return peak_in_use; }
 size_t device_allocations() { return allocated; }
-void forget_device_history() { most_in_use = in_use, allocated = 0; }
+void forget_device_history() { peak_in_use = in_use, allocated = 0; }
 void limit_device_memory(size_t bytes) { limit = bytes; }
 size_t device_memory_limit() { return limit; }
 

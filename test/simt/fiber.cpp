@@ -22,7 +22,7 @@ Fiber::~Fiber() { munmap(stack_, kStackBytes); }
 
 #if defined(__x86_64__)
 
-// Saves what the System V ABI lets a callee change least, swaps stacks, restores. swapcontext() would do the same with
+// Saves the registers that the System V ABI makes a callee keep, swaps stacks, restores. swapcontext() would do the same with
 // two system calls for the signal mask, a hundred times slower.
 extern "C" void simt_switch_stack(void** save, void* load);
 asm(R"(

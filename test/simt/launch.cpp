@@ -11,7 +11,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kSharedLimit = 227 * 1024;  // of the largest architecture; the backend keeps to smaller ones itself
-constexpr unsigned kMostBlocks = RaceDetector::kMostBlocks;
+constexpr unsigned kMaxBlocks = RaceDetector::kMaxBlocks;
 
 uint32_t launches = 0;
 std::vector<Launch>* noted = nullptr;
@@ -21,7 +21,7 @@ void run(const Launch& launched) {
   counters.launches++;
   const Dim3 grid = launched.grid, size = launched.block;
   if (size.x * size.y * size.z > 1024 || launched.shared_bytes > kSharedLimit || grid.y > 65535 || grid.z > 65535 ||
-      grid.x * grid.y * grid.z == 0 || size.x * size.y * size.z == 0 || launched.cluster > kMostBlocks ||
+      grid.x * grid.y * grid.z == 0 || size.x * size.y * size.z == 0 || launched.cluster > kMaxBlocks ||
       grid.x % launched.cluster != 0 || (launched.cluster > 1 && size.x % 128 != 0)) {
     report("bad launch", Place(), std::to_string(size.x * size.y * size.z) + " threads, " +
                                       std::to_string(launched.shared_bytes) + " bytes of shared memory, grid " +

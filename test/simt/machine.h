@@ -17,7 +17,7 @@ struct Dim3 {
   constexpr Dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-// In which order the threads of a block get to run between their meetings, and Hopper's copies arrive.
+// The order in which threads of a block run between their meetings, and in which Hopper's copies arrive.
 struct Schedule {
   enum Order { kInTurn, kBackwards, kRandom } order = kInTurn;
   uint64_t seed = 1;  // of kRandom
@@ -44,7 +44,7 @@ struct Kernel {
 // Where SKRR_PTX names a folder of PTX files, these are run in place of the host's code (ptx.h).
 void launch(Dim3 grid, Dim3 block, unsigned cluster, size_t shared_bytes, const Kernel& kernel);
 
-using Recording = std::function<void()>;  // what is called later launches what was noted, with the arguments of then
+using Recording = std::function<void()>;  // calling it launches what was noted, with the arguments it had
 void start_recording();
 Recording stop_recording();
 bool recording();

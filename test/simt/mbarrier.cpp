@@ -1,4 +1,4 @@
-// mbarriers, and setmaxnreg: what warpgroups of different trades hand each other.
+// mbarriers and setmaxnreg: how warpgroups with different roles hand each other data and registers.
 #include <utility>
 
 #include "test/simt/async_proxy.h"
@@ -9,7 +9,7 @@
 namespace simt {
 namespace {
 
-constexpr int64_t kMostBytes = (1 << 20) - 1;  // a barrier can count
+constexpr int64_t kMaxBytes = (1 << 20) - 1;  // that a barrier can count
 
 void end_phase_if_complete(Mbarrier& barrier) {
   if (barrier.arrivals_left > 0 || barrier.bytes_left != 0) return;
@@ -27,7 +27,7 @@ void arrive(Block& block, uint32_t offset, uint32_t bytes, const Place& place) {
                                                 " a phase of the barrier at " + std::to_string(offset) + " expects");
   }
   barrier.bytes_left += bytes;
-  if (barrier.bytes_left > kMostBytes) report_and_end_block("mbarrier", place, "more bytes than a barrier can count");
+  if (barrier.bytes_left > kMaxBytes) report_and_end_block("mbarrier", place, "more bytes than a barrier can count");
   barrier.arrivals_left--;
   block.races->release(running_thread().number, barrier.arriving);
   end_phase_if_complete(barrier);
@@ -57,7 +57,7 @@ Mbarrier& find_mbarrier_in_cluster(Block& block, uint32_t offset, const Place& p
 
 void count_bytes(Mbarrier& barrier, uint32_t bytes, const Place& place) {
   barrier.bytes_left -= bytes;
-  if (barrier.bytes_left < -kMostBytes) report("mbarrier", place, "more bytes than a barrier can count");
+  if (barrier.bytes_left < -kMaxBytes) report("mbarrier", place, "more bytes than a barrier can count");
   end_phase_if_complete(barrier);
 }
 
@@ -71,10 +71,10 @@ void mbarrier_init(uint32_t offset, uint32_t arrivals, const Place& place) {
   check_shared_range(offset, 8, 8, place);
   Block& block = running_block();
   const int number = int(block.async.barriers.size());
-  if (number == RaceDetector::kMostBarriers) report_and_end_block("mbarrier", place, "more barriers than the machine has");
+  if (number == RaceDetector::kMaxBarriers) report_and_end_block("mbarrier", place, "more barriers than the machine has");
   block.races->write(running_thread().number, block.window + offset, 8, place);
   Mbarrier barrier{};
-  barrier.block = &block, barrier.number = block.rank * RaceDetector::kMostBarriers + number;
+  barrier.block = &block, barrier.number = block.rank * RaceDetector::kMaxBarriers + number;
   barrier.owner = running_thread().number;
   barrier.arrivals = arrivals, barrier.arrivals_left = arrivals;
   if (!block.async.barriers.emplace(offset, barrier).second) {
@@ -123,7 +123,7 @@ void mbarrier_wait(uint32_t offset, uint32_t parity, const Place& place) {
   running_block().races->acquire(running_thread().number, barrier.over);
 }
 
-// Each thread holds so many registers from now on; to get more it waits until others have given enough back.
+// From now on each thread holds `registers`; to get more it waits until others have given enough back.
 void set_registers(int registers, const Place& place) {
   AsyncProxy& async = running_block().async;
   Thread& self = running_thread();

@@ -55,7 +55,7 @@ __global__ void half_a_warp_shuffles(int* out) {
   out[threadIdx.x] = value;
 }
 
-// 16 bytes by each thread; what it reads are its own (`waits`) or those of the next warp (`meets`).
+// 16 bytes by each thread; it reads its own (`waits`) or those of the next warp (`meets`).
 __global__ void copy(const float* in, float* out, bool waits, bool meets) {
   SKRR_SHARED_MEMORY(memory);
   const int t = int(threadIdx.x), from = meets ? (t + 32) % 64 : t;

@@ -13,7 +13,7 @@ std::string thread_name(int thread) {
 
 RaceDetector::RaceDetector(int threads, size_t shared_bytes)
     : threads_(threads),
-      row_(size_t(threads + kMostBlocks * kMostBarriers + (threads + 31) / 32)),
+      row_(size_t(threads + kMaxBlocks * kMaxBarriers + (threads + 31) / 32)),
       clocks_(size_t(threads) * row_, 0),
       cells_((shared_bytes + kCellBytes - 1) / kCellBytes),
       fenced_(size_t(threads), 0) {

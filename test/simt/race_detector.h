@@ -18,8 +18,8 @@ namespace simt {
 
 class RaceDetector {
  public:
-  static constexpr int kMostBarriers = 16;  // mbarriers of a block
-  static constexpr int kMostBlocks = 2;     // of a cluster
+  static constexpr int kMaxBarriers = 16;  // mbarriers of a block
+  static constexpr int kMaxBlocks = 2;     // of a cluster
   using Clock = std::vector<uint32_t>;
 
   RaceDetector(int threads, size_t shared_bytes);
@@ -75,7 +75,7 @@ class RaceDetector {
   uint32_t* clock(int thread) { return &clocks_[size_t(thread) * row_]; }
   const uint32_t* clock(int thread) const { return &clocks_[size_t(thread) * row_]; }
   int copies_of(int barrier) const { return threads_ + barrier; }  // entries of the clocks
-  int products_of(int warp) const { return threads_ + kMostBlocks * kMostBarriers + warp; }
+  int products_of(int warp) const { return threads_ + kMaxBlocks * kMaxBarriers + warp; }
   void check_against_write(int thread, const Cell& cell, size_t index, const char* access, const Place& place);
   void check_against_readers(int thread, const Cell& cell, size_t index, const Place& place);
   void check_against_products(int thread, uint32_t offset, uint32_t bytes, const Place& place);

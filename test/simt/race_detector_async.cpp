@@ -68,7 +68,7 @@ void RaceDetector::use_async(int thread, uint32_t offset, uint32_t bytes, const 
 
 void RaceDetector::use_in_products(int warpgroup, uint32_t group, uint32_t offset, const Place& place) {
   const int first = warpgroup * kWarpgroup, end = std::min(first + kWarpgroup, threads_);
-  int writer = kNobody;  // of the cell before: mostly the same
+  int writer = kNobody;  // of the previous cell, usually the same
   uint32_t write_step = 0;
   for (size_t i = offset / kCellBytes; i < (offset + kChunkBytes) / kCellBytes; i++) {
     Cell& cell = cells_[i];
@@ -94,7 +94,7 @@ void RaceDetector::use_in_products(int warpgroup, uint32_t group, uint32_t offse
 
 void RaceDetector::know_products(int thread, uint32_t group) { clock(thread)[products_of(thread / 32)] = group; }
 
-// Of something that is about to be overwritten.
+// Reports products that still read bytes about to be overwritten.
 void RaceDetector::check_against_products(int thread, uint32_t offset, uint32_t bytes, const Place& place) {
   for (size_t g = 0; g < products_.size(); g++) {
     if (products_[g].empty()) continue;

@@ -13,7 +13,7 @@
 namespace simt {
 namespace {
 
-constexpr size_t kMostFindings = 20;
+constexpr size_t kMaxFindings = 20;
 std::vector<Finding> findings;
 bool end_on_finding = false;
 
@@ -67,7 +67,7 @@ void report(const char* kind, const Place& place, const std::string& text) {
       return;
     }
   }
-  if (findings.size() < kMostFindings) findings.push_back({kind, full, 1});
+  if (findings.size() < kMaxFindings) findings.push_back({kind, full, 1});
 }
 
 void report_and_end_block(const char* kind, const Place& place, const std::string& text) {

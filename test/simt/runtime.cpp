@@ -1,6 +1,6 @@
-// cuda/runtime.h on the emulated machine. Launches run at once, and so do copies but those from staging buffers (staging.h); a
-// graph notes its launches and repeats them with the arguments they had, as CUDA does, so that what may not change between
-// replays shows.
+// cuda/runtime.h on the emulated machine. Launches run at once, and so do copies, except those from staging buffers (staging.h).
+// A graph notes its launches and repeats them with the arguments they had, as CUDA does; so a test sees a change between replays
+// that must not be.
 #include "cuda/runtime.h"
 
 #include <cstdlib>
@@ -38,7 +38,7 @@ GpuFacts gpu_facts(int index) {
   }
   const char* wanted = std::getenv("SKRR_SIMT_DEVICE");
   if (wanted && std::string(wanted) == "hopper") return {"emulated Hopper", 4, 227 * 1024, true, kCache};
-  return {"emulated", 4, 99 * 1024, false, kCache};  // shared memory of consumer cards: the least kernels must do with
+  return {"emulated", 4, 99 * 1024, false, kCache};  // shared memory of consumer cards: the min that kernels must do with
 }
 
 struct Gpu::State {

@@ -1,5 +1,5 @@
-// Copies from page-locked memory, made as late as can be: when someone waits for them. So memory that is written again before,
-// or read on the device before, shows.
+// Copies from page-locked memory, made as late as possible: when someone waits for them. So a test sees when the host rewrites
+// the memory, or the device reads the copy, too early.
 #pragma once
 
 #include <cstddef>

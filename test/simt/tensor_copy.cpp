@@ -1,5 +1,5 @@
-// The copy engine (TMA) and the maps it copies by. A box arrives as late as can be, when no thread can run without it; one
-// box at a time and in any order, so that a barrier that was promised too few bytes lets its threads see the rest missing.
+// The copy engine (TMA) and the maps it copies by. A box arrives as late as possible, when no thread can run without it; one
+// box at a time and in any order, so that threads at a barrier that was promised too few bytes see that the rest is missing.
 #include <algorithm>
 #include <cstring>
 

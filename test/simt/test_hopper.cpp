@@ -70,7 +70,7 @@ void planted_bugs_are_named() {
   using Bug = planted::HopperBug;
   const struct {
     Bug bug;
-    std::vector<std::string> kinds;  // one of which must be found: which comes first is a matter of the schedule
+    std::vector<std::string> kinds;  // one of these must be found; the schedule decides which comes first
   } expected[] = {
       {Bug::kBarriersNotFenced, {"no proxy fence"}},
       {Bug::kBarriersNotMet, {"mbarrier"}},

@@ -1,20 +1,16 @@
-// What follows a product while its sums are in registers: the four ways to finish of kernels.h, for every kernel whose
-// threads hold C as mma.sync leaves it.
+// What follows a product while its sums are in registers: the four epilogues of kernels.h, for every kernel whose threads
+// hold C as mma.sync leaves it.
 //
-//   acc[i][j] is this thread's part of the 16 x 8 fragment at (16 i, 8 j): the elements (row, column + e) in acc[i][j][e],
-//   e = 0, 1, and those 8 rows below in acc[i][j][2 + e]. Pairs outside of [m, n] are not stored.
+//   acc[i][j] is this thread's part of the fragment (fragment.cuh) at (16 i, 8 j) from `at`. Pairs outside of [m, n] are not
+//   stored.
 #pragma once
 
 #include "cuda/activation.cuh"
+#include "cuda/fragment.cuh"
 #include "cuda/kernels.h"
 #include "cuda/normed_rows.cuh"
 
 namespace skrr::cuda {
-
-// Row and column of C of a thread's first element.
-struct Fragment {
-  int row, column;
-};
 
 constexpr int kWhole = -1;  // for `split`: K was not split
 
@@ -44,7 +40,7 @@ SKRR_DEVICE void for_pairs(const Gemm& g, const Fragment& at, Use use) {
   }
 }
 
-// A part of C where K was split.
+// Stores a split's part of C.
 template <int kDown, int kAcross>
 SKRR_DEVICE void store_part(const Gemm& g, int split, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
   float* part = g.partials + size_t(split) * size_t(g.m) * size_t(g.n);
@@ -54,8 +50,8 @@ SKRR_DEVICE void store_part(const Gemm& g, int split, const Fragment& at, const 
   });
 }
 
-// h += scale * C for the 32 columns from `column` on of a row, which four lanes hold in four fragments side by side: c[j][half]
-// and the next of this lane. `h` is what was there, zeros outside of [m, n].
+// h += scale * C for 32 columns of a row, from `column` on. Four lanes hold them in four fragments side by side; this lane has
+// c[j][half] and c[j][half + 1]. The argument `h` is what was there, zeros outside of [m, n].
 SKRR_DEVICE void add_columns(const Gemm& g, const Step& step, const float* weight, int row, int column, float2 (&h)[4],
                              const float (*c)[4], int half) {
   float pairs[4] = {0, 0, 0, 0};
@@ -72,8 +68,8 @@ SKRR_DEVICE void add_columns(const Gemm& g, const Step& step, const float* weigh
   if (row < g.m && column < g.n && threadIdx.x % 4 == 0) store_squares(g.next, size_t(row), g.n, column, squares);
 }
 
-// h += scale * C, and what the next step reads of h. Eight pairs at a time: their loads are under way together, where one by
-// one each would wait for its own.
+// Stores h += scale * C, and what the next step reads of h. It takes eight pairs at a time, so that their loads are under way
+// together; one by one, each pair would wait for its own load.
 template <int kDown, int kAcross>
 SKRR_DEVICE void add_tile(const Gemm& g, const Step& step, const Fragment& at, const float (&acc)[kDown][kAcross][4]) {
   static_assert(kAcross % 4 == 0, "");
@@ -95,25 +91,25 @@ SKRR_DEVICE void add_tile(const Gemm& g, const Step& step, const Fragment& at, c
   }
 }
 
-// factors[i][half]: of the rows of x, where they are not normed yet (row_factors()).
+// factors[i][half]: those of x's rows where these are not normed yet (row_factors()), else 1.
 template <int kDown, int kAcross>
-SKRR_DEVICE void finish_tile(const Gemm& g, const Step& step, int split, const Fragment& at, const float (&factors)[kDown][2],
-                             const float (&acc)[kDown][kAcross][4]) {
+SKRR_DEVICE void run_epilogue(const Gemm& g, const Step& step, int split, const Fragment& at, const float (&factors)[kDown][2],
+                              const float (&acc)[kDown][kAcross][4]) {
   static_assert(kAcross % 2 == 0, "gate and value lie side by side");
-  switch (g.finish) {
-    case Finish::kStore:
+  switch (g.epilogue) {
+    case Epilogue::kStore:
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
         const float f = factors[i][e / 2];
         store_pair(g.y, g.n, {row, column, f * acc[i][j][e], f * acc[i][j][e + 1]});
       });
       break;
-    case Finish::kActivate:
+    case Epilogue::kActivate:
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
         const float f = factors[i][e / 2];
         store_pair(g.y, g.n, {row, column, activate(g.activation, f * acc[i][j][e]), activate(g.activation, f * acc[i][j][e + 1])});
       });
       break;
-    case Finish::kGate:  // even j: eight columns of x W0^T; j + 1: the same eight of x W1^T
+    case Epilogue::kGate:  // even j: eight columns of x W0^T; j + 1: the same eight of x W1^T
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
         if (j % 2 != 0) return;
         const float f = factors[i][e / 2];
@@ -122,7 +118,7 @@ SKRR_DEVICE void finish_tile(const Gemm& g, const Step& step, int split, const F
                                   activate(g.activation, f * acc[i][j][e + 1]) * (f * acc[i][j + 1][e + 1])});
       });
       break;
-    case Finish::kAdd:
+    case Epilogue::kAdd:
       if (split == kWhole) {
         add_tile(g, step, at, acc);
       } else {

@@ -1,7 +1,7 @@
-// What gemm_plan.cpp makes of T5-XXL's products on cards of each class, and how long they take by its model: the roofline of
-// docs/cuda.md. Needs no device. With a file's name it fails unless the table stands in that file (a test).
+// The tilings that gemm_tiling.cpp finds for T5-XXL's products on cards of each class, and their times by its model: the roofline
+// of docs/cuda.md. Needs no device. With a file's name it fails unless that file has this Markdown table (a test).
 //
-//   cuda_plans [docs/cuda.md]
+//   cuda_tilings [docs/cuda.md]
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -17,7 +17,7 @@ namespace {
 
 struct Card {
   const char* name;
-  int processors;
+  int sms;
   int shared_kb;  // a block may have
   bool hopper;
   double clock;   // cycles a second
@@ -37,32 +37,32 @@ struct Product {
 constexpr Product kProducts[] = {{12288, 4096, false}, {4096, 4096, true}, {20480, 4096, false}, {4096, 10240, true}};
 constexpr int kBlocks = 24, kBlocksLeft = 14;  // with 41.9 % of the parameters not loaded
 
-int blocks_of(const GemmPlan& plan, int m, int n) {
-  if (plan.tile == GemmTile::kHopper) return plan.blocks;
+int blocks_of(const GemmTiling& tiling, int m, int n) {
+  if (tiling.tile == GemmTile::kHopper) return tiling.blocks;
   constexpr int kRows[] = {32, 64, 96, 128, 128}, kColumns[] = {64, 64, 64, 128, 256};  // of gemm.cu's tiles
   const auto tiles = [](int size, int tile) { return (size + tile - 1) / tile; };
-  return tiles(m, kRows[int(plan.tile)]) * tiles(n, kColumns[int(plan.tile)]) * plan.splits;
+  return tiles(m, kRows[int(tiling.tile)]) * tiles(n, kColumns[int(tiling.tile)]) * tiling.splits;
 }
 
-std::string cut_of(const GemmPlan& plan, int blocks, int processors) {
+std::string text_of(const GemmTiling& tiling, int blocks, int sms) {
   constexpr const char* kNames[] = {"thin", "small", "tall", "medium", "wide", "hopper"};
-  std::string text = kNames[int(plan.tile)];
-  if (plan.splits > 1) text += "/" + std::to_string(plan.splits);
+  std::string text = kNames[int(tiling.tile)];
+  if (tiling.splits > 1) text += "/" + std::to_string(tiling.splits);
   text += ", " + std::to_string(blocks);
-  if (blocks < processors) text += " (" + std::to_string(100 * blocks / processors) + " %)";
+  if (blocks < sms) text += " (" + std::to_string(100 * blocks / sms) + " %)";
   return text;
 }
 
 std::string row_of(const Card& card, int tokens) {
-  const GpuFacts device{card.name, card.processors, size_t(card.shared_kb) << 10, card.hopper, 0, card.memory / card.clock,
+  const GpuFacts device{card.name, card.sms, size_t(card.shared_kb) << 10, card.hopper, 0, card.memory / card.clock,
                            card.tensor_rate};
   double cycles = 0, bytes = 0;
   std::string text = std::string("| ") + card.name + " | " + std::to_string(tokens) + " |";
   for (const Product& p : kProducts) {
-    const GemmPlan plan = plan_gemm(tokens, p.n, p.k, p.may_split, device);
-    cycles += plan.cycles;
+    const GemmTiling tiling = tile_gemm(tokens, p.n, p.k, p.may_split, device);
+    cycles += tiling.cycles;
     bytes += 2.0 * p.n * p.k;
-    text += " " + cut_of(plan, blocks_of(plan, tokens, p.n), card.processors) + " |";
+    text += " " + text_of(tiling, blocks_of(tiling, tokens, p.n), card.sms) + " |";
   }
   const double ms = cycles / card.clock * 1e3, reading = bytes / card.memory * 1e3;
   char numbers[100];
@@ -73,7 +73,7 @@ std::string row_of(const Card& card, int tokens) {
 
 std::string table() {
   std::string text =
-      "| card | tokens | q, k, v | o | wi | wo | reading, ms | products, ms | at 41.9 %, ms | products / reading |\n"
+      "| card | tokens | q, k, v | o | gate, up | down | reading, ms | products, ms | at 41.9 %, ms | products / reading |\n"
       "|---|---|---|---|---|---|---|---|---|---|\n";
   for (const Card& card : kCards) {
     for (const int tokens : {16, 77, 256, 512}) text += row_of(card, tokens);
