@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const GENERATED = /^(\.git|node_modules|dist|build|prebuilds|coverage)$/
-const SOURCE = /\.(ts|mjs|py|cpp|h|cu|cuh|inl|cmake)$/
+const SOURCE = /[\w*-]\.(ts|mjs|py|cpp|h|cu|cuh|inl|cmake)$/
 
 const folders = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !GENERATED.test(entry.name))
@@ -30,7 +30,7 @@ function exists(text) {
 
 const pages = files.filter(
   (path) =>
-    /^(README|docs\/[^/]+|examples\/[^/]+|bench\/rivals\/[^/]+)\.md$/.test(path) &&
+    /^([^/]+|docs\/[^/]+|examples\/[^/]+|bench\/rivals\/[^/]+)\.md$/.test(path) &&
     !path.includes('node_modules'),
 )
 const missing = []

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js'
 
 /**
  * How an image or video pipeline calls its T5. Pipelines differ in mask, length and text, and a wrong one ruins images in silence,
- * so they are data, each taken from the file of diffusers (August 2026) named beside it, under `src/diffusers/pipelines/`.
+ * so they are data, each taken from the file named beside it in diffusers' folder of pipelines (August 2026).
  */
 export interface Pipeline {
   /** Prompts are cut to this many tokens, eos counted in. */
