@@ -3,8 +3,10 @@ import { blocksOf, subBlockCount, type Architecture } from '../model/architectur
 import { familyOf, type TensorSpec } from '../families/index.js'
 import { isPlainEncoding, PLAIN_ENCODINGS } from '../model/encoding.js'
 import { isMatrix, type FixedRole, type Role } from '../model/roles.js'
+import { show } from '../io/check.js'
 import { readExactly, withFile } from '../io/files.js'
 import { isCompanion, scaleNames } from './companions.js'
+import { isDType } from './element-types.js'
 import {
   checkPackedMetadata,
   PACKED_ALIGNMENT,
@@ -14,7 +16,7 @@ import {
   type PackedSpec,
   type PackedSubBlock,
 } from './packed.js'
-import type { HeaderTensor } from './safetensors.js'
+import { soundTensor, type HeaderTensor } from './safetensors.js'
 import type { Checkpoint, StoredSubBlock, TensorRef } from './types.js'
 
 /** A tensor of a header, with the file it lies in. */
@@ -121,9 +123,11 @@ function find(
 }
 
 function bindPacked(spec: PackedSpec, located: ReadonlyMap<string, Located>, source: string): PackedRef {
-  const { file, name, dtype, offset, bytes } = find(spec, located, source)
+  const tensor = find(spec, located, source)
+  const { file, name, dtype, offset, bytes } = tensor
   if (dtype !== spec.dtype)
-    throw new CheckpointError({ file, field: name, found: dtype, expected: spec.dtype })
+    throw new CheckpointError({ file, field: name, found: show(dtype), expected: spec.dtype })
+  soundTensor(tensor, file)
   if (offset % PACKED_ALIGNMENT !== 0) {
     const found = `it at byte ${offset}`
     throw new CheckpointError({ file, field: name, found, expected: `a multiple of ${PACKED_ALIGNMENT}` })
@@ -136,15 +140,13 @@ async function bindOne(
   located: ReadonlyMap<string, Located>,
   source: string,
 ): Promise<TensorRef> {
-  const { file, name, dtype, shape, offset, bytes } = find(spec, located, source)
+  const tensor = find(spec, located, source)
+  const { file, name, dtype, shape, offset, bytes } = tensor
   if (!isPlainEncoding(dtype)) {
-    throw new CheckpointError({
-      file,
-      field: name,
-      found: dtype,
-      expected: `one of ${PLAIN_ENCODINGS.join(', ')}`,
-    })
+    const expected = `one of ${PLAIN_ENCODINGS.join(', ')}`
+    throw new CheckpointError({ file, field: name, found: isDType(dtype) ? dtype : show(dtype), expected })
   }
+  soundTensor(tensor, file)
   const ref = { name, file, offset, bytes, encoding: dtype, shape }
   const scale = await scaleOf(spec.name, located)
   return scale === 1 ? ref : { ...ref, scale }

@@ -1,5 +1,13 @@
 /** What a file is when it is not the encoder that was asked for: for error messages, never for decisions. */
 
+/** The way out for those who have weights as PyTorch saves them. */
+export const PICKLE_HINT =
+  'Pickles run code when they are read, so they are not read here. Convert: load the folder in transformers ' +
+  '(T5EncoderModel or UMT5EncoderModel) and save_pretrained() it, which writes safetensors; or take a repository that has ' +
+  'them: comfyanonymous/flux_text_encoders has T5-XXL, Wan-AI/Wan2.1-T2V-14B-Diffusers has UMT5-XXL'
+
+export const isPickle = (kind: string): boolean => /pickle/i.test(kind)
+
 /** Tells by the first bytes what users and download tools leave under a checkpoint's name. */
 export function identifyBytes(start: Uint8Array): string | undefined {
   const text = Buffer.from(start.buffer, start.byteOffset, Math.min(start.length, 256)).toString('latin1')

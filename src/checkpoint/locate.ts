@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import { identifyBytes } from './identify.js'
+import { identifyBytes, PICKLE_HINT } from './identify.js'
 import { isFolder, namesIn, readExactly, readJson, withFile } from '../io/files.js'
 import { check } from '../io/check.js'
 
@@ -16,8 +16,9 @@ export interface WeightFiles {
   readonly index?: { readonly file: string; readonly weightMap: ReadonlyMap<string, string> }
 }
 
-const INDEX = /^(diffusion_pytorch_)?model\.safetensors\.index(\.[\w-]+)?\.json$/
-const WHOLE = /^(diffusion_pytorch_)?model(\.[\w-]+)?\.safetensors$/
+const INDEX = /^(?:diffusion_pytorch_)?model(\.[\w-]+)?\.safetensors\.index(\.[\w-]+)?\.json$/
+const WHOLE = /^(?:diffusion_pytorch_)?model(\.[\w-]+)?\.safetensors$/
+const SHARD = /-\d+-of-\d+(\.[\w-]+)?\.safetensors$/
 
 /**
  * Finds `model.safetensors`, or else the shards of `model.safetensors.index.json`. Where neither exists, it takes the only variant
@@ -25,34 +26,46 @@ const WHOLE = /^(diffusion_pytorch_)?model(\.[\w-]+)?\.safetensors$/
  */
 export async function locateWeights(folder: string): Promise<WeightFiles> {
   const names = await namesIn(folder)
-  if (names.includes('model.safetensors')) return { files: [join(folder, 'model.safetensors')] }
-  if (names.includes('model.safetensors.index.json')) {
-    return readIndex(folder, 'model.safetensors.index.json', names)
-  }
-  const variants = names.filter((name) => INDEX.test(name) || WHOLE.test(name))
-  const [variant] = variants
-  if (variants.length === 1 && variant !== undefined) {
-    return INDEX.test(variant) ? readIndex(folder, variant, names) : { files: [join(folder, variant)] }
-  }
+  const found =
+    ['model.safetensors', 'model.safetensors.index.json'].find((name) => names.includes(name)) ??
+    (await loneVariant(folder, names))
+  return INDEX.test(found) ? readIndex(folder, found) : { files: [join(folder, found)] }
+}
+
+/** The file of the one variant there is, before the index of its shards. */
+async function loneVariant(folder: string, names: readonly string[]): Promise<string> {
+  const files = names.filter((name) => !SHARD.test(name) && (WHOLE.test(name) || INDEX.test(name)))
+  const variants = new Set(files.map(variantOf))
+  const file = files.find((name) => WHOLE.test(name)) ?? files[0]
+  if (file !== undefined && variants.size === 1) return file
+  const other = await otherWeights(folder, names)
   throw new CheckpointError({
     file: folder,
-    found:
-      variants.length > 1 ? `several variants (${variants.join(', ')})` : await otherWeights(folder, names),
+    found: variants.size > 1 ? `several variants (${files.join(', ')})` : other.found,
     expected: 'model.safetensors or model.safetensors.index.json',
+    hint: variants.size > 1 ? 'Name the file of one, or leave one in the folder.' : other.hint,
   })
 }
 
-async function readIndex(folder: string, name: string, names: readonly string[]): Promise<WeightFiles> {
+const variantOf = (name: string): string => {
+  const [, before = '', after = ''] = (INDEX.exec(name) ?? WHOLE.exec(name))!
+  return before + after
+}
+
+// Below the folder of the index, by plain names: an index from the internet must not lead out of it.
+const shardName = z
+  .string('a file name')
+  .regex(/^(?!\.)[^/\\\0]+(\/(?!\.)[^/\\\0]+)*$/, 'the path of a file below the index')
+
+async function readIndex(folder: string, name: string): Promise<WeightFiles> {
   const file = join(folder, name)
-  // a shard's name must be a plain one: an index from the internet must not lead out of its folder
-  const shard = z.string('a file name').regex(/^(?!\.)[^/\\\0]+$/, 'a file name without a path')
   const schema = z.object(
-    { weight_map: z.record(z.string(), shard, 'an object: tensor name -> file') },
+    { weight_map: z.record(z.string(), shardName, 'an object: tensor name -> file') },
     'an object',
   )
   const { weight_map: map } = check(schema, await readJson(file, INDEX_BYTES), file)
   const shards = [...new Set(Object.values(map))].sort()
-  const missing = shards.filter((each) => !names.includes(each))
+  const missing = await absentFrom(folder, shards)
   if (shards.length === 0 || missing.length > 0) {
     throw new CheckpointError({
       file,
@@ -68,13 +81,31 @@ async function readIndex(folder: string, name: string, names: readonly string[])
   }
 }
 
-/** Says what a folder without safetensors holds instead. */
-async function otherWeights(folder: string, names: readonly string[]): Promise<string> {
-  const other = names.find((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/.test(name))
-  if (other === undefined) return 'neither'
-  const kind = await identifyFile(join(folder, other)).catch(() => undefined)
-  return `${other}${kind === undefined ? '' : `, ${kind}`}`
+async function absentFrom(folder: string, paths: readonly string[]): Promise<string[]> {
+  const folders = new Map<string, readonly string[]>()
+  for (const each of new Set(paths.map((path) => dirname(path)))) {
+    folders.set(each, await namesIn(join(folder, each)))
+  }
+  return paths.filter((path) => !folders.get(dirname(path))!.includes(basename(path)))
 }
+
+/** Says what a folder without safetensors holds instead, and what to do about it. */
+async function otherWeights(
+  folder: string,
+  names: readonly string[],
+): Promise<{ found: string; hint: string | undefined }> {
+  const safetensors = names.filter((name) => name.endsWith('.safetensors'))
+  if (safetensors.length > 0) return { found: 'neither', hint: nameOne(safetensors) }
+  const other = names.find((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/.test(name))
+  if (other === undefined) return { found: 'neither', hint: undefined }
+  const kind = await identifyFile(join(folder, other)).catch(() => undefined)
+  const found = `${other}${kind === undefined ? '' : `, ${kind}`}`
+  return { found, hint: /\.(bin|pt|pth|ckpt)$/.test(other) ? PICKLE_HINT : undefined }
+}
+
+/** For messages: single files in a folder that is no checkpoint. */
+export const nameOne = (files: readonly string[]): string =>
+  `To open a single file, name it: ${files.slice(0, 5).join(', ')}`
 
 const identifyFile = (file: string): Promise<string | undefined> =>
   withFile(file, async (handle, size) => {

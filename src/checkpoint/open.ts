@@ -2,6 +2,7 @@ import { withSummary } from './describe.js'
 import { checkArgument, checkPath, optionsOf, text } from '../io/arguments.js'
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import { bindTensors, type Located } from './bind.js'
@@ -15,9 +16,19 @@ import {
   type Family,
 } from '../families/index.js'
 import { ioReason, namesIn, readJson } from '../io/files.js'
-import { identifyTensors } from './identify.js'
-import { CONFIG_BYTES, locateTokenizer, locateWeights, textEncoders, type WeightFiles } from './locate.js'
+import { refuseUnmerged } from './adapters.js'
+import { cacheHint, snapshotIn } from './hub-cache.js'
+import { identifyTensors, PICKLE_HINT } from './identify.js'
+import {
+  CONFIG_BYTES,
+  locateTokenizer,
+  locateWeights,
+  nameOne,
+  textEncoders,
+  type WeightFiles,
+} from './locate.js'
 import { exportedPrecision } from './packed.js'
+import { refuseQuantised } from './quantised.js'
 import { readHeader } from './safetensors.js'
 import type { Checkpoint } from './types.js'
 
@@ -31,8 +42,8 @@ const schema = optionsOf({ textEncoder: text })
 export const PLAN_FILE = 'skrr-plan.json'
 
 /**
- * Finds the encoder at `path`: a Hugging Face folder, a diffusers pipeline folder, or one safetensors file (with its
- * config.json beside it, else its architecture inferred from shapes). Reads configs and headers, no weights.
+ * Finds the encoder at `path`: a Hugging Face folder, a model in its cache, a diffusers pipeline folder, or one safetensors file
+ * (with its config.json beside it, else its architecture inferred from shapes). Reads configs and headers, no weights.
  * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
@@ -44,10 +55,19 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
       { cause: error },
     )
   })
-  const names = entry.isDirectory() ? await namesIn(path) : []
-  const encoders = names.includes('config.json') ? [] : await textEncoders(path)
-  if (encoders.length > 0 || names.includes('model_index.json')) {
-    const folder = join(path, await chooseEncoder(path, encoders, textEncoder))
+  if (!entry.isDirectory() && textEncoder === undefined) return openFile(path)
+  const snapshot = await snapshotIn(path, await namesIn(path))
+  const root = snapshot ?? path
+  const names = await namesIn(root)
+  const encoders = await textEncoders(root)
+  // a pipeline may have a config.json of its own; a model may keep other encoders below it
+  const single =
+    names.includes('config.json') && !names.includes('model_index.json') && textEncoder === undefined
+  if (
+    (encoders.length > 0 && !single) ||
+    (names.includes('model_index.json') && !names.includes('config.json'))
+  ) {
+    const folder = join(root, await chooseEncoder(root, encoders, textEncoder))
     return openFolder(path, folder, await namesIn(folder))
   }
   if (textEncoder !== undefined) {
@@ -57,38 +77,61 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
       expected: 'a diffusers pipeline folder (text_encoder*/)',
     })
   }
-  return entry.isDirectory() ? openFolder(path, path, names) : openFile(path)
+  return openFolder(path, root, names)
 }
 
 async function openFolder(path: string, folder: string, names: readonly string[]): Promise<Checkpoint> {
   if (!names.includes('config.json')) {
-    const files = names.filter((name) => name.endsWith('.safetensors'))
     throw new CheckpointError({
       file: folder,
       found: 'no config.json',
       expected: 'a Hugging Face or diffusers folder',
-      hint: files.length > 0 ? `To open a single file, name it: ${files.slice(0, 5).join(', ')}` : undefined,
+      hint: wayOutOf(names),
     })
   }
   const config = join(folder, 'config.json')
-  const architecture = architectureFromConfig(config, await readJson(config, CONFIG_BYTES))
+  const json = await readJson(config, CONFIG_BYTES)
+  const declared = { architecture: architectureFromConfig(config, json), method: quantisationMethod(json) }
   const headers = await readHeaders(await locateWeights(folder))
-  return assemble(path, folder, headers, folder, architecture)
+  return assemble(path, folder, headers, folder, declared)
+}
+
+/** For those who named a folder that is no checkpoint. */
+function wayOutOf(names: readonly string[]): string | undefined {
+  const files = names.filter((name) => name.endsWith('.safetensors'))
+  if (names.includes('adapter_config.json'))
+    return 'It holds a PEFT adapter alone: merge it into its model first'
+  if (files.length > 0) return nameOne(files)
+  return names.some((name) => /\.(bin|pt|pth|ckpt)$/.test(name)) ? PICKLE_HINT : cacheHint(names)
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
   const headers = await readHeaders({ files: [path] })
   const folder = dirname(resolve(path))
-  return assemble(path, path, headers, folder, await architectureBeside(folder))
+  return assemble(path, path, headers, folder, await declaredBeside(folder))
 }
 
-/** The architecture in a config.json beside a single file, where it is an encoder's; other models' configs are ignored. */
-async function architectureBeside(folder: string): Promise<Architecture | undefined> {
+/** What a config.json beside a single file says, where it is an encoder's; other models' configs are ignored. */
+async function declaredBeside(folder: string): Promise<Declared | undefined> {
   if (!(await namesIn(folder)).includes('config.json')) return undefined
   const file = join(folder, 'config.json')
   const json = await readJson(file, CONFIG_BYTES)
   const type = declaredModelType(json) ?? ''
-  return MODEL_TYPES.includes(type) ? architectureFromConfig(file, json) : undefined
+  if (!MODEL_TYPES.includes(type)) return undefined
+  return { architecture: architectureFromConfig(file, json), method: quantisationMethod(json) }
+}
+
+/** What a config.json says of the weights. */
+interface Declared {
+  readonly architecture: Architecture
+  readonly method: string | undefined
+}
+
+const quantisedConfig = z.object({ quantization_config: z.object({ quant_method: z.string() }) })
+
+function quantisationMethod(json: unknown): string | undefined {
+  const config = quantisedConfig.safeParse(json)
+  return config.success ? config.data.quantization_config.quant_method.slice(0, 40) : undefined
 }
 
 /** Makes the checkpoint of its parts. Errors about absent tensors name `source`; `folder` holds tokenizer and plan. */
@@ -97,11 +140,13 @@ async function assemble(
   source: string,
   { all, metadata }: Headers,
   folder: string,
-  declared: Architecture | undefined,
+  declared: Declared | undefined,
 ): Promise<Checkpoint> {
-  const families = declared === undefined ? FAMILIES : [familyOf(declared)]
+  const families = declared === undefined ? FAMILIES : [familyOf(declared.architecture)]
   const { family, located } = encoderTensors(source, all, families)
-  const full = declared ?? family.fromShapes(source, located)
+  refuseUnmerged(located)
+  await refuseQuantised(located, { metadata, method: declared?.method })
+  const full = declared?.architecture ?? family.fromShapes(source, located)
   const embedding = family.fixed(full).find(({ role }) => role === 'embedding')
   // an encoder of something else than tokens has no embedding, whatever its config says
   const absent = embedding !== undefined && !located.has(embedding.name)
@@ -186,9 +231,12 @@ async function chooseEncoder(
   wanted: string | undefined,
 ): Promise<string> {
   const types = new Map<string, string>()
+  let unreadable: Error | undefined
   for (const name of encoders) {
-    const config = join(path, name, 'config.json')
-    types.set(name, declaredModelType(await readJson(config, CONFIG_BYTES)) ?? 'unknown')
+    const json = await readJson(join(path, name, 'config.json'), CONFIG_BYTES).catch((error: unknown) => {
+      if (error instanceof Error) unreadable ??= error
+    })
+    types.set(name, declaredModelType(json) ?? 'unknown')
   }
   const listed =
     encoders.length === 0 ? 'none' : [...types].map(([name, type]) => `${name} (${type})`).join(', ')
@@ -204,6 +252,7 @@ async function chooseEncoder(
   const usable = encoders.filter((name) => MODEL_TYPES.includes(types.get(name)!))
   const [only] = usable
   if (only !== undefined && usable.length === 1) return only
+  if (only === undefined && unreadable !== undefined) throw unreadable
   throw new CheckpointError({
     file: path,
     field: 'text encoder',

@@ -2,32 +2,38 @@ import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import { DTYPES, isDType, itemBytes, type DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
-import { identifyBytes } from './identify.js'
+import { identifyBytes, isPickle, PICKLE_HINT } from './identify.js'
 import { firstDuplicateKey } from '../io/json-keys.js'
 import { check, show } from '../io/check.js'
 
 /**
  * Headers of safetensors files (https://github.com/huggingface/safetensors): eight bytes of length, that much JSON, data.
- * The rules are upstream's: data has no holes or overlaps and ends with the file, a header has at most 100 MB. Beyond upstream,
- * a tensor must start at a multiple of its element size *within the data section*, and no key may occur twice. The start of the
- * data section is not checked: safetensors before 0.3 wrote headers of any length, these files are common, and the engine copies
- * elements out of unaligned memory.
+ * Every tensor must lie inside the file and overlap no other, and no key may occur twice: else two readers could see two models.
+ * The element type, and whether the bytes fit the shape, are checked of the tensors that are used (soundTensor), because a file may
+ * also hold other models, in types that are unknown here. Upstream refuses bytes that no tensor covers; here they are ignored,
+ * because third parties write such files. Tensors may start at any byte: the engine copies elements out of unaligned memory.
  */
 export interface SafetensorsHeader {
   readonly file: string
   readonly fileSize: number
-  /** `__metadata__`; free text, trusted for nothing. */
+  /** The strings of `__metadata__`; free text, trusted for nothing. */
   readonly metadata: ReadonlyMap<string, string>
   readonly tensors: ReadonlyMap<string, HeaderTensor>
 }
 
+/** A tensor as its header gives it. It lies inside the file; its element type may be unknown. */
 export interface HeaderTensor {
   readonly name: string
-  readonly dtype: DType
+  readonly dtype: string
   readonly shape: readonly number[]
   /** Absolute byte offset in the file. */
   readonly offset: number
   readonly bytes: number
+}
+
+/** One of a known element type, whose bytes are those of its shape. */
+export interface SoundTensor extends HeaderTensor {
+  readonly dtype: DType
 }
 
 const PREFIX = 8
@@ -44,7 +50,6 @@ const entrySchema = z.object(
   },
   '{dtype, shape, data_offsets}',
 )
-const metadataSchema = z.record(z.string(), z.string('a string'), 'an object of strings').nullable()
 
 /** Reads the length and the JSON of a safetensors file and checks both; never touches the data. */
 export async function readHeader(file: string): Promise<SafetensorsHeader> {
@@ -52,7 +57,10 @@ export async function readHeader(file: string): Promise<SafetensorsHeader> {
     const start = new Uint8Array(Math.min(size, MAGIC_BYTES))
     await readExactly(handle, start, 0, file)
     const other = identifyBytes(start)
-    if (other !== undefined) throw new CheckpointError({ file, found: other, expected: 'a safetensors file' })
+    if (other !== undefined) {
+      const hint = isPickle(other) ? PICKLE_HINT : undefined
+      throw new CheckpointError({ file, found: other, expected: 'a safetensors file', hint })
+    }
     const bytes = new Uint8Array(PREFIX + headerLength(start, size, file))
     await readExactly(handle, bytes, 0, file)
     return parseHeader(bytes, size, file)
@@ -71,12 +79,12 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file: string): 
   let metadata = new Map<string, string>()
   for (const [name, value] of Object.entries(json)) {
     if (name === '__metadata__') {
-      metadata = new Map(Object.entries(check(metadataSchema, value, file, name) ?? {}))
+      metadata = stringsOf(value)
     } else {
       tensors.set(name, parseEntry(name, value, dataStart, fileSize, file))
     }
   }
-  checkLayout([...tensors.values()], dataStart, fileSize, file)
+  refuseOverlaps([...tensors.values()], dataStart, file)
   return { file, fileSize, metadata, tensors }
 }
 
@@ -139,7 +147,6 @@ function parseEntry(
     throw new CheckpointError({ file, field: `${field}.${part}`, found, expected, hint })
   }
   const { dtype, shape, data_offsets: offsets } = check(entrySchema, value, file, field)
-  if (!isDType(dtype)) return fail('dtype', show(dtype), `one of ${DTYPES.join(', ')}`)
   const [begin, end] = offsets
   const found = `[${begin}, ${end}]`
   if (begin > end) return fail('data_offsets', found, 'begin <= end')
@@ -147,39 +154,46 @@ function parseEntry(
   if (end > dataBytes) {
     return fail('data_offsets', found, `offsets within the ${dataBytes} bytes of data in the file`, TRUNCATED)
   }
-  const size = itemBytes(dtype)
-  const bytes = shape.reduce((product, n) => product * n, size)
-  if (!Number.isSafeInteger(bytes) || bytes !== end - begin) {
-    return fail('data_offsets', `${end - begin} bytes`, `${bytes} bytes for ${dtype} [${shape.join(', ')}]`)
-  }
-  if (begin % size !== 0) {
-    return fail('data_offsets', found, `begin to be a multiple of ${size}, the element size of ${dtype}`)
-  }
-  return { name, dtype, shape, offset: dataStart + begin, bytes }
+  return { name, dtype, shape, offset: dataStart + begin, bytes: end - begin }
 }
 
-/** The tensors, laid end to end, must be the data section: two that overlap can be made to mean anything. */
-function checkLayout(tensors: HeaderTensor[], dataStart: number, fileSize: number, file: string): void {
+/** Judges a tensor that is about to be used. Throws CheckpointError, which names it. */
+export function soundTensor(tensor: HeaderTensor, file: string): SoundTensor {
+  const { name, dtype, shape, bytes } = tensor
+  const fail = (part: string, found: string, expected: string): never => {
+    throw new CheckpointError({ file, field: `${show(name).slice(1, -1)}.${part}`, found, expected })
+  }
+  if (!isDType(dtype)) return fail('dtype', show(dtype), `one of ${DTYPES.join(', ')}`)
+  const expected = shape.reduce((product, n) => product * n, itemBytes(dtype))
+  if (expected !== bytes) {
+    return fail('data_offsets', `${bytes} bytes`, `${expected} bytes for ${dtype} [${shape.join(', ')}]`)
+  }
+  return { ...tensor, dtype }
+}
+
+const stringsOf = (metadata: unknown): Map<string, string> =>
+  new Map(
+    Object.entries(typeof metadata === 'object' && metadata !== null ? metadata : {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  )
+
+/** Two tensors that overlap can be made to mean anything. */
+function refuseOverlaps(tensors: HeaderTensor[], dataStart: number, file: string): void {
   tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)
   let end = dataStart
   let before: string | undefined
   for (const { name, offset, bytes } of tensors) {
-    if (offset !== end) {
+    if (bytes === 0) continue
+    if (offset < end) {
       throw new CheckpointError({
         file,
         field: `${show(name).slice(1, -1)}.data_offsets`,
-        found: `begin ${offset - dataStart}, which ${offset < end ? 'overlaps' : 'leaves a hole after'} ${show(before ?? 'the start')}`,
-        expected: `begin ${end - dataStart}`,
+        found: `begin ${offset - dataStart}, which overlaps ${show(before)}`,
+        expected: `begin ${end - dataStart} or more`,
       })
     }
-    end += bytes
+    end = offset + bytes
     before = name
-  }
-  if (end !== fileSize) {
-    throw new CheckpointError({
-      file,
-      found: `${fileSize - end} bytes after the last tensor`,
-      expected: `a file of ${end} bytes`,
-    })
   }
 }

@@ -2,7 +2,7 @@ import { CheckpointError, InputError } from '../errors.js'
 import type { DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
 import { bf16ToFloat, f16ToFloat } from '../model/half.js'
-import { readHeader, type HeaderTensor } from './safetensors.js'
+import { readHeader, soundTensor, type SoundTensor } from './safetensors.js'
 
 /** Small tensors that are inputs of a call and are read whole: ids, masks, embeddings. Weights are never read here. */
 export interface TensorArrays {
@@ -60,9 +60,10 @@ export async function readTensors(file: string, names?: readonly string[]): Prom
       const found = new Map<string, Tensor>()
       for (const tensor of tensors.values()) {
         if (names?.includes(tensor.name) === false) continue
+        const sound = soundTensor(tensor, file)
         const buffer = new ArrayBuffer(tensor.bytes)
         await readExactly(handle, new Uint8Array(buffer), tensor.offset, file)
-        found.set(tensor.name, typed(tensor, buffer))
+        found.set(tensor.name, typed(sound, buffer))
       }
       return found
     })
@@ -88,7 +89,7 @@ export function floatsOf(tensor: Tensor): Float32Array | undefined {
   }
 }
 
-function typed({ dtype, shape }: HeaderTensor, buffer: ArrayBuffer): Tensor {
+function typed({ dtype, shape }: SoundTensor, buffer: ArrayBuffer): Tensor {
   // ARRAYS' type makes dtype and array agree, but the compiler cannot follow that through the union
   return { dtype, shape, data: new ARRAYS[dtype](buffer) } as Tensor
 }

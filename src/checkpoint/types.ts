@@ -6,8 +6,8 @@ import type { Precision } from '../model/precision.js'
 import type { PackedSubBlock } from './packed.js'
 
 /**
- * A checked tensor: it lies inside its file and has the size of its shape. It is aligned to its element within the file's data
- * section; older files start that section at any offset, so elements must be read by copying.
+ * A checked tensor: it lies inside its file and has the size of its shape. It may start at any byte, so elements must be read by
+ * copying.
  */
 export interface TensorRef {
   /** Name in the file, which may differ from the canonical one. */

@@ -83,6 +83,10 @@ export async function writeModel(
   const family = familyOf(architecture)
   const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
   const fill = async (folder: string): Promise<void> => {
+    // first, because it can be refused
+    if (tokenizerPath !== undefined) {
+      await copyTokenizer(dirname(tokenizerPath), folder, family.tokenizerFiles)
+    }
     await writeSafetensors(join(folder, 'model.safetensors'), tensors, {
       ...options,
       onProgress: (done) => onProgress?.(done, total),
@@ -90,9 +94,6 @@ export async function writeModel(
     const config = family.config(architecture, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
     if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
-    if (tokenizerPath !== undefined) {
-      await copyTokenizer(dirname(tokenizerPath), folder, family.tokenizerFiles)
-    }
   }
   await writeFolderAtomically(outDir, fill, options.signal)
   return total

@@ -12,6 +12,9 @@ const integer = (range: Range): z.ZodInt => {
   return z.int(expected).min(range.min, expected).max(range.max, expected)
 }
 
+// of float32's normal numbers: smaller ones are zero to the engine
+const SMALLEST = 2 ** -126
+
 const schema = z.object(
   {
     d_model: integer(LIMITS.width),
@@ -22,7 +25,10 @@ const schema = z.object(
     vocab_size: integer(LIMITS.vocab),
     relative_attention_num_buckets: integer(LIMITS.buckets),
     relative_attention_max_distance: integer(LIMITS.maxDistance).optional(),
-    layer_norm_epsilon: z.number('a small positive number').gt(0, 'a positive number').max(1, 'at most 1'),
+    layer_norm_epsilon: z
+      .number('a small positive number')
+      .min(SMALLEST, 'a positive number')
+      .max(1, 'at most 1'),
     feed_forward_proj: z.string('the name of an activation').optional(),
     dense_act_fn: z.string('the name of an activation').optional(),
     is_gated_act: z.boolean('true or false').optional(),

@@ -80,6 +80,7 @@ describe('a config.json that cannot be used says which field', () => {
     ['no width', { d_model: undefined }, 'd_model: found nothing'],
     ['a negative vocabulary', { vocab_size: -1 }, 'vocab_size: found -1'],
     ['epsilon 0', { layer_norm_epsilon: 0 }, 'layer_norm_epsilon: found 0'],
+    ['an epsilon that is 0 in float32', { layer_norm_epsilon: 1e-300 }, 'layer_norm_epsilon: found 1e-300'],
     ['two buckets', { relative_attention_num_buckets: 2 }, 'relative_attention_num_buckets: found 2'],
     ['two thousand heads', { num_heads: 2000 }, 'num_heads: found 2000, expected an integer from 1 to 1024'],
     ['wide heads', { d_kv: 1e6 }, 'd_kv: found 1000000'],

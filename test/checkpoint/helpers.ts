@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'
+import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { storedTensors, type Checkpoint, type TensorRef } from '../../src/checkpoint/types.js'
 import { tensorsOf } from '../../src/families/index.js'
 import { t5Architecture } from '../../src/families/t5.js'
@@ -70,3 +71,39 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
   if (outcome instanceof Error) return outcome
   throw new Error('expected a rejection')
 }
+
+/** A tensor of a file that is written as it stands, whatever it says. */
+export interface RawTensor {
+  readonly name: string
+  readonly dtype: string
+  readonly shape: readonly number[]
+  readonly data: Uint8Array
+}
+
+/** Writes tensors in the order given, without any padding; `metadata` may be anything, `trailing` bytes follow. */
+export async function writeRaw(
+  file: string,
+  tensors: readonly RawTensor[],
+  { metadata, trailing = 0 }: { metadata?: unknown; trailing?: number } = {},
+): Promise<string> {
+  const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata }
+  let at = 0
+  for (const { name, dtype, shape, data } of tensors) {
+    header[name] = { dtype, shape, data_offsets: [at, at + data.length] }
+    at += data.length
+  }
+  await writeFile(
+    file,
+    Buffer.concat([fileWith(header), ...tensors.map(({ data }) => data), Buffer.alloc(trailing)]),
+  )
+  return file
+}
+
+/** The tensors of a file, to be changed and written again. */
+export const rawTensors = async (file: string): Promise<RawTensor[]> =>
+  [...(await readTensors(file))].map(([name, { dtype, shape, data }]) => ({
+    name,
+    dtype,
+    shape,
+    data: new Uint8Array(data.buffer),
+  }))
