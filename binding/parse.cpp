@@ -1,7 +1,11 @@
 #include "binding/parse.h"
 
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
+
+#include "binding/limits.h"
 
 namespace skrr::binding {
 namespace {
@@ -16,6 +20,28 @@ double number(const Napi::Object& object, const char* name) {
   const Napi::Value value = field(object, name);
   if (!value.IsNumber()) throw Napi::TypeError::New(object.Env(), std::string(name) + ": expected a number");
   return value.As<Napi::Number>().DoubleValue();
+}
+
+Napi::RangeError out_of_range(const Napi::Env& env, const std::string& name, const std::string& found, const Range& range) {
+  return Napi::RangeError::New(env, name + ": found " + found + ", expected an integer from " + std::to_string(range.min) +
+                                        " to " + std::to_string(range.max));
+}
+
+// Casting a double that an int cannot hold is undefined: it is compared before it is cast.
+int64_t integer(const Napi::Object& object, const char* name, const Range& range) {
+  const double value = number(object, name);
+  if (value >= double(range.min) && value <= double(range.max) && value == std::floor(value)) return int64_t(value);
+  throw out_of_range(object.Env(), name, std::to_string(value), range);
+}
+
+int small(const Napi::Object& object, const char* name, const Range& range) { return int(integer(object, name, range)); }
+
+// Above 0 and finite, also as a float.
+float factor(const Napi::Object& object, const char* name) {
+  const double value = number(object, name);
+  if (value <= double(std::numeric_limits<float>::max()) && float(value) > 0) return float(value);
+  throw Napi::RangeError::New(object.Env(),
+                              std::string(name) + ": found " + std::to_string(value) + ", expected a finite number above 0");
 }
 
 std::string text(const Napi::Object& object, const char* name) {
@@ -53,7 +79,7 @@ int index_of(const Napi::Env& env, const char* what, const std::string& wanted, 
 Norm parse_norm(const Napi::Object& object) {
   const std::string kind = text(object, "kind");
   if (kind != "rms" && kind != "layer") throw Napi::TypeError::New(object.Env(), "norm: found " + kind);
-  return {kind == "layer" ? Norm::Kind::kLayer : Norm::Kind::kRms, float(number(object, "epsilon"))};
+  return {kind == "layer" ? Norm::Kind::kLayer : Norm::Kind::kRms, factor(object, "epsilon")};
 }
 
 std::optional<Norm> parse_optional_norm(const Napi::Object& object, const char* name) {
@@ -65,11 +91,12 @@ std::optional<Norm> parse_optional_norm(const Napi::Object& object, const char* 
 Distance parse_distance(const Napi::Object& object) {
   Distance distance;
   if (const std::optional<Napi::Object> buckets = optional_object(object, "buckets")) {
-    distance.buckets = int(number(*buckets, "count"));
-    distance.max_distance = int(number(*buckets, "max"));
+    distance.buckets = small(*buckets, "count", kBuckets);
+    // beyond the exact distances, a quarter of the buckets, the others are spread up to `max`
+    distance.max_distance = small(*buckets, "max", {distance.buckets / 4 + 1, kDistance.max});
   }
-  if (object.Get("ahead").IsNumber()) distance.ahead = int(number(object, "ahead"));
-  if (object.Get("back").IsNumber()) distance.back = int(number(object, "back"));
+  if (object.Get("ahead").IsNumber()) distance.ahead = small(object, "ahead", kDistance);
+  if (object.Get("back").IsNumber()) distance.back = small(object, "back", kDistance);
   return distance;
 }
 
@@ -77,16 +104,18 @@ Attention parse_attention(const Napi::Object& object) {
   Attention a;
   a.norm = parse_norm(field(object, "norm").ToObject());
   a.post_norm = parse_optional_norm(object, "postNorm");
-  a.heads = int(number(object, "heads"));
-  a.key_heads = int(number(object, "keyHeads"));
-  a.head_dim = int(number(object, "headDim"));
+  a.heads = small(object, "heads", kHeads);
+  a.key_heads = small(object, "keyHeads", {1, a.heads});
+  if (a.heads % a.key_heads != 0) throw Napi::RangeError::New(object.Env(), "keyHeads: expected a divisor of heads");
+  a.head_dim = small(object, "headDim", kHeadDim);
   a.bias = flag(object, "bias");
   a.head_norm = parse_optional_norm(object, "headNorm");
-  a.scale = float(number(object, "scale"));
-  if (object.Get("softcap").IsNumber()) a.softcap = float(number(object, "softcap"));
+  a.scale = factor(object, "scale");
+  if (object.Get("softcap").IsNumber()) a.softcap = factor(object, "softcap");
   a.distance = parse_distance(field(object, "distance").ToObject());
   if (const std::optional<Napi::Object> rope = optional_object(object, "rope")) {
-    a.rope = Rope{number(*rope, "theta"), rope->Get("rotated").IsNumber() ? int(number(*rope, "rotated")) : a.head_dim, ""};
+    const bool part = rope->Get("rotated").IsNumber();
+    a.rope = Rope{factor(*rope, "theta"), part ? small(*rope, "rotated", {0, a.head_dim}) : a.head_dim, ""};
     if (const std::optional<Napi::Object> scaling = optional_object(*rope, "scaling")) a.rope->scaling = text(*scaling, "kind");
   }
   a.unseeing = text(object, "unseeing") == "zero" ? Unseeing::kZero : Unseeing::kMean;
@@ -97,12 +126,26 @@ FeedForward parse_feed_forward(const Napi::Object& object) {
   FeedForward f;
   f.norm = parse_norm(field(object, "norm").ToObject());
   f.post_norm = parse_optional_norm(object, "postNorm");
-  f.inner = int(number(object, "inner"));
+  f.inner = small(object, "inner", kInner);
   f.gated = flag(object, "gated");
   f.activation = Activation(index_of(object.Env(), "activation", text(object, "activation"), kActivationNames,
                                      [](const char* name) { return name; }));
   f.bias = flag(object, "bias");
   return f;
+}
+
+void require_within(const Napi::Env& env, const char* name, int64_t value, const Range& range) {
+  if (value < range.min || value > range.max) throw out_of_range(env, name, std::to_string(value), range);
+}
+
+// Sizes that are sound one by one make matrices: no index into one overflows an int.
+void require_sound_matrices(const Napi::Env& env, const Architecture& a) {
+  require_within(env, "vocab x width", int64_t(a.vocab) * a.width, kMatrix);
+  require_within(env, "positions x width", int64_t(a.positions) * a.width, kMatrix);
+  for (const Block& block : a.blocks) {
+    require_within(env, "heads x headDim x width", int64_t(block.attention.inner()) * a.width, kMatrix);
+    require_within(env, "inner x width", int64_t(block.feed_forward.inner) * a.width, kMatrix);
+  }
 }
 
 // The tensor under `role`, or an absent one.
@@ -111,13 +154,14 @@ TensorSource parse_tensor(const Napi::Object& tensors, const char* role) {
   if (!object) return {};
   TensorSource source;
   source.name = text(*object, "name");
-  source.file = int(number(*object, "file"));
-  source.offset = uint64_t(number(*object, "offset"));
+  source.file = small(*object, "file", kFiles);
+  source.offset = uint64_t(integer(*object, "offset", kOffset));
   source.encoding = Encoding(index_of(object->Env(), "encoding", text(*object, "encoding"), encodings(),
                                       [](const EncodingFacts& facts) { return facts.name; }));
-  source.rows = int64_t(number(*object, "rows"));
-  source.columns = int64_t(number(*object, "columns"));
-  source.scale = float(number(*object, "scale"));
+  source.rows = integer(*object, "rows", kRows);
+  source.columns = integer(*object, "columns", kColumns);
+  require_within(object->Env(), "rows x columns", source.rows * source.columns, kElements);
+  source.scale = factor(*object, "scale");
   return source;
 }
 
@@ -131,11 +175,10 @@ SubBlockSource parse_sub_block(const Napi::Object& tensors) {
 
 Architecture parse_architecture(const Napi::Object& object) {
   Architecture a;
-  a.width = int(number(object, "width"));
+  a.width = small(object, "width", kWidth);
   const Napi::Array sub_blocks = list(object, "subBlocks");
-  if (sub_blocks.Length() == 0 || sub_blocks.Length() % 2 != 0) {
-    throw Napi::TypeError::New(object.Env(), "subBlocks: expected two for each block");
-  }
+  require_within(object.Env(), "subBlocks", sub_blocks.Length(), kSubBlocks);
+  if (sub_blocks.Length() % 2 != 0) throw Napi::TypeError::New(object.Env(), "subBlocks: expected two for each block");
   for (uint32_t i = 0; i < sub_blocks.Length(); i += 2) {
     const Napi::Object attention = sub_blocks.Get(i).ToObject(), feed_forward = sub_blocks.Get(i + 1).ToObject();
     if (text(attention, "kind") != "attention" || text(feed_forward, "kind") != "feedForward") {
@@ -144,10 +187,11 @@ Architecture parse_architecture(const Napi::Object& object) {
     a.blocks.push_back({parse_attention(attention), parse_feed_forward(feed_forward)});
   }
   const Napi::Object input = field(object, "input").ToObject();
-  a.vocab = int(number(input, "vocab"));
-  if (input.Get("scale").IsNumber()) a.input_scale = float(number(input, "scale"));
-  if (input.Get("positions").IsNumber()) a.positions = int(number(input, "positions"));
+  a.vocab = small(input, "vocab", kVocab);
+  if (input.Get("scale").IsNumber()) a.input_scale = factor(input, "scale");
+  if (input.Get("positions").IsNumber()) a.positions = small(input, "positions", kPositions);
   a.output_norm = parse_norm(field(field(object, "output").ToObject(), "norm").ToObject());
+  require_sound_matrices(object.Env(), a);
   return a;
 }
 
@@ -208,8 +252,8 @@ MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width) {
   const Napi::Array layers = list(object, "layers");
   for (uint32_t i = 0; i < layers.Length(); i++) {
     const Napi::Object given = layers.Get(i).ToObject();
-    const int64_t rows = int64_t(number(given, "rows")), columns = int64_t(number(given, "columns"));
-    if (rows < 1 || columns != inputs) {
+    const int64_t rows = integer(given, "rows", kWidth), columns = integer(given, "columns", kWidth);
+    if (columns != inputs) {
       throw Napi::RangeError::New(object.Env(), "layers: found one of " + std::to_string(rows) + " x " + std::to_string(columns));
     }
     const float* weight = keep<float>(pending, given.Get("weight"), napi_float32_array, size_t(rows * columns), "weight");
