@@ -32,9 +32,6 @@ export { measureSimilarity, type Similarity, type SimilarityOptions } from './se
 export { writeReport } from './report/report.js'
 export { type ReportContext } from './report/context.js'
 export {
-  blocksOf,
-  denseParameters,
-  subBlockParameters,
   type Architecture,
   type Attention,
   type Distance,
@@ -42,6 +39,7 @@ export {
   type Norm,
   type SubBlock,
 } from './model/architecture.js'
+export { blocksOf, denseParameters, subBlockParameters } from './model/parameters.js'
 export { pipelines, type Pipeline, type PipelineName } from './pipelines/index.js'
 export { openCheckpoint, type OpenOptions } from './checkpoint/open.js'
 export { exportPacked, type PackedExportOptions } from './export/packed.js'

@@ -52,7 +52,7 @@ export async function encodeCase({ model, options }: Case): Promise<Float32Array
   }
   const encoder = await Encoder.load(model, options)
   try {
-    return (await encoder.encode(input)).embeddings as Float32Array
+    return (await encoder.encode(input)).embeddings
   } finally {
     await encoder.dispose()
   }

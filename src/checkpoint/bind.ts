@@ -1,5 +1,6 @@
 import { CheckpointError } from '../errors.js'
-import { blocksOf, subBlockCount, type Architecture } from '../model/architecture.js'
+import { subBlockCount, type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { familyOf, type TensorSpec } from '../families/index.js'
 import { isPlainEncoding, PLAIN_ENCODINGS } from '../model/encoding.js'
 import { isMatrix, type FixedRole, type Role } from '../model/roles.js'

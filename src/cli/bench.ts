@@ -7,14 +7,8 @@ import { pickDevice, requireDevice, type Device } from '../native/device.js'
 import { estimateOn } from '../native/estimate.js'
 import { InputError } from '../errors.js'
 import { fingerprint } from '../model/fingerprint.js'
-import {
-  blocksOf,
-  feedForwardOf,
-  firstBlocks,
-  fixedParameters,
-  subBlockCount,
-  type Architecture,
-} from '../model/architecture.js'
+import { feedForwardOf, firstBlocks, subBlockCount, type Architecture } from '../model/architecture.js'
+import { blocksOf, fixedParameters } from '../model/parameters.js'
 import { native, runJob, type DeviceName, type NativeBench, type NativeBenchRow } from '../native/addon.js'
 import type { Precision } from '../model/precision.js'
 import { nativePlan } from '../native/spec.js'

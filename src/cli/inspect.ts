@@ -4,14 +4,8 @@ import { openCheckpoint } from '../checkpoint/open.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
 import { storedTensors, type Checkpoint } from '../checkpoint/types.js'
 import { resolvePlan } from '../encoder.js'
-import {
-  type Architecture,
-  attentionOf,
-  blocksOf,
-  denseParameters,
-  feedForwardOf,
-  isAttention,
-} from '../model/architecture.js'
+import { type Architecture, attentionOf, feedForwardOf, isAttention } from '../model/architecture.js'
+import { blocksOf, denseParameters } from '../model/parameters.js'
 import { estimateMemory, type MemoryUse } from '../native/estimate.js'
 import { ownPrecision, resolved } from '../native/precision.js'
 import { compensationParameters } from '../plan/compensation.js'

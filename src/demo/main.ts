@@ -1,4 +1,4 @@
-import { blocksOf } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { existsSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'

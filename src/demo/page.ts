@@ -1,7 +1,8 @@
 import pc from 'picocolors'
 import { fields, formatBytes, formatCount, formatPercent, table } from '../cli/terminal.js'
 import type { Encoded } from '../encoder.js'
-import { blocksOf, denseParameters, type Architecture } from '../model/architecture.js'
+import { type Architecture } from '../model/architecture.js'
+import { blocksOf, denseParameters } from '../model/parameters.js'
 import { strip } from '../plan/strip.js'
 import { relativeDifference, type Measurement } from './measure.js'
 

@@ -1,4 +1,5 @@
-import { blocksOf, isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
+import { isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { Plan } from '../plan/plan.js'
 

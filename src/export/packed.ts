@@ -12,7 +12,7 @@ import {
 import { storedTensors, type Checkpoint, type StoredTensor } from '../checkpoint/types.js'
 import { tensorBytes, type TensorSource } from './write.js'
 import { Engine } from '../native/engine.js'
-import { blocksOf } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { isMatrix } from '../model/roles.js'
 import { runJob } from '../native/addon.js'
 import { checkPlanFits, slotIn } from '../native/spec.js'

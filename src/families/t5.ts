@@ -1,4 +1,5 @@
-import { attentionOf, blocksOf, feedForwardOf, isAttention } from '../model/architecture.js'
+import { attentionOf, feedForwardOf, isAttention } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import type { Architecture, Attention, FeedForward, Norm } from '../model/architecture.js'
 import type { FixedRole, Role } from '../model/roles.js'
 import type { Family, TensorSpec } from './family.js'

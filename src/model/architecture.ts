@@ -1,7 +1,3 @@
-import { InputError } from '../errors.js'
-import { show } from '../io/show.js'
-import { checkArchitecture } from './check-architecture.js'
-
 /**
  * An encoder as data: what its sub-blocks are. Sub-block 2i is the attention of block i, 2i+1 its feed-forward; each carries its
  * own norm (see Plan). Attributes travel with weights: a position that re-uses sub-block r runs r's window, theta and norms.
@@ -97,11 +93,6 @@ export interface Rope {
 export const ACTIVATIONS = ['relu', 'gelu_tanh', 'gelu', 'quick_gelu', 'silu'] as const
 export type Activation = (typeof ACTIVATIONS)[number]
 
-/** @throws InputError */
-export function blocksOf(a: Architecture): number {
-  checkArchitecture(a)
-  return a.subBlocks.length / 2
-}
 export const subBlockCount = (a: Architecture): number => a.subBlocks.length
 /** The first attention; it describes all of them where sub-blocks of a kind are alike. */
 export const attentionOf = (a: Architecture): Attention | undefined =>
@@ -116,48 +107,3 @@ export const firstBlocks = (a: Architecture, blocks: number): Architecture => ({
   ...a,
   subBlocks: a.subBlocks.slice(0, 2 * blocks),
 })
-
-/** @throws InputError */
-export function subBlockParameters(architecture: Architecture, subBlock: number): number {
-  checkArchitecture(architecture)
-  const { width, subBlocks } = architecture
-  const s = Number.isInteger(subBlock) ? subBlocks[subBlock] : undefined
-  if (s === undefined) {
-    const expected = `a sub-block of 0 to ${subBlocks.length - 1}`
-    throw new InputError({ field: 'subBlock', found: show(subBlock), expected })
-  }
-  const norms = normParameters(s.norm, width) + normParameters(s.postNorm, width)
-  if (s.kind === 'feedForward') {
-    const ups = s.gated ? 2 : 1
-    return norms + (ups + 1) * s.inner * width + (s.bias ? ups * s.inner + width : 0)
-  }
-  const outputs = (s.heads + 2 * s.keyHeads) * s.headDim
-  const matrices = (outputs + s.heads * s.headDim) * width
-  const biases = s.bias ? outputs + width : 0
-  const ownTable = s.distance.buckets?.shared === true ? 0 : tableParameters(s)
-  return norms + matrices + biases + 2 * normParameters(s.headNorm, s.headDim) + ownTable
-}
-
-/** Parameters outside the sub-blocks, which every plan keeps: embedding, final norm, a shared distance table. */
-export function fixedParameters(a: Architecture): number {
-  const { width, input, output } = a
-  const attention = attentionOf(a)
-  return (
-    (input.vocab + (input.positions ?? 0)) * width +
-    normParameters(output.norm, width) +
-    (output.projection?.width ?? 0) * width +
-    (attention?.distance.buckets?.shared === true ? tableParameters(attention) : 0)
-  )
-}
-
-/** Parameters of the dense encoder, embedding included. @throws InputError */
-export function denseParameters(a: Architecture): number {
-  checkArchitecture(a)
-  return a.subBlocks.reduce((sum, _, s) => sum + subBlockParameters(a, s), fixedParameters(a))
-}
-
-const tableParameters = ({ heads, distance: { buckets } }: Attention): number => (buckets?.count ?? 0) * heads
-
-/** An RMS norm has factors, a layer norm has factors and shifts. */
-const normParameters = (norm: Norm | undefined, width: number): number =>
-  norm === undefined ? 0 : norm.kind === 'rms' ? width : 2 * width

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { attentionOf, blocksOf, feedForwardOf, type Architecture } from './architecture.js'
+import { attentionOf, feedForwardOf, type Architecture } from './architecture.js'
+import { blocksOf } from './parameters.js'
 
 /**
  * The shape a plan was made for, in one readable word: family-24x4096-h64x64-ff10240-gated-gelu_tanh is an encoder of 24 blocks of

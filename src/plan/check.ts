@@ -1,6 +1,7 @@
 import { PlanError } from '../errors.js'
 import { show } from '../io/show.js'
-import { blocksOf, isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
+import { isAttention, subBlockCount, type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { checkArchitecture } from '../model/check-architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { PRECISIONS } from '../model/precision.js'

@@ -1,11 +1,7 @@
 import { inspect } from 'node:util'
 import { PlanError } from '../errors.js'
-import {
-  denseParameters,
-  fixedParameters,
-  subBlockParameters,
-  type Architecture,
-} from '../model/architecture.js'
+import { type Architecture } from '../model/architecture.js'
+import { denseParameters, fixedParameters, subBlockParameters } from '../model/parameters.js'
 import type { Precision } from '../model/precision.js'
 import { checkBlocks, checkFits, checkPrecisions, checkScales, checkTable } from './check.js'
 import {

@@ -1,5 +1,6 @@
 import { PlanError } from '../errors.js'
-import { blocksOf, type Architecture } from '../model/architecture.js'
+import { type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { checkArgument, text } from '../io/arguments.js'
 import { checkArchitecture } from '../model/check-architecture.js'
 import { fingerprint } from '../model/fingerprint.js'

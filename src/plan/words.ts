@@ -1,8 +1,18 @@
-import { PRECISIONS } from '../model/precision.js'
-import type { Plan } from './plan.js'
+import { PRECISIONS, type Precision } from '../model/precision.js'
+import type { Compensation } from './compensation.js'
+
+/** What of a plan can be said in a line. */
+interface Said {
+  readonly table: readonly (number | null)[]
+  readonly scales: readonly number[]
+  readonly precisions: readonly (Precision | null)[]
+  readonly compensation: Compensation | undefined
+  skipped(): readonly number[]
+  reused(): Readonly<Record<number, number>>
+}
 
 /** A plan in a line: `24 blocks, 5 re-used, 9 skipped, int8 weights, rank-16 compensation`. */
-export function planInWords(plan: Plan): string {
+export function planInWords(plan: Said): string {
   const reused = Object.keys(plan.reused()).length
   const skipped = plan.skipped().length
   const named = PRECISIONS.filter((precision) => plan.precisions.includes(precision))

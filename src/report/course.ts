@@ -1,4 +1,5 @@
-import { blocksOf, type Architecture } from '../model/architecture.js'
+import { type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import type { Precision } from '../model/precision.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'

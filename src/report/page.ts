@@ -1,4 +1,4 @@
-import { blocksOf } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'

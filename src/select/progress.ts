@@ -1,4 +1,5 @@
-import { blocksOf, subBlockCount } from '../model/architecture.js'
+import { subBlockCount } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
 import type { Engine } from '../native/engine.js'
 import { Plan } from '../plan/plan.js'
 import { fixedBytes, weightBytes, type Target } from './measure/target.js'

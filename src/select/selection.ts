@@ -1,24 +1,9 @@
 import { fingerprint } from '../model/fingerprint.js'
-import type { Plan } from '../plan/plan.js'
-import type { Discrepancy, Work } from './measure/evaluator.js'
 import type { Evaluators } from './measure/evaluators.js'
 import { provenanceOf } from './methods/compensate.js'
 import type { Chosen } from './methods/method.js'
-import type { Trace } from './methods/trace.js'
+import type { Selection } from './result.js'
 import type { SelectOptions, Settings } from './settings.js'
-
-export interface Selection {
-  readonly plan: Plan
-  readonly D: Discrepancy
-  /** The terms of D over the mean squares of the dense features they compare with (metric mse). */
-  readonly relative: Omit<Discrepancy, 'total'>
-  /** Norm of the null condition's features over the dense encoder's. Far from 1 ruins images, whatever D says. */
-  readonly nullNorm: number
-  readonly work: Work
-  /** Bytes of cached states at most. */
-  readonly cachePeak: number
-  readonly trace: Trace
-}
 
 /** What a search says of the plan it chose; `work` is read before the plan is measured for that. */
 export async function conclude(

@@ -7,7 +7,7 @@ import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError } from '../../src/errors.js'
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { tensorsOf } from '../../src/families/index.js'
 import { DATA, GOLDEN, fileWith, namedTensors, rejection, temporaryFolder } from './helpers.js'
 

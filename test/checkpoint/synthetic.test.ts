@@ -5,7 +5,7 @@ import { t5Architecture, T5_V11_DEMO, T5_V11_DEMO_SIZES, T5_XXL } from '../../sr
 import { toFloat32 } from '../../src/model/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { writeSynthetic, type SyntheticOptions } from '../../src/export/synthetic.js'
-import { denseParameters } from '../../src/model/architecture.js'
+import { denseParameters } from '../../src/model/parameters.js'
 import { DATA, namedTensors, rejection, temporaryFolder } from './helpers.js'
 
 const SMALL = t5Architecture({ ...T5_V11_DEMO_SIZES, blocks: 2, width: 128, heads: 2, ff: 256, vocab: 1000 })

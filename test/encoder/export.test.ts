@@ -1,4 +1,4 @@
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { readFileSync } from 'node:fs'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'

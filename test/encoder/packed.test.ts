@@ -1,4 +1,4 @@
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'

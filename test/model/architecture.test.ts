@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  denseParameters,
-  fixedParameters,
-  subBlockParameters,
-  type Architecture,
-  type Attention,
-  type FeedForward,
-} from '../../src/model/architecture.js'
+import { type Architecture, type Attention, type FeedForward } from '../../src/model/architecture.js'
+import { denseParameters, fixedParameters, subBlockParameters } from '../../src/model/parameters.js'
 import { fingerprint } from '../../src/model/fingerprint.js'
 import { tensorsOf } from '../../src/families/index.js'
 import { T5_XXL, t5Architecture } from '../../src/families/t5.js'

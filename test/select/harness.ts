@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Engine } from '../../src/native/engine.js'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/model/architecture.js'
+import { subBlockParameters } from '../../src/model/parameters.js'
 import { Plan } from '../../src/plan/plan.js'
 import { searchJoint, type Removal } from '../../src/select/moves/joint.js'
 import { searchSkips } from '../../src/select/moves/skip.js'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { subBlockParameters } from '../../src/model/architecture.js'
+import { subBlockParameters } from '../../src/model/parameters.js'
 import { Plan } from '../../src/plan/plan.js'
 import type { Evaluator } from '../../src/select/measure/evaluator.js'
 import { refine, type RefineStep } from '../../src/select/moves/refine.js'

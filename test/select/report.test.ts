@@ -1,4 +1,4 @@
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import domino from '@mixmark-io/domino'

@@ -1,5 +1,5 @@
 import { t5Architecture } from '../../src/families/t5.js'
-import { blocksOf } from '../../src/model/architecture.js'
+import { blocksOf } from '../../src/model/parameters.js'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'

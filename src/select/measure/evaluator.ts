@@ -1,5 +1,6 @@
 import { SkrrError } from '../../errors.js'
-import { blocksOf, type Architecture } from '../../model/architecture.js'
+import { type Architecture } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import {
   runJob,
   type CancelToken,

@@ -1,12 +1,6 @@
 import { InputError } from '../../errors.js'
-import {
-  blocksOf,
-  denseParameters,
-  fixedParameters,
-  subBlockCount,
-  subBlockParameters,
-  type Architecture,
-} from '../../model/architecture.js'
+import { subBlockCount, type Architecture } from '../../model/architecture.js'
+import { blocksOf, denseParameters, fixedParameters, subBlockParameters } from '../../model/parameters.js'
 import type { Precision } from '../../model/precision.js'
 import { compensationParameters } from '../../plan/compensation.js'
 import { Plan } from '../../plan/plan.js'

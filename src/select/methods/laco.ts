@@ -1,18 +1,9 @@
-import { blocksOf } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import { Plan } from '../../plan/plan.js'
 import type { Evaluator } from '../measure/evaluator.js'
 import type { Search } from './method.js'
 import { withReuse } from './phases.js'
-
-/** A merge that was tried. */
-export interface Merge {
-  /** The block that was merged into its successor. */
-  readonly block: number
-  /** Similarity of the output to the dense encoder's, with it. */
-  readonly similarity: number
-  readonly threshold: number
-  readonly kept: boolean
-}
+import type { Merge } from './trace.js'
 
 /** Blocks between two merges, at least; and the similarity a merge must leave, lowered by a step when no merge is left. */
 const INTERVAL = 2

@@ -1,4 +1,4 @@
-import { blocksOf } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import { runJob, type NativeRegression } from '../../native/addon.js'
 import { Plan } from '../../plan/plan.js'
 import type { Evaluator } from '../measure/evaluator.js'

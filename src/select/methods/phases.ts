@@ -1,4 +1,4 @@
-import { blocksOf } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import { Plan } from '../../plan/plan.js'
 import type { Discrepancy, Evaluator } from '../measure/evaluator.js'
 import { chooseReuse } from '../moves/reuse.js'

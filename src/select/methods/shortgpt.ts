@@ -1,7 +1,7 @@
 import { runJob, type NativeStates } from '../../native/addon.js'
 import type { Engine } from '../../native/engine.js'
 import { Plan } from '../../plan/plan.js'
-import { blocksOf } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import type { Chunk } from '../measure/calibration.js'
 import type { Search } from './method.js'
 import { withReuse } from './phases.js'

@@ -1,4 +1,4 @@
-import { blocksOf } from '../../model/architecture.js'
+import { blocksOf } from '../../model/parameters.js'
 import { Plan } from '../../plan/plan.js'
 import { searchJoint, type Removal } from '../moves/joint.js'
 import type { Standing } from '../moves/local-search.js'

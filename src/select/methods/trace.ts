@@ -1,11 +1,20 @@
 import type { Plan } from '../../plan/plan.js'
 import type { TraceCompensation } from './compensate.js'
 import type { Removal } from '../moves/joint.js'
-import type { Merge } from './laco.js'
 import type { Metric, Work } from '../measure/evaluator.js'
 import type { RefineStep } from '../moves/refine.js'
 import type { ReuseOrder, ReuseStep } from '../moves/reuse.js'
 import type { Beam, SkipStep } from '../moves/skip.js'
+
+/** A merge that was tried. */
+export interface Merge {
+  /** The block that was merged into its successor. */
+  readonly block: number
+  /** Similarity of the output to the dense encoder's, with it. */
+  readonly similarity: number
+  readonly threshold: number
+  readonly kept: boolean
+}
 
 /**
  * All that a search measured, as `--trace` writes it; D is the sum of both means. docs/selection.md has the format. -1 stands

@@ -1,4 +1,4 @@
-import { blocksOf, subBlockParameters } from '../../model/architecture.js'
+import { blocksOf, subBlockParameters } from '../../model/parameters.js'
 import { Plan } from '../../plan/plan.js'
 import { improve, type Standing } from './local-search.js'
 import type { Evaluator } from '../measure/evaluator.js'
