@@ -38,7 +38,7 @@ async function rowsOf(prompts: readonly number[][], masked: 'compute' | 'zero'):
   const { embeddings, shape } = await encoder.encode(padded(prompts), { masked })
   return prompts.map((ids, row) => {
     const first = row * shape[1] * WIDTH
-    return (embeddings).slice(first, first + ids.length * WIDTH)
+    return embeddings.slice(first, first + ids.length * WIDTH)
   })
 }
 
