@@ -2,12 +2,13 @@
  * Two builds of skrr in turns on the CPU: does a change of the code cost speed?
  *
  *     npm run bench:before-after -- --before ../skrr-before [--after .] [--turns 21] [--sizes 1x20,1x77,8x128]
- *         [--precisions f32,bf16,int8,int4] [--blocks 1] [--threads N] [--limit 0.97] [--dir FOLDER] [--out FILE.json]
+ *         [--precisions f32,bf16,int8,int4] [--blocks 1] [--threads N] [--limit 0.97] [--model CHECKPOINT] [--dir FOLDER]
+ *         [--out FILE.json]
  *
  * --before and --after are checkouts with dist/ and prebuilds/ (`npm ci && npm run build`). Each is one process, which holds
  * one block (or two) of the slice of T5-XXL that bench/rivals has, in one precision at a time. They take turns, one forward
  * each, before and after, so that whatever else happens on the machine happens to both. With --out, the times and a table
- * beside them (.md) are written. Exit code 1 where the 95 % interval of a ratio before / after lies below --limit.
+ * beside them (.md) are written. --model names another checkpoint than the slice, of at least 1024 tokens. Exit code 1 where the 95 % interval of a ratio before / after lies below --limit.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -16,7 +17,9 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Child } from '../rivals/child.js'
-import { idsOf, parseSize, SLICE, sizeName, sliceFolder, type Size } from '../rivals/slice.js'
+import { openCheckpoint } from '../../src/checkpoint/open.js'
+import type { Architecture } from '../../src/model/architecture.js'
+import { idsOf, parseSize, sizeName, sliceFolder, type Size } from '../rivals/slice.js'
 import { ratioOf } from './ratio.js'
 import { markdown, slower, type Build, type Comparison, type Row } from './report.js'
 
@@ -30,6 +33,7 @@ const { values } = parseArgs({
     blocks: { type: 'string', default: '1' },
     threads: { type: 'string', default: String(availableParallelism()) },
     limit: { type: 'string', default: '0.97' },
+    model: { type: 'string' },
     dir: { type: 'string', default: join(tmpdir(), 'skrr-bench-rivals') },
     out: { type: 'string' },
   },
@@ -40,8 +44,9 @@ const turns = Number(values.turns)
 const threads = Number(values.threads)
 const blocks = Number(values.blocks)
 
-/** The slice's plan that skips the blocks not asked for. */
-const table = Array.from({ length: SLICE.subBlocks.length }, (_, i) => (i < 2 * blocks ? i : null))
+/** The plan that skips the blocks not asked for. */
+const tableOf = ({ subBlocks }: Architecture): (number | null)[] =>
+  Array.from({ length: subBlocks.length }, (_, i) => (i < 2 * blocks ? i : null))
 
 /** Forwards of each before the first turn: the first maps pages and fills caches. */
 const WARM_UP = 2
@@ -95,6 +100,7 @@ async function inTurns(pair: readonly [Running, Running], precision: string, siz
 
 async function compare(pair: readonly [Running, Running], model: string): Promise<Row[]> {
   const rows: Row[] = []
+  const table = tableOf((await openCheckpoint(model)).architecture)
   for (const precision of values.precisions.split(',')) {
     for (const { child } of pair) await child.ask({ ask: 'open', model, table, precision, threads })
     for (const size of values.sizes.split(',').map(parseSize)) {
@@ -109,7 +115,7 @@ async function compare(pair: readonly [Running, Running], model: string): Promis
 async function main(checkouts: readonly [string, string]): Promise<Comparison> {
   const dir = resolve(values.dir)
   await mkdir(dir, { recursive: true })
-  const model = await sliceFolder(dir)
+  const model = values.model === undefined ? await sliceFolder(dir) : resolve(values.model)
   const before = await start('before', checkouts[0])
   try {
     const after = await start('after', checkouts[1])

@@ -44,7 +44,7 @@ export function markdown(comparison: Comparison): string {
   const turns = rows[0]?.ms.before.length ?? 0
   const found = slower(comparison).map(({ precision, size }) => `${precision} ${size}`)
   return [
-    `${date}, ${machine}, Node ${node}, ${threads} threads, ${turns} turns; blocks of T5-XXL's shape: ${blocks}.`,
+    `${date}, ${machine}, Node ${node}, ${threads} threads, ${turns} turns; blocks: ${blocks}, of T5-XXL's shape unless --model names another.`,
     `${build('Before', before)}; ${build('after', after)}.`,
     `\`${command}\``,
     '',
