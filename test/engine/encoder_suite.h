@@ -56,6 +56,8 @@ inline void matches_the_reference(const Subject& subject, const Architecture& a)
   const Sample sample(a.width);
   Encoder encoder = fixture.open(subject.make);
   const LayerTable all = dense(a, subject.precision);
+  const auto whole = load(encoder, all);
+  if (subject.precision == Precision::kInt4) fixture.take_int4(encoder, slots_of(all));
   std::vector<LayerTable> tables{all, all, LayerTable(all.size())};
   tables[1][0] = {all[2].slot, 0.5f};  // re-used, damped
   tables[1][1] = {kSkipped, 1};        // skipped

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cpu/kernels.h"
 #include "engine/numeric.h"
 #include "engine/packed_layout.h"
+#include "engine/rotation.h"
 
 namespace reference {
 namespace {
@@ -178,14 +178,20 @@ void round_to_integers(Matrix& matrix, size_t width, int integer_max) {
   });
 }
 
-void round_to_int4(Matrix& matrix, size_t width) {
-  const skrr::cpu::TileKernel& kernel = skrr::cpu::kernels().int4;
-  std::vector<uint8_t> panel(skrr::packed::panel_bytes(int64_t(width), kernel.block_bytes));
-  round_rows(matrix, width, 127, [&](double* row) {
-    const std::vector<float> values(row, row + width);
-    kernel.pack_b(values.data(), 1, int(width), 0, 1, panel.data());
-    for (size_t i = 0; i < width; i++) row[i] = skrr::packed::int4_value(panel.data(), 0, int64_t(i));
-  });
+// W[n] = scales[n] * rotate_back(values[n]); turned back without the division that makes the transform orthonormal.
+Matrix unpack_int4(const skrr::PackedTensor& packed, size_t rows, size_t width, size_t first_panel, size_t panel_stride) {
+  namespace layout = skrr::packed;
+  const size_t bytes = layout::panel_bytes(int64_t(width), layout::kInt4Block);
+  const skrr::Rotation rotation{int64_t(width)};
+  Matrix matrix(rows * width);
+  for (size_t n = 0; n < rows; n++) {
+    const size_t panel = first_panel + n / layout::kColumns * panel_stride, row = n % layout::kColumns;
+    const uint8_t* values = reinterpret_cast<const uint8_t*>(packed.data) + panel * bytes;
+    const double scale = double(packed.scales[panel * layout::kColumns + row]) * std::sqrt(double(rotation.block));
+    for (size_t i = 0; i < width; i++) matrix[n * width + i] = scale * layout::int4_value(values, int(row), int64_t(i));
+    rotate(&matrix[n * width], width);
+  }
+  return matrix;
 }
 
 Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Batch& batch, Matrix h) {

@@ -17,9 +17,9 @@ enum class Rows { kExact, kBF16, kIntegers };
 // Rounds each row of `width` as integers up to +-integer_max hold it: in the rotated basis, to the nearest multiples of its
 // largest number / integer_max.
 void round_to_integers(Matrix& matrix, size_t width, int integer_max);
-// Rounds each row as int4 holds it. The CPU's packing chooses each group's multiplier and zero here too; the tests of the kernels
-// check that it chooses well, and engine/packed_layout.h says what they mean.
-void round_to_int4(Matrix& matrix, size_t width);
+// A matrix [rows, width] as an int4 slot holds it, read by what engine/packed_layout.h says: which multiplier and zero suit a group
+// best is not repeated here. Its rows lie in panels `first_panel`, `first_panel` + `panel_stride` and so on.
+Matrix unpack_int4(const skrr::PackedTensor& packed, size_t rows, size_t width, size_t first_panel, size_t panel_stride);
 
 struct Model {
   skrr::Architecture architecture;

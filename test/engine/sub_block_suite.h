@@ -130,6 +130,7 @@ inline void check(const Subject& subject, const Case& c) {
   const std::vector<float> rows = random_floats(c.positions.size() * size_t(width), c.seed);
   Encoder encoder = fixture.open(subject.make);
   const auto plan = load(encoder, table);
+  if (subject.precision == Precision::kInt4) fixture.take_int4(encoder, slots_of(table));
   const auto states = encoder.backend().begin(c.batch(), rows_from(rows.data(), width));
   encoder.advance(*states, *plan, 0, 2, CancelFlag());
   std::vector<float> found(rows.size());
