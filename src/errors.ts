@@ -69,7 +69,9 @@ export class OutputError extends SkrrError {
   }
 }
 
-function describe(d: ErrorDetail): string {
+function describe(given: unknown): string {
+  if (typeof given !== 'object' || given === null) return String(given)
+  const d: ErrorDetail = given
   const where = [d.file, d.field].filter((part) => part !== undefined).map(String)
   const found = d.found === undefined ? [] : [`found ${d.found}`]
   const expected = d.expected === undefined ? [] : [`expected ${d.expected}`]

@@ -17,6 +17,12 @@ export function checkArray(
   if (!Array.isArray(value)) throw new PlanError({ file, field, found: show(value), expected })
 }
 
+/** The name of a file, for messages. @throws PlanError */
+export function checkFile(value: unknown): void {
+  if (value === undefined || typeof value === 'string') return
+  throw new PlanError({ field: 'file', found: show(value), expected: 'a string, or none' })
+}
+
 /** @throws PlanError for what is no object, or has other fields */
 export function checkFields(value: unknown, known: readonly string[], what: string, file?: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -14,7 +14,7 @@ import {
 } from './compensation.js'
 import { checkArgument, instance } from '../io/arguments.js'
 import { show } from '../io/show.js'
-import { checkFields, checkFingerprint, isIndex } from './form.js'
+import { checkFields, checkFile, checkFingerprint, isIndex } from './form.js'
 import { checkPlanFile, frozenProvenance, parsePlanJson, type JsonObject, type PlanFile } from './schema.js'
 import { planInWords } from './words.js'
 
@@ -65,6 +65,7 @@ export class Plan {
 
   /** @throws PlanError for a malformed table, scales or compensation; `file` is named in it. */
   constructor(table: readonly (number | null)[], options: PlanOptions = {}, file?: string) {
+    checkFile(file)
     checkFields(options, OPTIONS, 'options', file)
     checkTable(table, file)
     const scales = options.scales ?? table.map(() => 1)
@@ -128,6 +129,7 @@ export class Plan {
    * @throws PlanError for anything that is not a plan of version 1, unknown fields included
    */
   static parse(json: unknown, file?: string): Plan {
+    checkFile(file)
     const checked = checkPlanFile(typeof json === 'string' ? parsePlanJson(json, file) : json, file)
     const { table, scales, precisions, geometry, provenance } = checked
     const compensation = checked.compensation && readCompensation(checked.compensation, file)

@@ -1,4 +1,5 @@
 import { InputError } from '../../errors.js'
+import { show } from '../../io/show.js'
 import { subBlockCount, type Architecture } from '../../model/architecture.js'
 import { blocksOf, denseParameters, fixedParameters, subBlockParameters } from '../../model/parameters.js'
 import type { Precision } from '../../model/precision.js'
@@ -52,7 +53,7 @@ export function targetReached(
   if ('sparsity' in target) {
     const { sparsity } = target
     const most = 1 - fixedParameters(architecture) / denseParameters(architecture)
-    if (!(sparsity > 0 && sparsity <= most)) {
+    if (!(typeof sparsity === 'number' && sparsity > 0 && sparsity <= most)) {
       const why = 'what lies outside the sub-blocks (the token embedding above all) always stays'
       throw outOfRange('sparsity', sparsity, `above 0 and at most ${most.toFixed(4)}: ${why}`)
     }
@@ -61,12 +62,12 @@ export function targetReached(
   const { bytes } = target
   const least = fixedBytes(architecture, precision)
   const most = weightBytes(Plan.dense(blocks), architecture, precision)
-  if (!(bytes >= least && bytes < most)) {
+  if (!(typeof bytes === 'number' && bytes >= least && bytes < most)) {
     const why = `in ${precision} the token embedding and all else outside the sub-blocks weigh ${least}, the dense encoder ${most}`
     throw outOfRange('bytes', bytes, `${least} to ${most - 1}: ${why}`)
   }
   return (skips) => weightBytes(plan(skips), architecture, precision) + BYTES.f32 * map <= bytes
 }
 
-const outOfRange = (field: string, found: number, expected: string): InputError =>
-  new InputError({ field: `target.${field}`, found: String(found), expected })
+const outOfRange = (field: string, found: unknown, expected: string): InputError =>
+  new InputError({ field: `target.${field}`, found: show(found), expected })
