@@ -155,7 +155,11 @@ export class Encoder {
   async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
     this.#check()
     const signals = [signal, this.#disposing.signal]
-    const next = await this.engine.loadPlan(plan, signals, progressTo(onProgress))
+    const loading = this.engine.loadPlan(plan, signals, progressTo(onProgress))
+    const next = await loading.catch(async (error: unknown) => {
+      if (release) await this.engine.native.trim().catch(() => undefined) // what was loaded of it goes
+      throw error
+    })
     const last = this.#loaded
     this.#loaded = next
     const ended = Promise.allSettled(this.#encoding).then(() => last.dispose()) // calls made before run under it

@@ -39,6 +39,28 @@ describe('the event loop', () => {
   })
 })
 
+describe('a plan that was not taken', () => {
+  it('leaves nothing behind where the switch was to release', async () => {
+    const encoder = await load()
+    const { weights } = encoder.memory
+    const dense = Plan.dense(6)
+    for (let turn = 0; turn < 3; turn++) {
+      const abort = new AbortController()
+      const switching = encoder.setPlan(dense.with({ precisions: Array<'int8'>(12).fill('int8') }), {
+        release: true,
+        signal: abort.signal,
+        onProgress: ({ doneBytes, totalBytes }) => {
+          if (doneBytes > totalBytes / 2) abort.abort()
+        },
+      })
+      await expect(switching).rejects.toThrow(/abort/)
+      await encoder.encode(short) // behind what the switch still does
+      expect(encoder.plan.equals(dense)).toBe(true)
+      expect(encoder.memory.weights).toBe(weights)
+    }
+  })
+})
+
 describe('concurrent calls', () => {
   it('each get their own result', async () => {
     const encoder = await load()
