@@ -29,6 +29,7 @@ CudaBackend::CudaBackend(const Architecture& architecture, const FixedTensors& f
       shape_(architecture),
       distances_(distances_of(architecture)),
       pool_(std::make_shared<Pool>(options.device, options.products)),
+      facts_(facts_of(device().facts(), options.device)),
       forward_(device(), shape_),
       final_norm_(upload(device(), read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
       table_(device(), size_t(architecture.sub_blocks()) * sizeof(Step), "the layer table"),
@@ -40,7 +41,7 @@ CudaBackend::CudaBackend(const Architecture& architecture, const FixedTensors& f
 // --- slots ---
 
 void CudaBackend::load(int slot, const Weights& weights, const CancelFlag& cancel) {
-  require_precision(facts_of(device().facts(), 0), slot);
+  require_precision(facts_, slot);
   device().use();
   pool_->trim();
   if (!loader_) loader_ = make_loader(device(), shape_);

@@ -14,6 +14,7 @@
 #include "cuda/states.h"
 #include "cuda/weights.h"
 #include "engine/backend.h"
+#include "engine/device.h"
 
 namespace skrr::cuda {
 
@@ -61,6 +62,7 @@ class CudaBackend : public Backend {
   const Shape shape_;
   const std::vector<Distance> distances_;
   const std::shared_ptr<Pool> pool_;  // states and features hold it too: they may outlive the backend
+  const DeviceFacts facts_;
   const Forward forward_;
   Buffer final_norm_;   // [width padded]
   Buffer table_;        // [2 * blocks] Step

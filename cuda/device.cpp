@@ -18,6 +18,7 @@ class CudaDevice final : public skrr::Device {
 
   Estimate estimate(const Architecture& architecture, const std::vector<int>& slots, int rank, const Extent& extent) const override {
     require_kernels(facts_, architecture);
+    for (const int slot : slots) require_precision(facts_, slot);
     return cuda::estimate(gpu_, architecture, slots, rank, extent);
   }
 
@@ -50,10 +51,7 @@ DeviceFacts facts_of(const GpuFacts& gpu, int index) {
 Estimate estimate(const GpuFacts& gpu, const Architecture& a, const std::vector<int>& slots, int rank, const Extent& extent) {
   const Shape shape(a);
   size_t weights = (size_t(shape.width) + 2 * size_t(rank) * size_t(a.width)) * sizeof(float);
-  for (const int slot : slots) {
-    require_precision(facts_of(gpu, 0), slot);
-    weights += SlotLayout(a, sub_block_of(slot)).bytes;
-  }
+  for (const int slot : slots) weights += SlotLayout(a, sub_block_of(slot)).bytes;
 
   // The batch itself and the copy a recorded pass works on.
   const std::vector<Distance> distances = distances_of(a);
