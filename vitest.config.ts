@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 60_000,
+    testTimeout: 180_000, // against hangs; a slow machine is no failure
     pool: 'forks',
     maxWorkers: '100%', // vitest leaves one processor to itself, and on two that is half: it only waits
     // `auto` means the CPU, also on machines with a GPU; test/encoder/cuda.test.ts names a library where it wants one

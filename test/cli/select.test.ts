@@ -119,15 +119,15 @@ describe('skrr select', () => {
   })
 
   it('killed with -9 goes on with --resume to the identical plan', async () => {
-    const child = start(select('killed.json', '--skip-count', '7'))
+    const child = start(select('killed.json', '--skip-count', '3'))
     const exited = once(child, 'exit')
     const journal = inside('killed.json.journal')
     while (((await stat(journal).catch(() => undefined))?.size ?? 0) === 0) await setTimeout(5)
     await setTimeout(200)
     child.kill('SIGKILL')
     await exited
-    await skrrJson(select('killed.json', '--skip-count', '7', '--resume'))
-    await skrrJson(select('whole.json', '--skip-count', '7'))
+    await skrrJson(select('killed.json', '--skip-count', '3', '--resume'))
+    await skrrJson(select('whole.json', '--skip-count', '3'))
     expect(await readFile(inside('killed.json'), 'utf8')).toBe(await readFile(inside('whole.json'), 'utf8'))
   })
 
