@@ -28,9 +28,17 @@ const npm = (cwd, ...args) =>
 function install() {
   const packed = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder))[0]
   const strays = packed.files.filter(
-    ({ path }) => !/^(dist|prebuilds)\/|^(docs\/)?\w+\.md$|^(package\.json|LICENSE)$/.test(path),
+    ({ path }) =>
+      !/^(dist|prebuilds|examples)\/|^(docs\/)?\w+\.md$|^bench\/results\/[\w-]+\.(md|svg|json)$|^(package\.json|LICENSE)$/.test(
+        path,
+      ),
   )
   assert.deepEqual(strays, [], 'the tarball holds files that users do not need')
+  assert.deepEqual(
+    deadLinks(packed.files.map(({ path }) => path)),
+    [],
+    'links of pages in the tarball lead nowhere',
+  )
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
   npm(
     folder,
@@ -44,6 +52,19 @@ function install() {
   copyFileSync(join(root, 'examples/service.mjs'), join(folder, 'service.mjs'))
   console.log(
     `packed and installed: ${packed.filename}, ${(packed.size / 1e6).toFixed(2)} MB, ${packed.files.length} files`,
+  )
+}
+
+/** Links between packed pages, to files that are not packed. */
+function deadLinks(paths) {
+  const pages = paths.filter((path) => path.endsWith('.md'))
+  return pages.flatMap((page) =>
+    [...readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+      .map(([, path]) => join(dirname(page), path))
+      .filter(
+        (path) => !paths.includes(path.replace(/\/$/, '')) && !paths.some((file) => file.startsWith(path)),
+      )
+      .map((path) => `${page}: ${path}`),
   )
 }
 

@@ -127,7 +127,7 @@ function markdown(results: Results, name: string): string {
     'Two blocks of T5-XXL with made-up bf16 weights, the same tokens for all, BATCHxTOKENS. For each size all processes are',
     'alive at once and take turns, one forward each; medians. Left out: forwards in which a program waited for a processor',
     '(the kernel tells). Error: relative L2 of the embeddings against skrr in f32. Peak RSS: of the whole process,',
-    'loading included. How each was set up: [bench/rivals](../rivals/README.md). This page and the chart are',
+    'loading included. How each was set up: `bench/rivals/README.md`. This page and the chart are',
     `made by \`bench/rivals/render.ts\` from [${name}.json](${name}.json), which has every single time.`,
     '',
     `![milliseconds a forward](${name}.svg)`,
