@@ -4,8 +4,7 @@
  */
 import domino from '@mixmark-io/domino'
 import * as Plot from '@observablehq/plot'
-import { median, type Results, type Row } from './results.js'
-import { BITS, SOFTWARE } from './rivals.js'
+import { BITS, median, SOFTWARE, type Results, type Row, type Software } from './results.js'
 
 const STYLE = `
 :root { --ink: #1d2327; --muted: #68717a; --line: #e4e2db; --ours: #c2255c; --theirs: #a7b0ba; }
@@ -25,7 +24,13 @@ const ROOM = 1.28
 
 const document = domino.createDocument()
 
-function panel(rows: readonly Row[], size: string, i: number, panels: number): string {
+function panel(
+  rows: readonly Row[],
+  software: readonly Software[],
+  size: string,
+  i: number,
+  panels: number,
+): string {
   const inner = (WIDTH - NAMES - GROUPS) / panels
   const [first, last] = [i === 0, i === panels - 1]
   const longest = Math.max(...rows.map(median))
@@ -42,7 +47,7 @@ function panel(rows: readonly Row[], size: string, i: number, panels: number): s
     marginBottom: 6,
     style: { background: 'none', color: 'var(--ink)', fontSize: '12px' },
     x: { axis: null, domain: [0, ROOM * longest] },
-    y: { domain: [...SOFTWARE], axis: first ? 'left' : null, label: null, tickSize: 0, padding: 0.22 },
+    y: { domain: software, axis: first ? 'left' : null, label: null, tickSize: 0, padding: 0.22 },
     fy: {
       domain: [...BITS],
       axis: last ? 'right' : null,
@@ -79,7 +84,10 @@ function panel(rows: readonly Row[], size: string, i: number, panels: number): s
 
 export function chart({ sizes }: Results): string {
   const all = Object.entries(sizes)
-  const panels = all.map(([size, { rows }], i) => panel(rows, size, i, all.length))
+  const software = SOFTWARE.filter((name) =>
+    all.some(([, { rows }]) => rows.some((row) => row.software === name)),
+  )
+  const panels = all.map(([size, { rows }], i) => panel(rows, software, size, i, all.length))
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">`,
     `<title>Milliseconds a forward of two T5-XXL blocks</title><style>${STYLE}</style>`,

@@ -17,8 +17,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Child } from './child.js'
 import { render, table } from './render.js'
-import { type Results, type Row } from './results.js'
-import { rivals, type Bits, type Place, type Rival, type Software } from './rivals.js'
+import type { Bits, Results, Row, Software } from './results.js'
+import { rivals, type Place, type Rival } from './rivals.js'
 import { parseSize, SLICE, sizeName, sliceFolder, type Size } from './slice.js'
 
 const { values } = parseArgs({

@@ -6,8 +6,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { chart } from './chart.js'
-import { median, quantile, type Results, type Row } from './results.js'
-import type { Bits, Software } from './rivals.js'
+import { median, quantile, type Bits, type Results, type Row, type Software } from './results.js'
 
 const row = (...cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`
 
@@ -107,15 +106,18 @@ export function verdicts({ sizes }: Results): string {
     const ratio = measure(theirs) / measure(find(rows, 'skrr', bits)!)
     return `${ratio.toFixed(2)} ${ratio >= least ? 'yes' : '**no**'}`
   }
+  const measured = BARS.filter(({ rival }) =>
+    Object.values(sizes).some(({ rows }) => find(rows, ...rival) !== undefined),
+  )
   return [
     row('theirs / ours', 'at least', ...names),
     `|---|${'---:|'.repeat(1 + names.length)}`,
-    ...BARS.map((bar) => row(bar.says, bar.least, ...names.map((name) => cell(bar, name)))),
+    ...measured.map((bar) => row(bar.says, bar.least, ...names.map((name) => cell(bar, name)))),
   ].join('\n')
 }
 
 function markdown(results: Results, name: string): string {
-  const { machine, node, threads, versions, sizes } = results
+  const { machine, node, threads, versions, notes = [], sizes } = results
   const listed = Object.entries(versions).map(([software, version]) => `${software} ${version}`)
   return [
     '# skrr beside other T5 encoders on a CPU',
@@ -129,6 +131,7 @@ function markdown(results: Results, name: string): string {
     '(the kernel tells). Error: relative L2 of the embeddings against skrr in f32. Peak RSS: of the whole process,',
     'loading included. How each was set up: `bench/rivals/README.md`. This page and the chart are',
     `made by \`bench/rivals/render.ts\` from [${name}.json](${name}.json), which has every single time.`,
+    ...notes.flatMap((note) => ['', note]),
     '',
     `![milliseconds a forward](${name}.svg)`,
     '',

@@ -1,5 +1,11 @@
 /** What a run writes down (bench/results/*.json), and what is read out of it. */
-import type { Bits, Software } from './rivals.js'
+
+export const SOFTWARE = ['skrr', 'onnxruntime', 'PyTorch', 'llama.cpp'] as const
+export type Software = (typeof SOFTWARE)[number]
+
+/** Bits a weight, without scales: rivals are compared within them. */
+export const BITS = [32, 16, 8, 4] as const
+export type Bits = (typeof BITS)[number]
 
 export interface Row {
   readonly software: Software
@@ -20,6 +26,8 @@ export interface Results {
   readonly node: string
   readonly threads: number
   readonly versions: Readonly<Partial<Record<Software, string>>>
+  /** What a reader must know of these runs, in Markdown. */
+  readonly notes?: readonly string[]
   /** By size, such as 1x77; each was measured at once. */
   readonly sizes: Readonly<
     Record<string, { readonly date: string; readonly commit: string; readonly rows: readonly Row[] }>

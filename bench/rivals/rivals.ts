@@ -5,14 +5,8 @@ import type { Precision } from '../../src/model/precision.js'
 import { ggufModel, type GgufPrecision } from './gguf.js'
 import { onnxModel } from './onnx-files.js'
 import type { OnnxPrecision } from './onnx.js'
+import type { Bits, Software } from './results.js'
 import { idsOf, type Size } from './slice.js'
-
-export const SOFTWARE = ['skrr', 'onnxruntime', 'PyTorch', 'llama.cpp'] as const
-export type Software = (typeof SOFTWARE)[number]
-
-/** Bits a weight, without scales: rivals are compared within them. */
-export const BITS = [32, 16, 8, 4] as const
-export type Bits = (typeof BITS)[number]
 
 export interface Rival {
   readonly software: Software
