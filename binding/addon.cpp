@@ -6,6 +6,7 @@
 #include "binding/encoder.h"
 #include "binding/handle.h"
 #include "binding/jobs.h"
+#include "binding/lock.h"
 
 namespace skrr::binding {
 namespace {
@@ -25,6 +26,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));
   exports.Set("probeCuda", Napi::Function::New<probe_cuda>(env, "probeCuda"));
   exports.Set("bench", Napi::Function::New<bench>(env, "bench"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("describe", Napi::Function::New<describe>(env, "describe"));
   return exports;
 }

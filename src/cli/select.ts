@@ -3,6 +3,7 @@ import pc from 'picocolors'
 import { writeFileAtomically } from '../io/atomic.js'
 import { Encoder } from '../encoder.js'
 import { InputError } from '../errors.js'
+import { shellWord } from '../io/show.js'
 import type { Precision } from '../model/precision.js'
 import { writePlan } from '../plan/file.js'
 import { strip } from '../plan/strip.js'
@@ -150,7 +151,7 @@ async function select(options: Options, { signal }: Run): Promise<void> {
       compensate: options.compensate,
       resume: options.resume,
       fullTrace: options.trace !== undefined,
-      journal: `${options.out}.journal`,
+      journal: journalOf(options),
       onResult: async (found) => {
         await writePlan(options.out, found.plan)
         if (options.trace !== undefined) await writeJson(options.trace, found.trace)
@@ -160,10 +161,25 @@ async function select(options: Options, { signal }: Run): Promise<void> {
     if (options.compare) await page?.compare(selection)
     bar.stop()
     report(options, encoder, selection, (performance.now() - started) / 1000)
+  } catch (error) {
+    throw withCommand(error, options)
   } finally {
     bar.stop()
     await encoder.dispose()
   }
+}
+
+const journalOf = ({ out }: Options): string => `${out}.journal`
+
+/** What a user whose journal is of another version has to run. */
+function withCommand(error: unknown, options: Options): unknown {
+  const journal = journalOf(options)
+  if (!(error instanceof InputError)) return error
+  if (error.detail.file !== journal || error.detail.field !== 'version') return error
+  const words = process.argv.slice(2).filter((word) => word !== '--resume')
+  const command = `rm ${shellWord(journal)} && skrr ${words.map(shellWord).join(' ')}`
+  const anew = options.resume ? 'Start anew, without --resume' : 'Start anew'
+  return new InputError({ ...error.detail, hint: `${anew}: ${command}` }, { cause: error })
 }
 
 function readTarget({ sparsity, bytes, skipCount }: Options): Target {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OutputError, SkrrError } from '../errors.js'
 import { ioReason, isFolder } from './files.js'
@@ -48,33 +48,42 @@ export async function writeFolderAtomically(
   fill: (temporary: string) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const exists = await isEmptyFolder(folder)
+  await checkEmpty(folder)
   const temporary = temporaryName(folder)
   try {
     signal?.throwIfAborted()
     await mkdir(temporary)
     await fill(temporary)
     signal?.throwIfAborted()
-    if (exists) await rmdir(folder)
-    await rename(temporary, folder)
+    await putInPlace(temporary, folder)
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
     throw asOutputError(folder, underFinalName(error, temporary, folder), signal)
   }
 }
 
-/** False where there is no folder. @throws OutputError where something lies there that must not be touched */
-async function isEmptyFolder(folder: string): Promise<boolean> {
+/** An empty folder is replaced in one step; what another process has put there meanwhile is not. */
+async function putInPlace(temporary: string, folder: string): Promise<void> {
+  try {
+    await rename(temporary, folder)
+  } catch (error) {
+    await checkEmpty(folder)
+    throw error
+  }
+}
+
+/** @throws OutputError where something lies there that must not be touched */
+async function checkEmpty(folder: string): Promise<void> {
   let names: string[]
   try {
     names = await readdir(folder)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
     const found =
       error instanceof Error && 'code' in error && error.code === 'ENOTDIR' ? 'a file' : ioReason(error)
     throw new OutputError({ file: folder, found, expected: 'a new or empty folder' }, { cause: error })
   }
-  if (names.length === 0) return true
+  if (names.length === 0) return
   throw new OutputError({
     file: folder,
     found: `a folder with ${names.length} entries`,

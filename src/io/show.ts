@@ -30,3 +30,7 @@ export const fieldName = (path: readonly PropertyKey[]): string | undefined =>
 /** What a schema's issue is about. */
 export const valueAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown> | undefined)?.[key], value)
+
+/** A word of a command, as a shell reads it. */
+export const shellWord = (text: string): string =>
+  /^[\w%+,./:=@-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`

@@ -226,6 +226,11 @@ export interface Binding {
     cancel: CancelToken,
     onProgress: NativeProgress,
   ): Promise<NativeBench>
+  /**
+   * Locks an open file for whoever opened it (flock), until it is closed or the process ends. False: somebody else has it locked.
+   * Rejects where the file system has no locks.
+   */
+  lockFile(descriptor: number): Promise<boolean>
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
   /** What the addon was built with; isas: the instruction sets for which this CPU can run kernels. */

@@ -1,5 +1,5 @@
 import { cp, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exportCheckpoint } from '../../src/export/checkpoint.js'
 import { Plan } from '../../src/plan/plan.js'
@@ -7,6 +7,7 @@ import { floatToF8, toFloat32 } from '../../src/model/half.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { floatsOf, readTensors } from '../../src/checkpoint/tensor-file.js'
 import type { Checkpoint, TensorRef } from '../../src/checkpoint/types.js'
+import { writeFolderAtomically } from '../../src/io/atomic.js'
 import { writeSafetensors, type TensorSource } from '../../src/export/write.js'
 import { CheckpointError, OutputError, PlanError } from '../../src/errors.js'
 import { subBlockCount } from '../../src/model/architecture.js'
@@ -218,6 +219,20 @@ describe('an export that fails leaves nothing behind', () => {
     )
     expect(await readdir(folder)).toEqual(['mine'])
   })
+  it('into a folder that another one has filled meanwhile, which stays', async () => {
+    const folder = join(await temporaryFolder(), 'out')
+    const first = writeFolderAtomically(folder, (temporary) => writeFile(join(temporary, 'first'), ''))
+    const second = writeFolderAtomically(folder, async (temporary) => {
+      await writeFile(join(temporary, 'second'), '')
+      await first
+    })
+    await expect(second).rejects.toThrow(
+      `${folder}: found a folder with 1 entries, expected a new or empty folder. Nothing was written.`,
+    )
+    expect(await readdir(folder)).toEqual(['first'])
+    expect(await readdir(dirname(folder))).toEqual(['out'])
+  })
+
   it('but an empty folder is used', async () => {
     const checkpoint = await openCheckpoint(V11)
     const out = join(await temporaryFolder(), 'out')

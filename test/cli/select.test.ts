@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, readdir, readFile, stat } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { readPlan } from '../../src/plan/file.js'
 import type { Trace } from '../../src/select/index.js'
 import { keptFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
+import { v01 } from '../v0.1.js'
 import { skrr, skrrJson, start } from './run.js'
 
 /** `skrr select`, as scripts and people use it. */
@@ -129,6 +130,20 @@ describe('skrr select', () => {
     await skrrJson(select('killed.json', '--skip-count', '3', '--resume'))
     await skrrJson(select('whole.json', '--skip-count', '3'))
     expect(await readFile(inside('killed.json'), 'utf8')).toBe(await readFile(inside('whole.json'), 'utf8'))
+  })
+
+  it.each([
+    ['', 'Start anew'],
+    ['--resume', 'Start anew, without --resume'],
+  ])('says the whole command that starts anew on a journal of an older version, %s', async (option, hint) => {
+    const journal = inside('old plan.json.journal')
+    await copyFile(v01('search/stopped.json.journal'), journal)
+    const given = select('old plan.json', '--skip-count', '1', '--json')
+    const { code, stdout } = await skrr(option === '' ? given : [...given, option])
+    expect(code).toBe(1)
+    const { message } = (JSON.parse(stdout) as { error: { message: string } }).error
+    const words = given.map((word) => (word.includes(' ') ? `'${word}'` : word))
+    expect(message).toContain(`${hint}: rm '${journal}' && skrr ${words.join(' ')}`)
   })
 
   it('with --report writes a page, with --compare the other methods on it', async () => {

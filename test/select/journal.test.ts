@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { open, readFile, stat, writeFile } from 'node:fs/promises'
+import { open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Encoder } from '../../src/encoder.js'
+import { native } from '../../src/native/addon.js'
+import { openLocked } from '../../src/select/measure/journal-file.js'
 import { selectPlan, type SelectOptions, type Selection } from '../../src/select/index.js'
 import { GOLDEN, rejection, temporaryFolder } from '../checkpoint/helpers.js'
 import { MODEL, SKRR } from './harness.js'
@@ -66,18 +68,71 @@ describe('the journal of a search', () => {
     )
   })
 
-  it('survives kill -9', async () => {
+  it('is of one search alone, until kill -9, which it survives', async () => {
+    const encoder = await load()
     const journal = join(await temporaryFolder(), 'journal')
     const script = join(import.meta.dirname, 'killed-search.ts')
     const run = join(import.meta.dirname, '../../scripts/run-ts.mjs')
     const child = spawn(process.execPath, [run, script, journal], { stdio: 'ignore' })
     const exited = once(child, 'exit')
     while (((await stat(journal).catch(() => undefined))?.size ?? 0) < 1000) await setTimeout(20)
+    await expect(search(encoder, { journal, resume: true })).rejects.toThrow(/another search is writing/)
     child.kill('SIGKILL')
     await exited
-    const encoder = await load()
     const resumed = await search(encoder, { journal, resume: true })
     expect(resumed.plan.stringify()).toBe((await search(encoder)).plan.stringify())
+  })
+
+  it('is refused to a second search, with resume and without', async () => {
+    const encoder = await load()
+    const journal = await stoppedJournal(encoder)
+    const before = await readFile(journal)
+    const handle = await openLocked(journal)
+    for (const resume of [false, true]) {
+      const { message } = await rejection(search(encoder, { journal, resume }))
+      expect(message).toMatch(new RegExp(`^${journal}: another search is writing this journal`))
+    }
+    expect(await readFile(journal)).toEqual(before)
+    await handle.close()
+    await search(encoder, { journal, resume: true })
+  })
+
+  it('is taken by a search that waited for the end of another anew, not as the file that was deleted', async () => {
+    const journal = join(await temporaryFolder(), 'journal')
+    const first = await openLocked(journal)
+    const lockFile = native().lockFile.bind(native())
+    vi.spyOn(native(), 'lockFile').mockImplementationOnce(async (descriptor) => {
+      await rm(journal)
+      await first.close()
+      return lockFile(descriptor)
+    })
+    const second = await openLocked(journal)
+    vi.restoreAllMocks()
+    expect((await second.stat()).ino).toBe((await stat(journal)).ino)
+    await second.close()
+  })
+
+  it('on a file system without locks is an error', async () => {
+    const journal = join(await temporaryFolder(), 'journal')
+    vi.spyOn(native(), 'lockFile').mockRejectedValueOnce(new Error('No locks available'))
+    const { message } = await rejection(search(await load(), { journal }))
+    vi.restoreAllMocks()
+    expect(message).toMatch(/journal: the journal cannot be locked: No locks available\. .*local disk/)
+  })
+
+  it('means the same where lines of two searches stand between each other', async () => {
+    const encoder = await load()
+    const journal = await stoppedJournal(encoder)
+    const [header, ...lines] = (await readFile(journal, 'utf8')).trimEnd().split('\n')
+    const isProgram = (line: string): boolean => (JSON.parse(line) as unknown[]).length === 2
+    const backwards = lines.toReversed()
+    const other = [...backwards.filter(isProgram), ...backwards.filter((line) => !isProgram(line))]
+    const both = lines.flatMap((line, i) => [line, other[i]!])
+    await writeFile(journal, [header, ...both, ''].join('\n'))
+    const whole = await search(encoder)
+    const resumed = await search(encoder, { journal, resume: true })
+    expect(resumed.plan.stringify()).toBe(whole.plan.stringify())
+    expect(resumed.work.executed).toBeLessThan(0.8 * whole.work.executed)
   })
 
   it('is deleted when the plan is where it stays, not before', async () => {
@@ -125,15 +180,16 @@ describe('the journal of a search', () => {
     await expect(search(await load(), { journal: folder, ...resume })).rejects.toThrow(/no regular file/)
   })
 
-  it('of another version is refused, and what to run is said', async () => {
-    const journal = join(await temporaryFolder(), 'journal')
-    await writeFile(
-      journal,
-      '{"format":"skrr-journal","version":1,"model":"m","calibration":"c","options":"o"}\n',
+  it.each([1, 2])('of version %d is refused, and what to run is said', async (version) => {
+    const journal = join(await temporaryFolder(), 'a journal')
+    const header = { format: 'skrr-journal', version, model: 'm', calibration: 'c', options: 'o' }
+    await writeFile(journal, `${JSON.stringify(header)}\n`)
+    const encoder = await load()
+    const found = `version: found ${version}, expected 3: another version of skrr wrote it. Start anew`
+    await expect(search(encoder, { journal, resume: true })).rejects.toThrow(
+      `${found}, without \`resume\` (CLI: --resume): rm '${journal}'`,
     )
-    await expect(search(await load(), { journal, resume: true })).rejects.toThrow(
-      /version: found 1, expected 2.*Delete it, and run the same command without `resume` \(CLI: --resume\)/,
-    )
+    await expect(search(encoder, { journal })).rejects.toThrow(`${found}: rm '${journal}'`)
   })
 
   it('on a full disk ends the search with a clear error, and what was written stays valid', async () => {

@@ -1,18 +1,21 @@
-import { open, readFile, rm, stat, type FileHandle } from 'node:fs/promises'
-import { ioReason } from '../../io/files.js'
+import { createHash } from 'node:crypto'
+import { rm, type FileHandle } from 'node:fs/promises'
 import { InputError, OutputError } from '../../errors.js'
-import { show } from '../../io/show.js'
+import { ioReason } from '../../io/files.js'
+import { shellWord, show } from '../../io/show.js'
+import { openLocked } from './journal-file.js'
 import { memoryMemo, type Memo } from './memo.js'
 
 /**
  * What a search has measured, on disk as it goes: a search is deterministic given its measurements, so whoever has them all can
  * replay it. JSON lines, only ever appended:
  *
- *     {"format":"skrr-journal","version":2,"model":"...","calibration":"...","options":"..."}
- *     "D: 0:f32 1:f32 3:int8@0.5"   a measure and a program (program.ts); its number is how many came before
- *     [0,12,0.8431]                 program 0, chunk 12: the error's sum
+ *     {"format":"skrr-journal","version":3,"model":"...","calibration":"...","options":"..."}
+ *     ["9c56cc51b374c3ba","D: 0:f32 1:f32 3:int8@0.5"]   a measure and a program (program.ts), by the first digits of its SHA-256
+ *     ["9c56cc51b374c3ba",12,0.8431]                     this program, chunk 12: the error's sum
  *
- * The programs of version 1 named no precision, so what they measured is not known.
+ * A name is made of its program alone, so that lines mean the same whoever wrote them and between whichever others they stand. The
+ * programs of version 1 named no precision, and those of version 2 went by their number.
  * A process killed in mid-write leaves half a line at the end, which is cut off when the search goes on.
  */
 
@@ -23,13 +26,14 @@ export interface JournalSubject {
   readonly options: string
 }
 
-const FORMAT = { format: 'skrr-journal', version: 2 }
+const FORMAT = { format: 'skrr-journal', version: 3 }
 const FLUSH_BYTES = 1 << 16
 const FLUSH_MS = 1000
 
 export class Journal {
   readonly #memo: Memo
-  readonly #ids = new Map<string, number>()
+  /** By program. */
+  readonly #names = new Map<string, string>()
   #pending = ''
   #flushed = Date.now()
   #finished = false
@@ -43,8 +47,8 @@ export class Journal {
   }
 
   /**
-   * A new journal, or with `resume` the one that is there (a new one where none is).
-   * @throws InputError where one is there and must not be touched, or belongs to another search; OutputError
+   * A new journal, or with `resume` the one that is there (a new one where none is), locked until it is closed.
+   * @throws InputError where one is there and must not be touched, belongs to another search or is in use; OutputError
    */
   static async open(
     file: string,
@@ -52,16 +56,17 @@ export class Journal {
     chunks: number,
     resume: boolean,
   ): Promise<Journal> {
-    const text = resume ? await readExisting(file) : undefined
-    const handle = await openFor(file, resume)
-    const journal = new Journal(file, handle, chunks)
+    const handle = await openLocked(file)
     try {
+      const journal = new Journal(file, handle, chunks)
       const header = `${JSON.stringify({ ...FORMAT, ...subject })}\n`
-      if (text === undefined || header.startsWith(text)) {
-        await handle.truncate(0) // killed while it wrote the header
+      const text = await readText(file, handle)
+      if (header.startsWith(text)) {
+        await handle.truncate(0) // new, or killed before anything was measured
         await journal.#append(header)
       } else {
-        checkSubject(file, text, subject)
+        checkSubject(file, text, subject, resume)
+        if (!resume) throw unfinished(file)
         await handle.truncate(journal.#replay(text))
       }
       return journal
@@ -81,21 +86,21 @@ export class Journal {
   }
 
   async #note(program: string, chunk: number, error: number): Promise<void> {
-    let id = this.#ids.get(program)
-    if (id === undefined) {
-      id = this.#ids.size
-      this.#ids.set(program, id)
-      this.#pending += `${JSON.stringify(program)}\n`
+    let name = this.#names.get(program)
+    if (name === undefined) {
+      name = nameOf(program)
+      this.#names.set(program, name)
+      this.#pending += `${JSON.stringify([name, program])}\n`
     }
-    this.#pending += `[${id},${chunk},${error}]\n`
+    this.#pending += `${JSON.stringify([name, chunk, error])}\n`
     if (this.#pending.length >= FLUSH_BYTES || Date.now() - this.#flushed >= FLUSH_MS) await this.#flush()
   }
 
   /** The search came to its end and its plan is written: the journal is of no more use. */
   async remove(): Promise<void> {
     this.#finished = true
+    await rm(this.file, { force: true }) // while it is locked: another search must not begin to write it
     await this.close()
-    await rm(this.file, { force: true })
   }
 
   /** What is measured stays for a later `resume`. */
@@ -131,67 +136,55 @@ export class Journal {
 
   /** Takes over the lines of a journal up to the first that is not whole. Returns the bytes up to there. */
   #replay(text: string): number {
-    const programs: string[] = []
+    const programs = new Map<string, string>()
     const lines = text.split('\n')
     lines.pop() // what follows the last newline: nothing, or half a line
     let bytes = 0
     for (const [number, line] of lines.entries()) {
-      if (number > 0) {
-        const entry = parse(line)
-        if (typeof entry === 'string') {
-          this.#ids.set(entry, programs.length)
-          programs.push(entry)
-        } else if (this.#isMeasurement(entry, programs.length)) {
-          const [id, chunk, error] = entry
-          this.#memo.errors(programs[id]!)[chunk] = error
-        } else break
-      }
+      if (number > 0 && !this.#take(parse(line), programs)) break
       bytes += Buffer.byteLength(line) + 1
     }
+    for (const [name, program] of programs) this.#names.set(program, name)
     return bytes
   }
 
-  #isMeasurement(entry: unknown, programs: number): entry is [number, number, number] {
-    if (!Array.isArray(entry) || entry.length !== 3) return false
-    const [id, chunk, error] = entry as unknown[]
-    const below = (n: unknown, limit: number): boolean =>
-      Number.isInteger(n) && Number(n) >= 0 && Number(n) < limit
-    return below(id, programs) && below(chunk, this.chunks) && typeof error === 'number' && error >= 0
+  /** False for what no search writes. */
+  #take(line: unknown, programs: Map<string, string>): boolean {
+    if (!Array.isArray(line)) return false
+    const [name, second, error] = line as unknown[]
+    if (line.length === 2 && typeof second === 'string' && name === nameOf(second)) {
+      programs.set(name, second)
+      return true
+    }
+    const program = typeof name === 'string' ? programs.get(name) : undefined
+    if (line.length !== 3 || program === undefined) return false
+    const known = Number.isInteger(second) && Number(second) >= 0 && Number(second) < this.chunks
+    if (!known || typeof error !== 'number' || error < 0) return false
+    this.#memo.errors(program)[Number(second)] = error
+    return true
   }
 }
 
-async function readExisting(file: string): Promise<string | undefined> {
+/** 64 bits: no search makes programs enough for two of them to share a name. */
+const nameOf = (program: string): string => createHash('sha256').update(program).digest('hex').slice(0, 16)
+
+async function readText(file: string, handle: FileHandle): Promise<string> {
   try {
-    const found = await stat(file)
-    if (!found.isFile()) throw new InputError({ file, found: 'no regular file', expected: 'a journal' })
-    return await readFile(file, 'utf8')
+    return await handle.readFile('utf8')
   } catch (cause) {
-    if (cause instanceof InputError) throw cause
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new InputError({ file, message: `the journal cannot be read: ${ioReason(cause)}` }, { cause })
   }
 }
 
-async function openFor(file: string, resume: boolean): Promise<FileHandle> {
-  try {
-    return await open(file, resume ? 'a' : 'ax')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') {
-      throw new InputError(
-        {
-          file,
-          found: 'the journal of a search that did not end',
-          expected: 'none',
-          hint: 'Go on with it by `resume` (CLI: --resume), or delete it',
-        },
-        { cause },
-      )
-    }
-    throw new OutputError({ file, message: `the journal cannot be written: ${ioReason(cause)}` }, { cause })
-  }
-}
+const unfinished = (file: string): InputError =>
+  new InputError({
+    file,
+    found: 'the journal of a search that did not end',
+    expected: 'none',
+    hint: 'Go on with it by `resume` (CLI: --resume), or delete it',
+  })
 
-function checkSubject(file: string, text: string, subject: JournalSubject): void {
+function checkSubject(file: string, text: string, subject: JournalSubject, resume: boolean): void {
   const header = parse(text.slice(0, Math.max(0, text.indexOf('\n')))) as Record<string, unknown> | undefined
   if (header?.['format'] !== FORMAT.format) {
     throw new InputError({
@@ -207,7 +200,7 @@ function checkSubject(file: string, text: string, subject: JournalSubject): void
       field: 'version',
       found: show(header['version']),
       expected: `${FORMAT.version}: another version of skrr wrote it`,
-      hint: 'Delete it, and run the same command without `resume` (CLI: --resume)',
+      hint: `Start anew${resume ? ', without `resume` (CLI: --resume)' : ''}: rm ${shellWord(file)}`,
     })
   }
   for (const [name, expected] of Object.entries(subject)) {
