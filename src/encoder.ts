@@ -157,7 +157,7 @@ export class Encoder {
     const signals = [signal, this.#disposing.signal]
     const loading = this.engine.loadPlan(plan, signals, progressTo(onProgress))
     const next = await loading.catch(async (error: unknown) => {
-      if (release) await this.engine.native.trim().catch(() => undefined) // what was loaded of it goes
+      if (release) await this.#trimAbandoned().catch(() => undefined)
       throw error
     })
     const last = this.#loaded
@@ -166,6 +166,15 @@ export class Encoder {
     if (!release) return
     await ended
     this.#check()
+    await this.engine.native.trim()
+  }
+
+  /**
+   * Frees what an aborted load leaves. It may have ended before the abort, and then its plan holds its weights until its answer
+   * comes, which is before the first trim's; the second finds them free.
+   */
+  async #trimAbandoned(): Promise<void> {
+    await this.engine.native.trim()
     await this.engine.native.trim()
   }
 
