@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { inspect, type InspectOptions } from 'node:util'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
@@ -15,9 +14,10 @@ import {
   type EncodeOptions,
   type EncoderInput,
   type LoadOptions,
+  type LoadProgress,
   type SetPlanOptions,
 } from './options.js'
-import { runJob, type DeviceName, type NativeProgress, type OutputType } from './native/addon.js'
+import { runJob, type DeviceName, type OutputType } from './native/addon.js'
 import { pickDevice } from './native/device.js'
 import { Engine } from './native/engine.js'
 import type { LoadedPlan } from './native/loaded-plan.js'
@@ -27,6 +27,7 @@ import { fingerprint } from './model/fingerprint.js'
 import { Plan } from './plan/plan.js'
 import { planInWords } from './plan/words.js'
 import type { Precision } from './model/precision.js'
+import { reporting, type Reports } from './io/reports.js'
 import { microBatches } from './native/micro-batches.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
@@ -67,26 +68,29 @@ export class Encoder {
     loaded: LoadedPlan,
   ) {
     this.#loaded = loaded
-    setMaxListeners(0, this.#disposing.signal) // every running call listens
   }
 
   /**
    * Opens a checkpoint (Hugging Face or diffusers folder, or a single .safetensors) and loads what the plan uses.
-   * @throws CheckpointError, PlanError, TokenizerError; the signal's reason when aborted. Nothing stays loaded then.
+   * @throws CheckpointError, PlanError, TokenizerError; the signal's reason when aborted; what onProgress threw. Nothing stays
+   * loaded then.
    */
   static async load(path: string, given: LoadOptions = {}): Promise<Encoder> {
     const options = checkOptions('load', given)
-    const { signal, onProgress } = options
-    signal?.throwIfAborted()
+    return await reporting(options, (reports) => Encoder.#load(path, options, reports))
+  }
+
+  static async #load(path: string, options: LoadOptions, reports: LoadReports): Promise<Encoder> {
+    const { signal } = reports
     const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
-    const engine = await Engine.open(checkpoint, options, plan)
+    const engine = await Engine.open(checkpoint, { ...options, signal }, plan)
     let tokenizer: TokenizerThread | undefined
     try {
       tokenizer = await openTokenizer(tokenizerPath, signal)
-      return new Encoder(engine, tokenizer, await engine.loadPlan(plan, [signal], progressTo(onProgress)))
+      return new Encoder(engine, tokenizer, await engine.loadPlan(plan, [signal], reports))
     } catch (error) {
       await engine.native.dispose().finally(() => tokenizer?.close())
       throw error
@@ -141,21 +145,22 @@ export class Encoder {
    * Runs under another plan from now on; calls made before keep theirs. Immediate where all its weights are loaded; what is
    * missing is loaded. Weights the plan does not use stay for the next switch, unless `release` is set; a sub-block that two
    * plans hold in two precisions is there twice meanwhile.
+   * @throws PlanError, InputError; ERR_DISPOSED; the signal's reason when aborted; what onProgress threw
    */
   async setPlan(plan: Plan | string, options: SetPlanOptions = {}): Promise<void> {
     const checked = checkOptions('setPlan', options)
     const wanted = checkPlan(plan)
     const turn = this.#switching.then(async () => {
-      await this.#switch(await resolvePlan(wanted, this.checkpoint), checked)
+      const resolved = await resolvePlan(wanted, this.checkpoint)
+      await reporting(checked, (reports) => this.#switch(resolved, checked.release ?? false, reports))
     })
     this.#switching = turn.catch(() => undefined)
     await turn
   }
 
-  async #switch(plan: Plan, { signal, onProgress, release }: SetPlanOptions): Promise<void> {
+  async #switch(plan: Plan, release: boolean, reports: LoadReports): Promise<void> {
     this.#check()
-    const signals = [signal, this.#disposing.signal]
-    const loading = this.engine.loadPlan(plan, signals, progressTo(onProgress))
+    const loading = this.engine.loadPlan(plan, [reports.signal, this.#disposing.signal], reports)
     const next = await loading.catch(async (error: unknown) => {
       if (release) await this.#trimAbandoned().catch(() => undefined)
       throw error
@@ -313,10 +318,7 @@ export class Encoder {
   }
 }
 
-const progressTo =
-  (onProgress: LoadOptions['onProgress']): NativeProgress =>
-  (doneBytes, totalBytes) =>
-    onProgress?.({ doneBytes, totalBytes })
+type LoadReports = Reports<[LoadProgress]>
 
 const openTokenizer = async (
   path: string | undefined,

@@ -8,6 +8,7 @@ import { checkIsCheckpoint } from '../checkpoint/check.js'
 import { checkIsPlan, type Plan } from '../plan/plan.js'
 import { familyOf, type PlacedTensor, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
+import { reporting, type Reports } from '../io/reports.js'
 import { constantChunks, foldedChunks, ordinaryDType, rawChunks } from './fold.js'
 import { scaleNames } from '../checkpoint/companions.js'
 import { PLAN_FILE } from '../checkpoint/open.js'
@@ -40,7 +41,8 @@ const schema = optionsOf({
  * float32 where it carries a factor. The plan beside it holds only what weights cannot (Plan.remainder).
  *
  * Returns the bytes of weights written. Throws OutputError (folder not empty, cannot be written), PlanError (a plan of another
- * model, a source the checkpoint does not hold), CheckpointError (a source that changed, a scale that overflows).
+ * model, a source the checkpoint does not hold), CheckpointError (a source that changed, a scale that overflows); the signal's
+ * reason; what onProgress threw.
  */
 export async function exportCheckpoint(
   checkpoint: Checkpoint,
@@ -51,7 +53,7 @@ export async function exportCheckpoint(
   checkIsCheckpoint(checkpoint)
   checkIsPlan(plan)
   checkPath(folder, 'folder')
-  const { materialize = false, signal, onProgress } = checkArgument(schema, options, 'options')
+  const { materialize = false, ...ending } = checkArgument(schema, options, 'options')
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
   const tensors = materialize ? materialized(checkpoint, plan) : kept(checkpoint, plan)
@@ -60,42 +62,47 @@ export async function exportCheckpoint(
     plan: materialize ? plan.remainder() : plan,
     // transformers refuses a file that does not say this
     metadata: { format: 'pt' },
-    signal,
-    onProgress,
+    ...ending,
   })
 }
 
-export interface ModelFolder extends Pick<WriteOptions, 'metadata' | 'align' | 'signal'> {
+export interface ModelFolder
+  extends Pick<WriteOptions, 'metadata' | 'align'>, Pick<ExportOptions, 'signal' | 'onProgress'> {
   /** What config.json calls torch_dtype. */
   readonly dtype: PlainEncoding
   /** What lies beside the weights. */
   readonly plan: Plan | undefined
-  readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-/** Writes a folder of weights, config, plan and tokenizer. Returns the bytes of weights. Throws OutputError. */
+/**
+ * Writes a folder of weights, config, plan and tokenizer. Returns the bytes of weights. Throws OutputError; the signal's reason;
+ * what onProgress threw.
+ */
 export async function writeModel(
   outDir: string,
   { architecture, tokenizerPath }: Checkpoint,
   tensors: readonly TensorSource[],
-  { dtype, plan, onProgress, ...options }: ModelFolder,
+  { dtype, plan, metadata, align, ...ending }: ModelFolder,
 ): Promise<number> {
   const family = familyOf(architecture)
   const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
-  const fill = async (folder: string): Promise<void> => {
+  const fill = async (folder: string, reports: Reports<[number, number]>): Promise<void> => {
     // first, because it can be refused
     if (tokenizerPath !== undefined) {
       await copyTokenizer(dirname(tokenizerPath), folder, family.tokenizerFiles)
     }
     await writeSafetensors(join(folder, 'model.safetensors'), tensors, {
-      ...options,
-      onProgress: (done) => onProgress?.(done, total),
+      ...{ metadata, align, signal: reports.signal },
+      onProgress: (done) => reports.report(done, total),
     })
     const config = family.config(architecture, dtype)
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
     if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
+    await reports.settled()
   }
-  await writeFolderAtomically(outDir, fill, options.signal)
+  await reporting(ending, (reports) =>
+    writeFolderAtomically(outDir, (folder) => fill(folder, reports), reports.signal),
+  )
   return total
 }
 

@@ -48,7 +48,8 @@ const schema = z.strictObject(
  * loads back here: int8 and int4 as the kernels read them, to be mapped and used in place by any number of processes; bf16 and
  * f32 as ordinary tensors. The token embedding is bf16 (f32 in f32), norms and biases are float32. One sub-block at a time is in
  * memory. Returns the bytes of weights written.
- * Throws OutputError (folder not empty, cannot be written), PlanError, CheckpointError (packed already, weights that are NaN).
+ * Throws OutputError (folder not empty, cannot be written), PlanError, CheckpointError (packed already, weights that are NaN); the
+ * signal's reason; what onProgress threw.
  */
 export async function exportPacked(
   checkpoint: Checkpoint,

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { attentionOf, feedForwardOf, type Architecture } from '../model/architecture.js'
 import { familyOf, tensorsOf, type TensorSpec } from '../families/index.js'
 import { writeFolderAtomically } from '../io/atomic.js'
+import { reporting, type Reports } from '../io/reports.js'
 import { fromFloat32 } from '../model/half.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import { tensorBytes, writeSafetensors, type TensorSource } from './write.js'
@@ -24,17 +25,17 @@ export interface SyntheticOptions {
  * Writes a checkpoint of any architecture with made-up weights, in Hugging Face's layout, to `folder`, which must not exist or
  * be empty. Weights are normal with the deviations that Hugging Face initialises T5 with, norms scatter a little around 1. The
  * activations stay in a sane range; the embeddings mean nothing. Returns the bytes of weights written.
- * Throws OutputError.
+ * Throws OutputError; the signal's reason; what onProgress threw.
  */
 export async function writeSynthetic(
   folder: string,
   architecture: Architecture,
-  { dtype, seed, shardBytes, tokenizerFrom, onProgress, signal }: SyntheticOptions,
+  { dtype, seed, shardBytes, tokenizerFrom, ...ending }: SyntheticOptions,
 ): Promise<number> {
   const family = familyOf(architecture)
   const shards = splitShards(syntheticTensors(architecture, dtype, seed), shardBytes ?? Infinity)
   const total = shards.flat().reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
-  const fill = async (temporary: string): Promise<void> => {
+  const fill = async (temporary: string, reports: Reports<[number, number]>): Promise<void> => {
     const weightMap = new Map<string, string>()
     let before = 0
     for (const [i, tensors] of shards.entries()) {
@@ -42,10 +43,10 @@ export async function writeSynthetic(
       let written = 0
       await writeSafetensors(join(temporary, name), tensors, {
         metadata: { format: 'pt' },
-        signal,
+        signal: reports.signal,
         onProgress: (done) => {
           written = done
-          onProgress?.(before + done, total)
+          reports.report(before + done, total)
         },
       })
       before += written
@@ -59,8 +60,11 @@ export async function writeSynthetic(
     }
     await json('config.json', family.config(architecture, dtype))
     if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, temporary, family.tokenizerFiles)
+    await reports.settled()
   }
-  await writeFolderAtomically(folder, fill, signal)
+  await reporting(ending, (reports) =>
+    writeFolderAtomically(folder, (temporary) => fill(temporary, reports), reports.signal),
+  )
   return total
 }
 

@@ -14,14 +14,14 @@ export interface TensorSource {
 
 export interface WriteOptions {
   /** `__metadata__` of the file. */
-  readonly metadata?: Readonly<Record<string, string>>
+  readonly metadata?: Readonly<Record<string, string>> | undefined
   /**
    * Aligns tensors for memory maps: those whose size is a multiple of this many bytes come first, in the order given, and each
    * begins at a multiple of it in the file. Default: upstream's order.
    */
   readonly align?: number | undefined
   readonly signal?: AbortSignal | undefined
-  /** Bytes of data written so far. */
+  /** Bytes of data written so far. It does not throw. */
   readonly onProgress?: ((bytes: number) => void) | undefined
 }
 
@@ -53,6 +53,7 @@ export async function writeSafetensors(
         await writeAll(handle, chunk)
         written += chunk.length
         onProgress?.(written)
+        signal?.throwIfAborted() // before the next chunk, which may be some work, is made
       }
       if (written !== end) {
         throw new OutputError({

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { onAbort } from '../io/abort.js'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import type { Encoding } from '../model/encoding.js'
@@ -307,25 +308,25 @@ export async function runJob<T>(
   const active = signals.filter((signal) => signal !== undefined)
   for (const signal of active) signal.throwIfAborted()
   const cancel = new (native().CancelToken)()
-  const job = callNative(() => start(cancel))
-  let lost = true
-  let abort: () => void = () => undefined
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => {
-      cancel.cancel()
-      const signal = active.find((candidate) => candidate.aborted)
-      reject(signal?.reason as Error)
-    }
+  const job = callNative(() => start(cancel)).catch((error: unknown) => {
+    throw fromNative(error)
   })
-  for (const signal of active) signal.addEventListener('abort', abort, { once: true })
+  let lost = true
+  let stops: (() => void)[] = []
+  const aborted = new Promise<never>((_, reject) => {
+    stops = active.map((signal) =>
+      onAbort(signal, () => {
+        cancel.cancel()
+        reject(signal.reason as Error)
+      }),
+    )
+  })
   try {
     const result = await Promise.race([job, aborted])
     lost = false
     return result
-  } catch (error) {
-    throw fromNative(error)
   } finally {
-    for (const signal of active) signal.removeEventListener('abort', abort)
+    for (const stop of stops) stop()
     if (lost) void job.then(disposeOf, () => undefined) // a result that comes too late has no other owner
   }
 }

@@ -1,7 +1,8 @@
 import type { Checkpoint } from '../checkpoint/types.js'
 import type { Precision } from '../model/precision.js'
 import type { Plan } from '../plan/plan.js'
-import { native, runJob, type DeviceName, type NativeEncoder, type NativeProgress } from './addon.js'
+import type { Reports } from '../io/reports.js'
+import { native, runJob, type DeviceName, type NativeEncoder } from './addon.js'
 import { pickDevice, requireDevice, type Device } from './device.js'
 import { LoadedPlan } from './loaded-plan.js'
 import { ownPrecision, resolved } from './precision.js'
@@ -50,17 +51,25 @@ export class Engine {
 
   /**
    * Loads what the plan needs and the engine does not hold yet.
-   * @throws PlanError for weights the device or the checkpoint does not have; the reason of a signal
+   * @throws PlanError for weights the device or the checkpoint does not have; the reason of a signal; what a report threw
    */
   async loadPlan(
     plan: Plan,
     signals: readonly (AbortSignal | undefined)[],
-    onProgress?: NativeProgress,
+    reports?: Reports<[{ doneBytes: number; totalBytes: number }]>,
   ): Promise<LoadedPlan> {
     requireDevice(this.device, { plan })
     const loaded = await runJob(signals, (cancel) =>
-      this.native.loadPlan(nativePlan(this.resolve(plan)), cancel, onProgress),
+      this.native.loadPlan(nativePlan(this.resolve(plan)), cancel, (doneBytes, totalBytes) =>
+        reports?.report({ doneBytes, totalBytes }),
+      ),
     )
+    try {
+      await reports?.settled()
+    } catch (error) {
+      loaded.dispose()
+      throw error
+    }
     return new LoadedPlan(plan, loaded)
   }
 }

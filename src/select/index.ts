@@ -3,6 +3,7 @@ import { modelIdentity } from '../checkpoint/identity.js'
 import { blocksOf } from '../model/parameters.js'
 import { checkArgument, instance } from '../io/arguments.js'
 import { checkBatch } from '../options.js'
+import { reporting } from '../io/reports.js'
 import { native, type NativeMapLayer } from '../native/addon.js'
 import type { LoadedPlan } from '../native/loaded-plan.js'
 import { checkPlanFits } from '../native/spec.js'
@@ -47,7 +48,8 @@ interface Subject {
  * Chooses a plan: which sub-blocks of the encoder to skip and which to re-use in their place, so that the embeddings of the
  * calibration set and of the null condition stay as near the dense encoder's as they can. The encoder's own plan stays what it is;
  * all its sub-blocks are loaded meanwhile, and one search at a time may run on it.
- * @throws InputError; PlanError for a checkpoint without all weights; OutputError for a journal; the signal's reason
+ * @throws InputError; PlanError for a checkpoint without all weights; OutputError for a journal; the signal's reason; what onProgress or
+ * onResult threw
  */
 export async function selectPlan(
   encoder: Encoder,
@@ -58,6 +60,19 @@ export async function selectPlan(
   checkBatch(calibration, 'calibration')
   const options = checkSelectOptions(given)
   if (options.null !== undefined) checkBatch(options.null, 'null')
+  return await reporting(options, (reports) =>
+    searchFrom(encoder, calibration, { ...options, signal: reports.signal, onProgress: reports.report }, () =>
+      reports.settled(),
+    ),
+  )
+}
+/** With options whose onProgress does not throw: it aborts the signal, and `settled` says why. */
+async function searchFrom(
+  encoder: Encoder,
+  calibration: CalibrationInput,
+  options: SelectOptions,
+  settled: () => Promise<void>,
+): Promise<Selection> {
   const { architecture, engine } = encoder
   checkPlanFits(Plan.dense(blocksOf(architecture)), encoder.checkpoint)
   const settings = resolveSettings(options)
@@ -73,6 +88,7 @@ export async function selectPlan(
   try {
     dense = await engine.loadPlan(Plan.dense(blocksOf(architecture)), [options.signal])
     const selection = await search({ encoder, chunks, projection, journal }, options, settings, reached)
+    await settled()
     await options.onResult?.(selection)
     await journal?.remove()
     return selection

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
+import { Reports } from '../../src/io/reports.js'
 import { Engine } from '../../src/native/engine.js'
 import { Plan } from '../../src/plan/plan.js'
 import { golden } from '../golden.js'
@@ -50,7 +51,8 @@ describe('a loaded plan', () => {
     const engine = await open()
     const none = engine.native.memory().weights
     const loading = new AbortController()
-    const plan = engine.loadPlan(Plan.dense(6), [loading.signal], () => loading.abort(new Error('enough')))
+    const reports = new Reports(() => loading.abort(new Error('enough')))
+    const plan = engine.loadPlan(Plan.dense(6), [loading.signal], reports)
     await expect(plan).rejects.toThrow('enough')
     // the job itself stops a moment later
     await expect.poll(() => engine.native.trim().then(() => engine.native.memory().weights)).toBe(none)

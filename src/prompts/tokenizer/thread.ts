@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { TokenizerError, type ErrorDetail } from '../../errors.js'
+import { onAbort } from '../../io/abort.js'
 import { checkPrompts, type Tokenized } from './index.js'
 import type { Tokenizer } from './types.js'
 
@@ -80,20 +81,21 @@ export class TokenizerThread implements TokenizerFacts {
     signal?.throwIfAborted()
     checkPrompts(prompts, maxTokens)
     const id = ++this.#lastId
-    let abort: () => void = () => undefined
+    let stop: (() => void) | undefined
     if (this.#waiting.size === 0) this.#worker.ref()
     try {
       return await new Promise<Tokenized>((resolve, reject) => {
         this.#waiting.set(id, { resolve, reject })
-        abort = () => {
-          this.#send({ cancel: id })
-          reject(signal?.reason as Error)
-        }
-        signal?.addEventListener('abort', abort, { once: true })
+        stop =
+          signal &&
+          onAbort(signal, () => {
+            this.#send({ cancel: id })
+            reject(signal.reason as Error)
+          })
         this.#send({ id, prompts, maxTokens })
       })
     } finally {
-      signal?.removeEventListener('abort', abort)
+      stop?.()
       this.#waiting.delete(id)
       if (this.#waiting.size === 0) this.#worker.unref()
     }
