@@ -16,11 +16,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("CancelToken", CancelToken::define(env));
   exports.Set("Encoder", EncoderObject::define(env));
   EngineThread& engine = EngineThread::of(env);
-  engine.states_class = Napi::Persistent(StatesHandle::define(env, "States"));
-  engine.features_class = Napi::Persistent(FeaturesHandle::define(env, "Features"));
-  engine.map_class = Napi::Persistent(MapHandle::define(env, "Map"));
-  engine.loaded_plan_class = Napi::Persistent(LoadedPlanHandle::define(env, "LoadedPlan"));
-  engine.regression_class = Napi::Persistent(RegressionHandle::define(env, "Regression"));
+  engine.states_class = Napi::Persistent(StatesHandle::define(env));
+  engine.features_class = Napi::Persistent(FeaturesHandle::define(env));
+  engine.map_class = Napi::Persistent(MapHandle::define(env));
+  engine.loaded_plan_class = Napi::Persistent(LoadedPlanHandle::define(env));
+  engine.regression_class = Napi::Persistent(RegressionHandle::define(env));
   exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
   exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
   exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));

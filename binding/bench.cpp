@@ -56,7 +56,7 @@ Napi::Value bench(const Napi::CallbackInfo& info) {
   const Request request = parse_request(info[2].As<Napi::Object>(), architecture.sub_blocks());
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[3]);
   const auto report = std::make_shared<Report>();
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = [report](Napi::Env env) -> Napi::Value { return js_report(env, *report); };
   pending->on_progress = Napi::Persistent(info[4].As<Napi::Function>());
   return EngineThread::of(env).submit(env, cancel, std::move(pending), [=](Pending& job) {

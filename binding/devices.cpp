@@ -83,7 +83,7 @@ Napi::Value estimate(const Napi::CallbackInfo& info) {
   const int rank = info[3].ToNumber();
   const Extent extent{info[4].ToNumber(), info[5].ToNumber()};
   const auto bytes = std::make_shared<Estimate>();
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = [bytes](Napi::Env env) -> Napi::Value {
     Napi::Object object = Napi::Object::New(env);
     object.Set("weights", double(bytes->weights));

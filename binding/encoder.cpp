@@ -1,6 +1,5 @@
 #include "binding/encoder.h"
 
-#include <optional>
 #include <string>
 
 #include "binding/devices.h"
@@ -20,21 +19,30 @@ struct Opened {
 
 Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
 
-Output parse_output(Pending& pending, const Napi::Value& array, const std::string& type, const Napi::Value& rows,
-                    size_t tokens, size_t width) {
-  Output output;
-  output.rows = keep<int32_t>(pending, rows, napi_int32_array, tokens, "outputRows");
-  const size_t elements = array.As<Napi::TypedArray>().ElementLength();
-  for (size_t t = 0; t < tokens; t++) {
-    if (output.rows[t] < 0 || (size_t(output.rows[t]) + 1) * width > elements) {
-      throw Napi::RangeError::New(array.Env(), "outputRows: found " + std::to_string(output.rows[t]));
+// The array of a result, and its rows in a copy.
+struct OwnedOutput {
+  std::vector<int32_t> rows;
+  OutputType type = OutputType::kF32;
+  void* data = nullptr;
+
+  Output view() const { return {type, data, rows.data()}; }
+};
+
+std::shared_ptr<const OwnedOutput> parse_output(Pending& pending, const Napi::Value& array, const std::string& type,
+                                                const Napi::Value& rows, size_t tokens, size_t width) {
+  auto output = std::make_shared<OwnedOutput>();
+  output->rows = copied<int32_t>(rows, tokens, "outputRows");
+  const size_t elements = length_of(array, "output");
+  for (const int32_t row : output->rows) {
+    if (row < 0 || (size_t(row) + 1) * width > elements) {
+      throw Napi::RangeError::New(array.Env(), "outputRows: found " + std::to_string(row));
     }
   }
   if (type == "f32") {
-    output.data = keep<float>(pending, array, napi_float32_array, elements, "output");
+    output->data = keep<float>(pending, array, elements, "output");
   } else {
-    output.type = type == "bf16" ? OutputType::kBF16 : OutputType::kF16;
-    output.data = keep<uint16_t>(pending, array, napi_uint16_array, elements, "output");
+    output->type = type == "bf16" ? OutputType::kBF16 : OutputType::kF16;
+    output->data = keep<uint16_t>(pending, array, elements, "output");
   }
   return output;
 }
@@ -69,7 +77,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   const DeviceOptions options = parse_device_options(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
       Opened{nullptr, spec.architecture.width, size_t(spec.architecture.sub_blocks()), options.threads});
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = [opened](Napi::Env env) -> Napi::Value {
     return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
   };
@@ -81,7 +89,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   });
 }
 
-EncoderObject::EncoderObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EncoderObject>(info) {
+EncoderObject::EncoderObject(const Napi::CallbackInfo& info) : Tagged<EncoderObject>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Encoder: use open()");
   Opened& opened = *info[0].As<Napi::External<Opened>>().Data();
   encoder_ = std::move(opened.encoder);
@@ -106,32 +114,32 @@ Napi::Value EncoderObject::load_plan(const Napi::CallbackInfo& info) {
   const Napi::Object plan = info[0].As<Napi::Object>();
   const LayerTable table = parse_table(plan.Get("slots"), plan.Get("scales"), positions_);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[1]);
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   if (info[2].IsFunction()) pending->on_progress = Napi::Persistent(info[2].As<Napi::Function>());
-  std::optional<MapSpec> map;
-  if (plan.Get("map").IsObject()) map = parse_map(*pending, plan.Get("map").As<Napi::Object>(), width_);
+  std::shared_ptr<const OwnedMap> map;
+  if (plan.Get("map").IsObject()) map = parse_map(plan.Get("map").As<Napi::Object>(), width_);
   return submit_handle<LoadedPlan>(env, std::move(pending), cancel, encoder(env), &EngineThread::loaded_plan_class,
                                    [=](LoadedPlanHandle::Held& held, Pending& job) {
                                      const auto progress = [&](uint64_t done, uint64_t total) { job.report(done, total); };
-                                     held.value = held.encoder->load_plan(table, map ? &*map : nullptr, progress, *cancel);
+                                     held.value = held.encoder->load_plan(table, map ? &map->spec : nullptr, progress, *cancel);
                                      held.bytes = held.value->bytes();
                                    });
 }
 
 Napi::Value EncoderObject::trim(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = nothing;
   return EngineThread::of(env).submit(env, std::make_shared<CancelFlag>(), std::move(pending),
                                       [encoder = encoder(env)](Pending&) { encoder->trim(); });
 }
 
 Napi::Value EncoderObject::load_map(const Napi::CallbackInfo& info) {
-  auto pending = std::make_unique<Pending>(info.Env());
-  const MapSpec spec = parse_map(*pending, info[0].As<Napi::Object>(), width_);
+  auto pending = std::make_unique<Pending>();
+  const std::shared_ptr<const OwnedMap> map = parse_map(info[0].As<Napi::Object>(), width_);
   return submit_handle<Map>(info.Env(), std::move(pending), std::make_shared<CancelFlag>(), encoder(info.Env()),
-                            &EngineThread::map_class, [spec](MapHandle::Held& held, Pending&) {
-                              held.value = held.encoder->backend().load_map(spec);
+                            &EngineThread::map_class, [map](MapHandle::Held& held, Pending&) {
+                              held.value = held.encoder->backend().load_map(map->spec);
                               held.bytes = held.value->bytes();
                             });
 }
@@ -140,12 +148,11 @@ Napi::Value EncoderObject::copy_packed(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int slot = info[0].ToNumber();
   const bool out = info[1].As<Napi::String>().Utf8Value() == "out";
-  const size_t bytes = info[2].As<Napi::TypedArray>().ElementLength();
-  const size_t scale_count = info[3].As<Napi::TypedArray>().ElementLength();
-  auto pending = std::make_unique<Pending>(env);
+  const size_t bytes = length_of(info[2], "data"), scale_count = length_of(info[3], "scales");
+  auto pending = std::make_unique<Pending>();
   pending->result = nothing;
-  uint8_t* data = keep<uint8_t>(*pending, info[2], napi_uint8_array, bytes, "data");
-  float* scales = keep<float>(*pending, info[3], napi_float32_array, scale_count, "scales");
+  uint8_t* data = keep<uint8_t>(*pending, info[2], bytes, "data");
+  float* scales = keep<float>(*pending, info[3], scale_count, "scales");
   return EngineThread::of(env).submit(
       env, std::make_shared<CancelFlag>(), std::move(pending), [=, encoder = encoder(env)](Pending&) {
         encoder->copy_packed(slot, out, reinterpret_cast<std::byte*>(data), bytes, scales, scale_count);
@@ -158,13 +165,14 @@ Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Encoder> owner = encoder(env);
   const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = nothing;
-  const Input input = parse_input(*pending, batch, size_t(width_));
-  const Output output = parse_output(*pending, info[2], info[3].As<Napi::String>().Utf8Value(),
-                                     batch.Get("outputRows"), size_t(input.batch.tokens), size_t(width_));
+  const std::shared_ptr<const OwnedInput> input = parse_input(*pending, batch, size_t(width_));
+  const std::shared_ptr<const OwnedOutput> output =
+      parse_output(*pending, info[2], info[3].As<Napi::String>().Utf8Value(), batch.Get("outputRows"),
+                   input->positions.size(), size_t(width_));
   return EngineThread::of(env).submit(env, cancel, std::move(pending),
-                                      [=](Pending&) { owner->encode(input, *plan, output, *cancel); });
+                                      [=](Pending&) { owner->encode(input->view(), *plan, output->view(), *cancel); });
 }
 
 Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {
@@ -179,7 +187,7 @@ Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {
 Napi::Value EncoderObject::dispose(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto freed = std::make_shared<double>(0);
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   pending->result = [freed](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *freed); };
   // Earlier jobs hold the encoder too; they are over when this one runs, which is then the last holder.
   auto holder = std::make_shared<std::shared_ptr<Encoder>>(encoder(env));

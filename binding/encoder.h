@@ -1,4 +1,4 @@
-// The JavaScript class Encoder: each method copies its small arguments, submits a job and returns a promise.
+// The JavaScript class Encoder: each method copies what it is given (parse.h), submits a job and returns a promise.
 #pragma once
 
 #include <napi.h>
@@ -10,8 +10,9 @@
 
 namespace skrr::binding {
 
-class EncoderObject : public Napi::ObjectWrap<EncoderObject> {
+class EncoderObject : public Tagged<EncoderObject> {
  public:
+  static constexpr Kind kKind = kind("Encoder", 2);
   static Napi::Function define(Napi::Env env);
 
   // open(spec, options, cancel): Promise<Encoder>. Maps the files; loads no sub-block.

@@ -7,7 +7,7 @@
 namespace skrr::binding {
 
 Napi::Value EncoderObject::new_regression(const Napi::CallbackInfo& info) {
-  return submit_handle<Regression>(info.Env(), std::make_unique<Pending>(info.Env()), std::make_shared<CancelFlag>(),
+  return submit_handle<Regression>(info.Env(), std::make_unique<Pending>(), std::make_shared<CancelFlag>(),
                                    encoder(info.Env()), &EngineThread::regression_class,
                                    [width = width_, threads = threads_](RegressionHandle::Held& held, Pending&) {
                                      held.value = make_regression(width, threads);
@@ -22,7 +22,7 @@ Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {
   if (plan->tokens() != dense->tokens()) throw Napi::TypeError::New(info.Env(), "states of two batches");
   const double weight = info[3].ToNumber();
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
-  auto pending = std::make_unique<Pending>(info.Env());
+  auto pending = std::make_unique<Pending>();
   pending->result = [](Napi::Env env) { return env.Undefined(); };
   return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=, width = width_](Pending&) {
     std::vector<float> x(size_t(plan->tokens()) * size_t(width)), y(x.size());
@@ -35,21 +35,24 @@ Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {
 Napi::Value EncoderObject::fit(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Regression> regression = RegressionHandle::unwrap(info[0], encoder(info.Env()));
   const double ridge = info[1].ToNumber();
-  auto pending = std::make_unique<Pending>(info.Env());
+  auto pending = std::make_unique<Pending>();
   pending->result = [](Napi::Env env) { return env.Undefined(); };
-  const float* metric = nullptr;
-  size_t features = 0;
+  std::vector<float> metric;  // empty: none
   if (info[2].IsTypedArray()) {
-    features = info[2].As<Napi::TypedArray>().ElementLength() / size_t(width_);
-    metric = keep<float>(*pending, info[2], napi_float32_array, features * size_t(width_), "metric");
+    metric = copied<float>(info[2], length_of(info[2], "metric"), "metric");
+    if (metric.empty() || metric.size() % size_t(width_) != 0) {
+      throw Napi::TypeError::New(info.Env(), "metric: expected rows of " + std::to_string(width_));
+    }
   }
   const int rank = info[5].ToNumber();
+  if (rank < 1 || rank > width_) throw Napi::RangeError::New(info.Env(), "rank: found " + std::to_string(rank));
   const size_t count = size_t(rank) * size_t(width_);
-  float* down = keep<float>(*pending, info[3], napi_float32_array, count, "down");
-  float* up = keep<float>(*pending, info[4], napi_float32_array, count, "up");
+  float* down = keep<float>(*pending, info[3], count, "down");
+  float* up = keep<float>(*pending, info[4], count, "up");
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[6]);
-  return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=](Pending&) {
-    const Regression::Factors factors = regression->fit(rank, ridge, metric, int(features), *cancel);
+  return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=, width = width_](Pending&) {
+    const Regression::Factors factors = regression->fit(rank, ridge, metric.empty() ? nullptr : metric.data(),
+                                                          int(metric.size() / size_t(width)), *cancel);
     std::copy(factors.down.begin(), factors.down.end(), down);
     std::copy(factors.up.begin(), factors.up.end(), up);
   });

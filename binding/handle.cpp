@@ -3,9 +3,9 @@
 namespace skrr::binding {
 
 template <class T>
-Napi::Function Handle<T>::define(Napi::Env env, const char* name) {
+Napi::Function Handle<T>::define(Napi::Env env) {
   return Napi::ObjectWrap<Handle<T>>::DefineClass(
-      env, name,
+      env, kKind.name,
       {Napi::ObjectWrap<Handle<T>>::template InstanceAccessor<&Handle<T>::bytes>("bytes"),
        Napi::ObjectWrap<Handle<T>>::template InstanceMethod<&Handle<T>::dispose>("dispose")});
 }
@@ -16,7 +16,7 @@ Napi::Value Handle<T>::make(Napi::Env env, const Napi::FunctionReference& constr
 }
 
 template <class T>
-Handle<T>::Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle<T>>(info) {
+Handle<T>::Handle(const Napi::CallbackInfo& info) : Tagged<Handle<T>>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "made by an Encoder only");
   held_ = std::move(*info[0].As<Napi::External<Held>>().Data());
 }
@@ -28,7 +28,7 @@ Handle<T>::~Handle() {
 
 template <class T>
 std::shared_ptr<T> Handle<T>::unwrap(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
-  const Held& held = Handle<T>::Unwrap(value.As<Napi::Object>())->held_;
+  const Held& held = Handle<T>::Unwrap(value)->held_;
   if (held.value && held.encoder == encoder) return held.value;
   throw Napi::TypeError::New(value.Env(), held.value ? "a handle of another encoder" : "a handle that was disposed");
 }

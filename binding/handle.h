@@ -11,20 +11,35 @@
 
 namespace skrr::binding {
 
+template <class T>
+constexpr Kind kHandle{};
+template <>
+inline constexpr Kind kHandle<States> = kind("States", 3);
+template <>
+inline constexpr Kind kHandle<Features> = kind("Features", 4);
+template <>
+inline constexpr Kind kHandle<Map> = kind("Map", 5);
+template <>
+inline constexpr Kind kHandle<LoadedPlan> = kind("LoadedPlan", 6);
+template <>
+inline constexpr Kind kHandle<Regression> = kind("Regression", 7);
+
 // A JavaScript object that holds one T on the device. It keeps the encoder alive, whose backend the T belongs to.
 // The property `bytes` tells its size; dispose() frees it (so does the garbage collector, later).
 template <class T>
-class Handle : public Napi::ObjectWrap<Handle<T>> {
+class Handle : public Tagged<Handle<T>> {
  public:
+  static constexpr Kind kKind = kHandle<T>;
+
   struct Held {
     std::shared_ptr<Encoder> encoder;
     std::shared_ptr<T> value;
     size_t bytes = 0;
   };
 
-  static Napi::Function define(Napi::Env env, const char* name);
+  static Napi::Function define(Napi::Env env);
   static Napi::Value make(Napi::Env env, const Napi::FunctionReference& constructor, Held held);
-  // Throws a TypeError for a handle that was disposed or belongs to another encoder.
+  // Throws a TypeError for what is no such handle, and for one that was disposed or belongs to another encoder.
   static std::shared_ptr<T> unwrap(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder);
 
   explicit Handle(const Napi::CallbackInfo& info);
@@ -43,10 +58,10 @@ using MapHandle = Handle<Map>;
 using LoadedPlanHandle = Handle<LoadedPlan>;
 using RegressionHandle = Handle<Regression>;
 
-// Null for undefined.
+// Null for undefined and null.
 template <class T>
 std::shared_ptr<T> optional_handle(const Napi::Value& value, const std::shared_ptr<Encoder>& encoder) {
-  return value.IsObject() ? Handle<T>::unwrap(value, encoder) : nullptr;
+  return value.IsUndefined() || value.IsNull() ? nullptr : Handle<T>::unwrap(value, encoder);
 }
 
 // Submits work that makes a T, and resolves with a handle of it.

@@ -24,7 +24,7 @@ EngineThread::EngineThread(Napi::Env env)
 
 Napi::Promise EngineThread::submit(Napi::Env env, std::shared_ptr<CancelFlag> cancel, std::unique_ptr<Pending> owned,
                                    std::function<void(Pending&)> work) {
-  const Napi::Promise promise = owned->deferred.Promise();
+  const Napi::Promise promise = owned->deferred.emplace(Napi::Promise::Deferred::New(env)).Promise();
   if (live_++ == 0) channel_.Ref(env);
   Pending* pending = owned.release();  // from here on owned by the settling message
   pending->on_report = [this, pending] {
@@ -79,10 +79,10 @@ void EngineThread::deliver(Napi::Env env, Napi::Function, EngineThread* self, Me
 void EngineThread::settle(Napi::Env env, Pending& pending) {
   if (--live_ == 0) channel_.Unref(env);
   if (pending.error_code.empty()) {
-    pending.deferred.Resolve(pending.result(env));
+    pending.deferred->Resolve(pending.result(env));
     return;
   }
-  pending.deferred.Reject(js_error(env, pending.error_code, pending.error_message).Value());
+  pending.deferred->Reject(js_error(env, pending.error_code, pending.error_message).Value());
 }
 
 Napi::Function CancelToken::define(Napi::Env env) {

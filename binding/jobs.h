@@ -9,9 +9,11 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "binding/tagged.h"
 #include "engine/job_queue.h"
 
 namespace skrr::binding {
@@ -21,16 +23,14 @@ Napi::Error js_error(Napi::Env env, const std::string& code, const std::string& 
 
 // A promise in the making, with what must live until it settles.
 struct Pending {
-  explicit Pending(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
-
   void report(uint64_t done, uint64_t total) {  // engine thread
     done_bytes.store(done, std::memory_order_relaxed);
     total_bytes.store(total, std::memory_order_relaxed);
     if (on_report) on_report();
   }
 
-  Napi::Promise::Deferred deferred;
-  std::vector<Napi::Reference<Napi::Value>> kept;  // arrays the engine reads or writes
+  std::optional<Napi::Promise::Deferred> deferred;  // from submit() on: one that is never settled is never freed
+  std::vector<Napi::Reference<Napi::Value>> kept;   // arrays of src/ alone, which the engine reads or writes (parse.h)
   Napi::FunctionReference on_progress;             // (doneBytes, totalBytes), may be empty
   std::function<Napi::Value(Napi::Env)> result;    // makes the resolved value, on the JavaScript thread
 
@@ -74,10 +74,11 @@ class EngineThread {
 };
 
 // The JavaScript class CancelToken: cancel() raises the flag of the jobs it was given to.
-class CancelToken : public Napi::ObjectWrap<CancelToken> {
+class CancelToken : public Tagged<CancelToken> {
  public:
+  static constexpr Kind kKind = kind("CancelToken", 1);
   static Napi::Function define(Napi::Env env);
-  explicit CancelToken(const Napi::CallbackInfo& info) : Napi::ObjectWrap<CancelToken>(info) {}
+  explicit CancelToken(const Napi::CallbackInfo& info) : Tagged<CancelToken>(info) {}
   std::shared_ptr<CancelFlag> flag() const { return flag_; }
 
  private:
@@ -86,7 +87,7 @@ class CancelToken : public Napi::ObjectWrap<CancelToken> {
 };
 
 inline std::shared_ptr<CancelFlag> flag_of(const Napi::Value& value) {
-  return CancelToken::Unwrap(value.As<Napi::Object>())->flag();
+  return CancelToken::Unwrap(value)->flag();
 }
 
 }  // namespace skrr::binding

@@ -24,7 +24,7 @@ Napi::Value to_array(Napi::Env env, const std::vector<Comparison>& comparisons) 
 
 Napi::Value submit_comparison(Napi::Env env, std::shared_ptr<CancelFlag> cancel,
                               std::function<std::vector<Comparison>()> compare) {
-  auto pending = std::make_unique<Pending>(env);
+  auto pending = std::make_unique<Pending>();
   const Comparisons result = std::make_shared<std::vector<Comparison>>();
   pending->result = [result](Napi::Env env) { return to_array(env, *result); };
   return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
@@ -46,11 +46,11 @@ Range parse_range(const Napi::Value& from, const Napi::Value& to, size_t positio
 }  // namespace
 
 Napi::Value EncoderObject::begin(const Napi::CallbackInfo& info) {
-  auto pending = std::make_unique<Pending>(info.Env());
-  const Input input = parse_input(*pending, info[0].As<Napi::Object>(), size_t(width_));
+  auto pending = std::make_unique<Pending>();
+  const std::shared_ptr<const OwnedInput> input = parse_input(*pending, info[0].As<Napi::Object>(), size_t(width_));
   return submit_handle<States>(info.Env(), std::move(pending), flag_of(info[1]), encoder(info.Env()),
                                &EngineThread::states_class, [input](StatesHandle::Held& held, Pending&) {
-                                 held.value = held.encoder->begin(input);
+                                 held.value = held.encoder->begin(input->view());
                                  held.bytes = held.value->bytes();
                                });
 }
@@ -61,7 +61,7 @@ Napi::Value EncoderObject::advance(const Napi::CallbackInfo& info) {
   const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
   const Range range = parse_range(info[2], info[3], positions_);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
-  return submit_handle<States>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
+  return submit_handle<States>(info.Env(), std::make_unique<Pending>(), cancel, owner,
                                &EngineThread::states_class, [=](StatesHandle::Held& held, Pending&) {
                                  std::shared_ptr<States> copy = states->clone();
                                  held.encoder->advance(*copy, *plan, range.from, range.to, *cancel);
@@ -76,7 +76,7 @@ Napi::Value EncoderObject::features(const Napi::CallbackInfo& info) {
   const std::shared_ptr<LoadedPlan> plan = optional_handle<LoadedPlan>(info[1], owner);
   const std::shared_ptr<Map> projection = optional_handle<Map>(info[2], owner);
   const std::shared_ptr<CancelFlag> cancel = flag_of(info[3]);
-  return submit_handle<Features>(info.Env(), std::make_unique<Pending>(info.Env()), cancel, owner,
+  return submit_handle<Features>(info.Env(), std::make_unique<Pending>(), cancel, owner,
                                  &EngineThread::features_class, [=](FeaturesHandle::Held& held, Pending&) {
                                    const Maps maps{plan ? plan->map() : nullptr, projection.get()};
                                    held.value = owner->backend().features(*states, maps, *cancel);

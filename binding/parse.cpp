@@ -213,11 +213,25 @@ EncoderSpec parse_spec(const Napi::Object& object) {
   return spec;
 }
 
+size_t length_of(const Napi::Value& value, const char* name) {
+  if (value.IsTypedArray()) return value.As<Napi::TypedArray>().ElementLength();
+  throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected a typed array");
+}
+
+void* elements_of(const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
+  napi_typedarray_type found{};
+  size_t length = 0;
+  void* data = nullptr;  // stands for a SharedArrayBuffer too, which Napi::TypedArray::ArrayBuffer() does not take
+  if (value.IsTypedArray() &&
+      napi_get_typedarray_info(value.Env(), value, &found, &length, &data, nullptr, nullptr) == napi_ok && found == type &&
+      length == count) {
+    return data;
+  }
+  throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected a typed array of " + std::to_string(count));
+}
+
 std::vector<int> parse_ints(const Napi::Value& value, const char* name) {
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected an Int32Array");
-  const size_t count = value.As<Napi::TypedArray>().ElementLength();
-  const int32_t* first = array_of<int32_t>(value, napi_int32_array, count, name);
-  return std::vector<int>(first, first + count);
+  return copied<int32_t>(value, length_of(value, name), name);
 }
 
 static Napi::Error bad_slot(const Napi::Value& value, int slot) {
@@ -233,8 +247,8 @@ std::vector<int> parse_slots(const Napi::Value& value, size_t count) {
 }
 
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions) {
-  const int32_t* slot = array_of<int32_t>(slots, napi_int32_array, positions, "slots");
-  const float* scale = array_of<float>(scales, napi_float32_array, positions, "scales");
+  const std::vector<int32_t> slot = copied<int32_t>(slots, positions, "slots");
+  const std::vector<float> scale = copied<float>(scales, positions, "scales");
   LayerTable table(positions);
   for (size_t p = 0; p < positions; p++) {
     const bool valid = slot[p] >= 0 && size_t(slot[p]) < positions * size_t(kPrecisions) &&
@@ -245,44 +259,63 @@ LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size
   return table;
 }
 
-MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width) {
-  MapSpec map;
+std::shared_ptr<const OwnedMap> parse_map(const Napi::Object& object, int64_t width) {
+  auto map = std::make_shared<OwnedMap>();
   int64_t inputs = width;
-  map.residual = flag(object, "residual");
+  map->spec.residual = flag(object, "residual");
   const Napi::Array layers = list(object, "layers");
+  const auto view = [&](const Napi::Value& array, const char* name, int64_t rows, int64_t columns) {
+    const std::vector<float>& own = map->values.emplace_back(copied<float>(array, size_t(rows * columns), name));
+    return view_of(name, own.data(), rows, columns);
+  };
   for (uint32_t i = 0; i < layers.Length(); i++) {
     const Napi::Object given = layers.Get(i).ToObject();
     const int64_t rows = integer(given, "rows", kWidth), columns = integer(given, "columns", kWidth);
     if (columns != inputs) {
       throw Napi::RangeError::New(object.Env(), "layers: found one of " + std::to_string(rows) + " x " + std::to_string(columns));
     }
-    const float* weight = keep<float>(pending, given.Get("weight"), napi_float32_array, size_t(rows * columns), "weight");
     inputs = rows;
-    MapLayer& layer = map.layers.emplace_back();
-    layer.weight = view_of("a map's weight", weight, rows, columns);
-    if (!given.Get("bias").IsTypedArray()) continue;
-    layer.bias = view_of("a map's bias", keep<float>(pending, given.Get("bias"), napi_float32_array, size_t(rows), "bias"), 1, rows);
+    MapLayer& layer = map->spec.layers.emplace_back();
+    layer.weight = view(given.Get("weight"), "a map's weight", rows, columns);
+    if (given.Get("bias").IsTypedArray()) layer.bias = view(given.Get("bias"), "a map's bias", 1, rows);
   }
-  if (map.layers.empty()) throw Napi::RangeError::New(object.Env(), "layers: expected at least one");
-  if (map.residual && inputs != width) throw Napi::RangeError::New(object.Env(), "layers: a residual map keeps the width");
+  if (map->spec.layers.empty()) throw Napi::RangeError::New(object.Env(), "layers: expected at least one");
+  if (map->spec.residual && inputs != width) throw Napi::RangeError::New(object.Env(), "layers: a residual map keeps the width");
   return map;
 }
 
-// A packed batch (src/prompts/batch.ts); its arrays stay alive and in place until the promise settles.
-Input parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
-  const size_t tokens = batch.Get("positions").As<Napi::TypedArray>().ElementLength();
-  const size_t sequences = batch.Get("starts").As<Napi::TypedArray>().ElementLength() - 1;
-  Input input;
-  input.batch.sequences = int(sequences);
-  input.batch.tokens = int(tokens);
-  input.batch.starts = keep<int32_t>(pending, batch.Get("starts"), napi_int32_array, sequences + 1, "starts");
-  input.batch.positions = keep<int32_t>(pending, batch.Get("positions"), napi_int32_array, tokens, "positions");
-  input.batch.visible = keep<uint8_t>(pending, batch.Get("visible"), napi_uint8_array, tokens, "visible");
+namespace {
+
+void require_sound_batch(const Napi::Env& env, const OwnedInput& input) {
+  const std::vector<int32_t>& starts = input.starts;
+  bool ascending = starts.size() >= 2 && starts.front() == 0 && size_t(starts.back()) == input.positions.size();
+  for (size_t s = 1; ascending && s < starts.size(); s++) ascending = starts[s] > starts[s - 1];
+  if (!ascending) throw Napi::RangeError::New(env, "starts: expected ascending offsets from 0 to the number of tokens");
+  for (const int32_t position : input.positions) require_within(env, "positions", position, kRow);
+}
+
+}  // namespace
+
+std::shared_ptr<const OwnedInput> parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
+  auto input = std::make_shared<OwnedInput>();
+  const size_t tokens = length_of(batch.Get("positions"), "positions");
+  input->starts = copied<int32_t>(batch.Get("starts"), length_of(batch.Get("starts"), "starts"), "starts");
+  input->positions = copied<int32_t>(batch.Get("positions"), tokens, "positions");
+  input->visible = copied<uint8_t>(batch.Get("visible"), tokens, "visible");
+  require_sound_batch(batch.Env(), *input);
   if (batch.Get("embeds").IsTypedArray()) {
-    input.embeds = keep<float>(pending, batch.Get("embeds"), napi_float32_array, tokens * width, "embeds");
+    input->embeds = keep<float>(pending, batch.Get("embeds"), tokens * width, "embeds");
   } else {
-    input.ids = keep<int32_t>(pending, batch.Get("ids"), napi_int32_array, tokens, "ids");
+    input->ids = copied<int32_t>(batch.Get("ids"), tokens, "ids");
   }
+  return input;
+}
+
+Input OwnedInput::view() const {
+  Input input;
+  input.batch = {int(starts.size()) - 1, int(positions.size()), starts.data(), positions.data(), visible.data()};
+  input.ids = ids.empty() ? nullptr : ids.data();
+  input.embeds = embeds;
   return input;
 }
 

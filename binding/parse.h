@@ -1,5 +1,9 @@
 // JavaScript objects to engine structures. src/ has checked the values; these check the types, so that a
 // mistake on our side is a TypeError and never a wild read.
+//
+// The memory of a typed array is its caller's: it can be moved to another thread, resized or freed while a job waits, and holding
+// the array does not hold it. So everything is copied when a job is submitted (copied()), but for large arrays that src/ made and
+// shows to nobody before the job has ended (keep()): results, and the rows that stand in for embeddings.
 #pragma once
 
 #include <napi.h>
@@ -20,30 +24,52 @@ std::vector<int> parse_slots(const Napi::Value& value, size_t count);
 // slots, scales [positions]. A slot is of its position's kind, or kSkipped.
 LayerTable parse_table(const Napi::Value& slots, const Napi::Value& scales, size_t positions);
 
-// A typed array of exactly `count` elements of T; throws a TypeError otherwise.
 template <class T>
-T* array_of(const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
-  if (value.IsTypedArray()) {
-    const Napi::TypedArray array = value.As<Napi::TypedArray>();
-    if (array.TypedArrayType() == type && array.ElementLength() == count) {
-      return reinterpret_cast<T*>(static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset());
-    }
-  }
-  throw Napi::TypeError::New(value.Env(), std::string(name) + ": expected a typed array of " + std::to_string(count));
+constexpr napi_typedarray_type kArrayType{};
+template <>
+inline constexpr napi_typedarray_type kArrayType<float> = napi_float32_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<uint16_t> = napi_uint16_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
+
+// Elements of a typed array of any type, 0 where its buffer was moved away; throws a TypeError for everything else.
+size_t length_of(const Napi::Value& value, const char* name);
+
+// Where the elements of a typed array lie now, whatever buffer it is of; throws a TypeError unless it has `count` elements of `type`.
+void* elements_of(const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name);
+
+template <class T>
+std::vector<T> copied(const Napi::Value& value, size_t count, const char* name) {
+  const T* first = static_cast<const T*>(elements_of(value, kArrayType<T>, count, name));
+  return std::vector<T>(first, first + count);
 }
 
-// Holds an array until the promise settles and returns its data.
+// Holds an array until the promise settles and returns its data. Only for arrays that nobody outside src/ has.
 template <class T>
-T* keep(Pending& pending, const Napi::Value& value, napi_typedarray_type type, size_t count, const char* name) {
-  T* data = array_of<T>(value, type, count, name);
+T* keep(Pending& pending, const Napi::Value& value, size_t count, const char* name) {
+  T* data = static_cast<T*>(elements_of(value, kArrayType<T>, count, name));
   pending.kept.push_back(Napi::Persistent(value));
   return data;
 }
 
-Input parse_input(Pending& pending, const Napi::Object& batch, size_t width);
+// A packed batch (src/prompts/batch.ts) with arrays of its own, but for the embeds, which are kept.
+struct OwnedInput {
+  std::vector<int32_t> starts, positions, ids;
+  std::vector<uint8_t> visible;
+  const float* embeds = nullptr;
 
-// A map of rows [width]: { layers: { weight: Float32Array, bias?, rows, columns }[], residual }. Its tensors are views of the
-// arrays.
-MapSpec parse_map(Pending& pending, const Napi::Object& object, int64_t width);
+  Input view() const;
+};
+std::shared_ptr<const OwnedInput> parse_input(Pending& pending, const Napi::Object& batch, size_t width);
+
+// A map of rows [width]: { layers: { weight: Float32Array, bias?, rows, columns }[], residual }. Its tensors are views of `values`.
+struct OwnedMap {
+  std::vector<std::vector<float>> values;
+  MapSpec spec;
+};
+std::shared_ptr<const OwnedMap> parse_map(const Napi::Object& object, int64_t width);
 
 }  // namespace skrr::binding

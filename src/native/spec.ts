@@ -3,7 +3,7 @@ import { holds, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
 import type { Encoding } from '../model/encoding.js'
 import type { NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
-import { compensationWidth, type Compensation } from '../plan/compensation.js'
+import { compensationWidth, intact, type Compensation } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
@@ -111,9 +111,10 @@ const slotOf = (plan: Plan, source: number): number => slotIn(plan.precisions[so
 export const slotIn = (precision: Precision, subBlock: number): number =>
   subBlock * PRECISIONS.length + PRECISIONS.indexOf(precision)
 
-/** y + up' (down y): two layers whose result is added to their input. */
-function mapOf({ rank, down, up }: Compensation): NativeMapSpec {
-  const width = compensationWidth({ rank, down, up })
+/** y + up' (down y): two layers whose result is added to their input. @throws PlanError where a buffer was transferred */
+function mapOf(compensation: Compensation): NativeMapSpec {
+  const { rank, down, up } = intact(compensation)
+  const width = compensationWidth(compensation)
   const back = new Float32Array(up.length) // [width, rank]
   for (let j = 0; j < rank; j++) {
     for (let c = 0; c < width; c++) back[c * rank + j] = up[j * width + c]!

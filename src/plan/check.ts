@@ -6,7 +6,7 @@ import { checkArchitecture } from '../model/check-architecture.js'
 import { fingerprint } from '../model/fingerprint.js'
 import { PRECISIONS } from '../model/precision.js'
 import { checkArray, isIndex } from './form.js'
-import { compensationWidth, type Compensation } from './compensation.js'
+import { compensationWidth, intact, type Compensation } from './compensation.js'
 
 /** What makes a plan well-formed, and what makes it fit a model. All throw PlanError, in which `file` is named. */
 
@@ -119,7 +119,7 @@ export function checkFits(plan: Fitted, architecture: Architecture, file: string
       hint: 'The plan was made for another model',
     })
   }
-  const width = plan.compensation && compensationWidth(plan.compensation)
+  const width = plan.compensation && compensationWidth(intact(plan.compensation, file))
   if (width !== undefined && width !== architecture.width) {
     throw new PlanError({
       file,

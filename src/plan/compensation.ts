@@ -12,7 +12,7 @@ import { show } from '../io/show.js'
  */
 export interface Compensation {
   readonly rank: number
-  /** [rank, width], row-major. A plan's own arrays must not be written to. */
+  /** [rank, width], row-major. A plan's own arrays must be neither written to nor transferred. */
   readonly down: Float32Array
   readonly up: Float32Array
 }
@@ -29,13 +29,13 @@ export const MAX_RANK = 256
 
 const FACTORS = ['down', 'up'] as const
 
-/** Compensations that were checked: plans derived from one another share them. */
-const checked = new WeakSet<Compensation>()
+/** The numbers in each factor of compensations that were checked: plans derived from one another share them. */
+const checked = new WeakMap<Compensation, number>()
 
 /** A copy, rounded to bf16. @throws PlanError for one that is malformed */
 export function checkedCompensation(given: Compensation, file: string | undefined): Compensation {
   checkFields(given, ['rank', ...FACTORS], 'compensation', file)
-  if (checked.has(given)) return given
+  if (checked.has(given)) return intact(given, file)
   const { rank } = given
   const bad = (field: string, found: string, expected: string) =>
     new PlanError({ file, field: `compensation.${field}`, found, expected })
@@ -56,7 +56,24 @@ export function checkedCompensation(given: Compensation, file: string | undefine
   const [down, up] = rounded as [Float32Array, Float32Array]
   if (up.length !== down.length) throw bad('up', `${up.length} numbers`, `${down.length}, as many as in down`)
   const compensation = Object.freeze({ rank, down, up })
-  checked.add(compensation)
+  checked.set(compensation, down.length)
+  return compensation
+}
+
+/** A plan's compensation, with its numbers still there. @throws PlanError where a buffer was transferred to another thread */
+export function intact(compensation: Compensation, file?: string): Compensation {
+  for (const name of FACTORS) {
+    const numbers = compensation[name].length
+    const expected = checked.get(compensation) ?? numbers
+    if (numbers === expected) continue
+    throw new PlanError({
+      file,
+      field: `compensation.${name}`,
+      found: `${numbers} numbers`,
+      expected: `the ${expected} it had`,
+      hint: 'Its buffer was transferred or resized; give away a copy of it',
+    })
+  }
   return compensation
 }
 
@@ -79,7 +96,9 @@ export function readCompensation(
   return { rank, down: decode('down', down), up: decode('up', up) }
 }
 
-export function writeCompensation({ rank, down, up }: Compensation): CompensationFile {
+/** @throws PlanError where a buffer was transferred */
+export function writeCompensation(compensation: Compensation): CompensationFile {
+  const { rank, down, up } = intact(compensation)
   const encode = (values: Float32Array): string => Buffer.from(fromFloat32('BF16', values)).toString('base64')
   return { rank, down: encode(down), up: encode(up) }
 }

@@ -18,7 +18,7 @@ import {
 import { Evaluators, type EvaluatorsOptions } from './measure/evaluators.js'
 import { calibrationIdentity } from './measure/identity.js'
 import { Journal } from './measure/journal.js'
-import { checkLayers, readProjection } from './measure/projection.js'
+import { checkedLayers, readProjection } from './measure/projection.js'
 import { targetReached } from './measure/target.js'
 import { checkCompensable, compensate } from './methods/compensate.js'
 import { searches } from './methods/index.js'
@@ -80,7 +80,7 @@ async function searchFrom(
   const projection =
     typeof options.projection === 'string'
       ? await readProjection(options.projection, architecture.width)
-      : checkLayers(options.projection, architecture.width)
+      : options.projection && checkedLayers(options.projection, architecture.width)
   const chunks = await chunksFor(encoder, calibration, options)
   if (settings.compensate > 0) checkCompensable(settings.compensate, architecture, chunks)
   const journal = await openJournal({ encoder, chunks, projection }, options, settings)

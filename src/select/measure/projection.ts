@@ -93,10 +93,14 @@ function finite(file: string, field: string, tensor: Tensor): Float32Array {
   })
 }
 
-/** Layers a caller gives: each takes what the one before it gives. @throws InputError */
-export function checkLayers<L extends readonly NativeMapLayer[] | undefined>(layers: L, width: number): L {
+/**
+ * A copy of layers a caller gives: each takes what the one before it gives. The search runs on while the caller may do with the
+ * arrays as he likes.
+ * @throws InputError
+ */
+export function checkedLayers(layers: readonly NativeMapLayer[], width: number): NativeMapLayer[] {
   let columns = width
-  for (const [i, layer] of layers?.entries() ?? []) {
+  for (const [i, layer] of layers.entries()) {
     const field = `projection[${i}]`
     if (layer.columns !== columns) {
       const expected = `${columns}, the width of what it takes`
@@ -112,6 +116,8 @@ export function checkLayers<L extends readonly NativeMapLayer[] | undefined>(lay
     }
     columns = layer.rows
   }
-  if (layers?.length !== 0) return layers
-  throw new InputError({ field: 'projection', found: 'no layer', expected: 'at least one' })
+  if (layers.length === 0) {
+    throw new InputError({ field: 'projection', found: 'no layer', expected: 'at least one' })
+  }
+  return layers.map((layer) => ({ ...layer, weight: layer.weight.slice(), bias: layer.bias?.slice() }))
 }
