@@ -70,12 +70,26 @@ export class OutputError extends SkrrError {
 }
 
 function describe(given: unknown): string {
-  if (typeof given !== 'object' || given === null) return String(given)
+  if (typeof given !== 'object' || given === null) return printable(String(given))
   const d: ErrorDetail = given
-  const where = [d.file, d.field].filter((part) => part !== undefined).map(String)
-  const found = d.found === undefined ? [] : [`found ${d.found}`]
-  const expected = d.expected === undefined ? [] : [`expected ${d.expected}`]
-  const what = d.message ?? [...found, ...expected].join(', ')
+  const field = d.field === undefined ? [] : [shortened(d.field, 200)]
+  const where = [...(d.file === undefined ? [] : [d.file]), ...field]
+  const found = d.found === undefined ? [] : [`found ${shortened(d.found, 400)}`]
+  const expected = d.expected === undefined ? [] : [`expected ${shortened(d.expected, 800)}`]
+  const what = shortened(d.message ?? [...found, ...expected].join(', '), 1200)
   const sentence = [...where, what].join(': ')
-  return d.hint === undefined ? sentence : `${sentence}. ${d.hint}`
+  return printable(d.hint === undefined ? sentence : `${sentence}. ${d.hint}`)
 }
+
+/** Names and values come from files: one that never ends is cut. */
+function shortened(part: unknown, length: number): string {
+  const text = String(part)
+  return text.length <= length ? text : `${text.slice(0, length - 3)}...`
+}
+
+/** What a terminal obeys, and what turns the direction of text, is shown and not done. */
+const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, (sign) => {
+    const code = sign.codePointAt(0)!.toString(16)
+    return `\\u${code.padStart(4, '0')}`
+  })
