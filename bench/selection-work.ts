@@ -17,6 +17,7 @@ import { blocksOf } from '../src/model/parameters.js'
 import { Engine } from '../src/native/engine.js'
 import type { Precision } from '../src/model/precision.js'
 import { Plan } from '../src/plan/plan.js'
+import { finish } from '../src/io/turns.js'
 import { packEmbeds, packTokens } from '../src/prompts/batch.js'
 import { pipelines } from '../src/pipelines/index.js'
 import { chunksOf, type Chunk } from '../src/select/measure/calibration.js'
@@ -129,7 +130,8 @@ function randomChunks(prompts: number): Chunk[] {
     const ids = Array.from({ length: 8 + next(32) }, () => 2 + next(DEEP_SIZES.vocab - 2))
     return Int32Array.from([...ids, 1])
   })
-  const pack = (ids: Int32Array[]) => packTokens(ids, pipelines.none, 0, DEEP_SIZES.vocab)
+  const pack = (ids: Int32Array[]) =>
+    finish(packTokens(ids, { pipeline: pipelines.none, padId: 0, vocab: DEEP_SIZES.vocab }))
   return [...chunksOf(pack(rows), DEEP.width, false), ...chunksOf(pack([Int32Array.of(1)]), DEEP.width, true)]
 }
 
@@ -142,7 +144,7 @@ async function embedsChunks(file: string, prompts: number): Promise<Chunk[]> {
     const [batch = 0, tokens = 0, width = 0] = tensor!.shape
     const shape = [Math.min(batch, rows), tokens, width]
     const data = all.subarray(0, shape[0]! * tokens * width)
-    return { batch: packEmbeds({ data, shape }, undefined, { masked: 'zero', width }), width }
+    return { batch: finish(packEmbeds({ data, shape }, undefined, { masked: 'zero', width })), width }
   }
   const calibration = packed('inputs_embeds', prompts)
   const none = packed('null_embeds', Infinity)

@@ -1,8 +1,8 @@
 import { inspect, type InspectOptions } from 'node:util'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
-import { packEmbeds, packMatrix, packTokens, type PackedBatch } from './prompts/batch.js'
 import { InputError, SkrrError, TokenizerError } from './errors.js'
+import { familyOf } from './families/index.js'
 import { type Architecture } from './model/architecture.js'
 import { blocksOf } from './model/parameters.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
@@ -21,7 +21,6 @@ import { runJob, type DeviceName, type OutputType } from './native/addon.js'
 import { pickDevice } from './native/device.js'
 import { Engine } from './native/engine.js'
 import type { LoadedPlan } from './native/loaded-plan.js'
-import { preparePrompt, resolvePipeline } from './pipelines/index.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { fingerprint } from './model/fingerprint.js'
 import { Plan } from './plan/plan.js'
@@ -29,6 +28,7 @@ import { planInWords } from './plan/words.js'
 import type { Precision } from './model/precision.js'
 import { reporting, type Reports } from './io/reports.js'
 import { microBatches } from './native/micro-batches.js'
+import { packInput, type PackedInput } from './prompts/input.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
 /** Elements of a result: bf16 and f16 come as their bits. */
@@ -261,38 +261,15 @@ export class Encoder {
     this.#disposing.signal.throwIfAborted()
   }
 
-  async #pack(
-    input: EncoderInput,
-    options: EncodeOptions,
-  ): Promise<{ batch: PackedBatch; truncated: readonly boolean[] }> {
-    const masked = options.masked ?? 'compute'
-    if (typeof input === 'object' && 'inputIds' in input) {
-      const batch = packMatrix(input.inputIds, input.attentionMask, {
-        masked,
-        vocab: this.architecture.input.vocab,
-      })
-      return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
-    }
-    if (typeof input === 'object' && 'inputsEmbeds' in input) {
-      const batch = packEmbeds(input.inputsEmbeds, input.attentionMask, {
-        masked,
-        width: this.architecture.width,
-      })
-      return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
-    }
-    return await this.#packPrompts(typeof input === 'string' ? [input] : input, options)
-  }
-
-  async #packPrompts(
-    prompts: readonly string[],
-    { pipeline: name = 'none', maxTokens, signal }: EncodeOptions,
-  ): Promise<{ batch: PackedBatch; truncated: readonly boolean[] }> {
-    const preset = resolvePipeline(name)
-    const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
-    const tokenizer = this.#requireTokenizer()
-    const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
-    const { ids, truncated } = await this.#orDisposed(tokenizer.tokenize(texts, pipeline.maxTokens, signal))
-    return { batch: packTokens(ids, pipeline, tokenizer.padId, this.architecture.input.vocab), truncated }
+  async #pack(input: EncoderInput, options: EncodeOptions): Promise<PackedInput> {
+    const { input: tokens, width } = this.architecture
+    const packing = packInput(input, options, {
+      vocab: tokens.vocab,
+      width,
+      padId: this.tokenizer?.padId ?? familyOf(this.architecture).padId,
+      tokenizer: () => this.#requireTokenizer(),
+    })
+    return await this.#orDisposed(packing)
   }
 
   /** What dispose() ends rejects with ERR_DISPOSED, whatever ended first. */

@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import { z } from 'zod'
-import { MAX_CALL_TOKENS, type Masked, type Matrix } from './prompts/batch.js'
+import type { Masked, Matrix } from './prompts/batch.js'
+import { MAX_CALL_TOKENS } from './prompts/layout.js'
 import { DEVICE_NAMES, isDevice } from './native/device.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './native/estimate.js'
@@ -65,15 +66,18 @@ export type EncoderInput =
   | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
 
 export interface EncodeOptions<T extends OutputType = OutputType> {
-  /** Mask and length as this pipeline of diffusers has them. Default: `none`. Prompts only. */
+  /**
+   * Mask and length as this pipeline of diffusers has them. Default: `none`. It pads inputIds as it pads prompts; their attention
+   * mask then says how long each row is. inputsEmbeds it pads only where no pad is computed.
+   */
   pipeline?: PipelineName | undefined
-  /** Truncate prompts to this many tokens instead of the pipeline's number. */
+  /** Truncate prompts to this many tokens instead of the pipeline's number. More ids or embeddings are an error. */
   maxTokens?: number | undefined
   /** Element type of the result; bf16 and f16 come as their bits in a Uint16Array. Default: f32. */
   output?: T | undefined
   /**
    * Rows of masked tokens, where inputIds or inputsEmbeds come with a mask: `compute` gives what Hugging Face returns
-   * there, `zero` leaves them out of the computation. Default: compute.
+   * there, `zero` leaves them out of the computation. Default: compute. Not with a pipeline, which says it itself.
    */
   masked?: Masked | undefined
   signal?: AbortSignal | undefined
@@ -125,9 +129,9 @@ export function checkOptions<Call extends keyof Options>(call: Call, given: unkn
 /** @throws InputError where `plan` is neither a Plan nor a string */
 export const checkPlan = (given: unknown): Plan | string => checkArgument(plan, given, 'plan')
 
-const shape: z.ZodType<readonly number[]> = z.array(z.number({ error: 'a number' }), {
-  error: 'an array of numbers',
-})
+const shape: z.ZodType<readonly number[]> = z
+  .array(z.number({ error: 'a number' }), { error: 'an array of numbers' })
+  .max(8, 'at most 8 numbers')
 const ints = is<Int32Array>(types.isInt32Array, 'an Int32Array')
 const floats = is<Float32Array>(types.isFloat32Array, 'a Float32Array')
 const matrix = <T>(data: z.ZodType<T>) => z.object({ data, shape }, { error: 'an object { data, shape }' })

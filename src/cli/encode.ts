@@ -42,19 +42,18 @@ export function encodeCommand(): Command {
     .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
     .addOption(precisionOption())
     .addOption(
-      new Option('--pipeline <name>', 'mask and length as this pipeline has them').choices(
-        Object.keys(pipelines),
-      ),
+      new Option(
+        '--pipeline <name>',
+        'mask and length as this pipeline has them, also of --input-ids',
+      ).choices(Object.keys(pipelines)),
     )
-    .option('--max-tokens <n>', 'truncate prompts to n tokens', wholeNumber(1))
+    .option('--max-tokens <n>', 'truncate prompts to n tokens; more ids are an error', wholeNumber(1))
     .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder')
     .addOption(
       new Option(
         '--masked <how>',
-        'rows of masked tokens of --input-ids and --inputs-embeds: as Hugging Face, or zero',
-      )
-        .choices(['compute', 'zero'])
-        .default('compute'),
+        'rows of masked tokens of --input-ids and --inputs-embeds: as Hugging Face (compute, the default), or zero',
+      ).choices(['compute', 'zero']),
     )
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
     .addHelpText(

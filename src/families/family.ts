@@ -45,6 +45,8 @@ export interface Family {
 
   /** Token ids of the empty prompt; `eos` is the tokenizer's, where there is one. */
   emptyPrompt(eos: number | undefined): readonly number[]
+  /** The pad of the models its code was first written for; a tokenizer may have another. */
+  readonly padId: number
   /** Files its tokenizer may consist of; the first that exists is loaded. */
   readonly tokenizerFiles: readonly string[]
 }

@@ -24,6 +24,7 @@ export const t5: Family = {
   canonical: encoderNames,
   // </s> alone
   emptyPrompt: (eos = 1) => [eos],
+  padId: 0,
   tokenizerFiles: [
     'tokenizer.json',
     'spiece.model',

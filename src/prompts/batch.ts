@@ -1,5 +1,6 @@
 import { InputError } from '../errors.js'
 import type { Pipeline } from '../pipelines/index.js'
+import { checkTokens, layOut, layOutPadded, STEP, type Layout } from './layout.js'
 
 /**
  * Prompts of unequal length one after the other, without padding, as the engine takes them (engine/batch.h). Masked pads are left
@@ -30,40 +31,58 @@ export interface Matrix<T> {
   readonly shape: readonly number[]
 }
 
-/** Tokens of one call, pads included: 8,192 prompts of 512, laid out in a fraction of a second. */
-export const MAX_CALL_TOKENS = 1 << 22
-
 /** Rows of masked tokens: computed, as Hugging Face returns them, or left out and zero. */
 export type Masked = 'compute' | 'zero'
+
+/**
+ * A batch being packed: millions of numbers, in steps short enough for the event loop (io/turns.ts). The arrays given are read
+ * until the last step.
+ */
+export type Packing = Generator<undefined, PackedBatch>
+
+export interface PaddingOptions {
+  readonly pipeline: Pipeline
+  readonly padId: number
+  readonly vocab: number
+}
 
 /**
  * Tokenised prompts, padded as the pipeline pads.
  * @param ids per prompt 1 to `pipeline.maxTokens` ids, each below `vocab`
  */
-export function packTokens(
-  ids: readonly Int32Array[],
-  pipeline: Pipeline,
-  padId: number,
-  vocab: number,
-): PackedBatch {
+export function packTokens(ids: readonly Int32Array[], options: PaddingOptions): Packing {
   if (ids.length === 0) throw new InputError({ field: 'prompts', found: 'none', expected: 'at least one' })
-  for (const [row, prompt] of ids.entries()) checkPrompt(prompt, row, pipeline.maxTokens, vocab)
+  const lengths = Int32Array.from(ids, (prompt) => prompt.length)
+  return packRows('prompts', lengths, (row, t) => ids[row]![t]!, options)
+}
+
+/** @param at the id of a token; `field` is what messages call the rows */
+function* packRows(
+  field: string,
+  lengths: Int32Array,
+  at: (row: number, t: number) => number,
+  { pipeline, padId, vocab }: PaddingOptions,
+): Packing {
+  let seen = 0
+  for (let row = 0; row < lengths.length; row++) {
+    checkLength(lengths[row]!, field, row, pipeline.maxTokens)
+    for (let t = 0; t < lengths[row]!; t++) {
+      const id = at(row, t)
+      if (id < 0 || id >= vocab) throw outOfVocabulary(`${field}[${row}]: token ${t}`, id, vocab)
+      if (++seen % STEP === 0) yield
+    }
+  }
   if (padId < 0 || padId >= vocab) {
     throw new InputError({ field: 'pad id', found: String(padId), expected: `an id of 0 to ${vocab - 1}` })
   }
-  const longest = ids.reduce((n, prompt) => Math.max(n, prompt.length), 0)
-  const tokens = pipeline.paddedTo === 'max' ? pipeline.maxTokens : longest
-  const lengths = ids.map((prompt) => prompt.length)
-  const kept = lengths.map((n) => Math.min(tokens, n + pipeline.padsKept))
-  const layout = layOut(ids.length, tokens, (row, t) => {
-    if (t < lengths[row]! || pipeline.attendToPads) return 'visible'
-    return t < kept[row]! ? 'hidden' : 'absent'
-  })
-  const attentionMask = new Int32Array(ids.length * tokens)
-  for (const [row, n] of kept.entries()) {
-    attentionMask.fill(1, row * tokens, pipeline.maskReturned ? row * tokens + n : (row + 1) * tokens)
+  const { layout, attentionMask } = yield* layOutPadded(lengths, pipeline)
+  const packed = new Int32Array(layout.outputRows.length)
+  for (let i = 0; i < packed.length; i++) {
+    if (i % STEP === STEP - 1) yield
+    const row = Math.floor(layout.outputRows[i]! / layout.tokens)
+    const t = layout.positions[i]!
+    packed[i] = t < lengths[row]! ? at(row, t) : padId
   }
-  const packed = layout.outputRows.map((o) => ids[Math.floor(o / tokens)]![o % tokens] ?? padId)
   return { ...layout, ids: packed, attentionMask }
 }
 
@@ -71,23 +90,53 @@ export function packTokens(
  * Token ids [batch, tokens] with any mask of zeros and ones, holes and left padding included: positions stay the
  * index in the row. Without a mask every token is visible.
  */
-export function packMatrix(
+export function* packMatrix(
   inputIds: Matrix<Int32Array>,
   mask: Int32Array | undefined,
   { masked, vocab }: { masked: Masked; vocab: number },
-): PackedBatch {
+): Packing {
   const [rows, tokens] = checkShape('inputIds', inputIds, ['batch', 'tokens'])
-  checkIds(inputIds.data, tokens, vocab, 'inputIds')
-  const { layout, attentionMask } = layOutMasked(rows, tokens, mask, masked)
-  return { ...layout, ids: layout.outputRows.map((o) => inputIds.data[o]!), attentionMask }
+  const data = inputIds.data.slice() // the caller may write to its own while this waits for its turns
+  for (let i = 0; i < data.length; i++) {
+    if (i % STEP === STEP - 1) yield
+    const id = data[i]!
+    if (id >= 0 && id < vocab) continue
+    throw outOfVocabulary(`inputIds[${Math.floor(i / tokens)}, ${i % tokens}]`, id, vocab)
+  }
+  const { layout, attentionMask } = yield* layOutMasked(rows, tokens, mask, masked)
+  const packed = new Int32Array(layout.outputRows.length)
+  for (let i = 0; i < packed.length; i++) {
+    if (i % STEP === STEP - 1) yield
+    packed[i] = data[layout.outputRows[i]!]!
+  }
+  return { ...layout, ids: packed, attentionMask }
 }
 
-/** Embeddings [batch, tokens, width] in place of ids, finite; otherwise as packMatrix. */
-export function packEmbeds(
+/** Token ids [batch, tokens], padded as the pipeline pads prompts. A mask says how long each row is: ones, then zeros. */
+export function* packPaddedMatrix(
+  inputIds: Matrix<Int32Array>,
+  mask: Int32Array | undefined,
+  options: PaddingOptions,
+): Packing {
+  const [rows, tokens] = checkShape('inputIds', inputIds, ['batch', 'tokens'])
+  const data = inputIds.data.slice()
+  const lengths = yield* rowLengths(rows, tokens, mask)
+  return yield* packRows('inputIds', lengths, (row, t) => data[row * tokens + t]!, options)
+}
+
+export interface EmbedsOptions {
+  readonly masked: Masked
+  readonly width: number
+  /** Pad as it pads prompts; a mask then says how long each row is. Default: the rows are as they are. */
+  readonly pipeline?: Pipeline | undefined
+}
+
+/** Embeddings [batch, tokens, width] in place of ids, finite; otherwise as the ids. */
+export function* packEmbeds(
   inputsEmbeds: Matrix<Float32Array>,
   mask: Int32Array | undefined,
-  { masked, width }: { masked: Masked; width: number },
-): PackedBatch {
+  { masked, width, pipeline }: EmbedsOptions,
+): Packing {
   const [rows, tokens, found] = checkShape('inputsEmbeds', inputsEmbeds, ['batch', 'tokens', 'width'])
   if (found !== width) {
     throw new InputError({
@@ -96,19 +145,58 @@ export function packEmbeds(
       expected: `${width}, the width of the model`,
     })
   }
-  const { layout, attentionMask } = layOutMasked(rows, tokens, mask, masked)
-  const { outputRows } = layout
-  const embeds = new Float32Array(outputRows.length * width)
-  for (const [packed, o] of outputRows.entries()) {
-    const row = inputsEmbeds.data.subarray(o * width, (o + 1) * width)
-    const bad = row.findIndex((x) => !Number.isFinite(x))
-    if (bad >= 0) {
-      const field = `inputsEmbeds[${Math.floor(o / tokens)}, ${o % tokens}, ${bad}]`
-      throw new InputError({ field, found: String(row[bad]), expected: 'a finite number' })
+  const { layout, attentionMask } =
+    pipeline === undefined
+      ? yield* layOutMasked(rows, tokens, mask, masked)
+      : yield* layOutPaddedEmbeds(yield* rowLengths(rows, tokens, mask), pipeline)
+  const { data } = inputsEmbeds
+  const elements = data.length
+  const embeds = new Float32Array(layout.outputRows.length * width)
+  for (let packed = 0, since = 0; packed * width < embeds.length; packed++) {
+    if ((since += width) >= STEP) {
+      since = 0
+      yield
+      if (data.length !== elements) throw detached()
     }
-    embeds.set(row, packed * width)
+    const row = Math.floor(layout.outputRows[packed]! / layout.tokens)
+    const from = (row * tokens + layout.positions[packed]!) * width
+    for (let i = 0; i < width; i++) {
+      const x = data[from + i]!
+      if (!Number.isFinite(x)) {
+        const field = `inputsEmbeds[${row}, ${layout.positions[packed]}, ${i}]`
+        throw new InputError({ field, found: String(x), expected: 'a finite number' })
+      }
+      embeds[packed * width + i] = x
+    }
   }
   return { ...layout, embeds, attentionMask }
+}
+
+const detached = (): InputError =>
+  new InputError({
+    field: 'inputsEmbeds',
+    found: 'an array whose buffer went elsewhere during the call',
+    expected: 'one that stays until the call has ended',
+  })
+
+/** Of embeddings nobody has the row of a pad. */
+function* layOutPaddedEmbeds(
+  lengths: Int32Array,
+  pipeline: Pipeline,
+): Generator<undefined, { layout: Layout; attentionMask: Int32Array }> {
+  let given = 0
+  for (let row = 0; row < lengths.length; row++) {
+    checkLength(lengths[row]!, 'inputsEmbeds', row, pipeline.maxTokens)
+    given += lengths[row]!
+  }
+  const padded = yield* layOutPadded(lengths, pipeline)
+  if (padded.layout.outputRows.length === given) return padded
+  throw new InputError({
+    field: 'pipeline',
+    found: 'one whose pads are computed, with inputsEmbeds of fewer tokens',
+    expected: `rows of ${padded.layout.tokens} tokens`,
+    hint: 'Add the embeddings of the pads, or pass inputIds',
+  })
 }
 
 /**
@@ -128,62 +216,66 @@ export function splitBatch(batch: PackedBatch, maxTokens: number): { from: numbe
   return ranges
 }
 
-type Layout = Omit<PackedBatch, 'ids' | 'embeds' | 'attentionMask'>
-/** hidden: computed, but no other token attends to it */
-type Presence = 'visible' | 'hidden' | 'absent'
-
-function layOut(rows: number, tokens: number, presence: (row: number, t: number) => Presence): Layout {
-  if (rows * tokens > MAX_CALL_TOKENS) {
-    throw new InputError({
-      field: 'batch',
-      found: `${rows} x ${tokens} tokens`,
-      expected: `at most ${MAX_CALL_TOKENS} in one call`,
-    })
-  }
-  const starts = [0]
-  const visible: number[] = []
-  const outputRows: number[] = []
-  for (let row = 0; row < rows; row++) {
-    for (let t = 0; t < tokens; t++) {
-      const is = presence(row, t)
-      if (is === 'absent') continue
-      visible.push(is === 'visible' ? 1 : 0)
-      outputRows.push(row * tokens + t)
-    }
-    if (outputRows.length > starts.at(-1)!) starts.push(outputRows.length)
-  }
-  return {
-    rows,
-    tokens,
-    starts: Int32Array.from(starts),
-    positions: Int32Array.from(outputRows, (o) => o % tokens),
-    visible: Uint8Array.from(visible),
-    outputRows: Int32Array.from(outputRows),
-  }
-}
-
-function layOutMasked(
+function* layOutMasked(
   rows: number,
   tokens: number,
   mask: Int32Array | undefined,
   masked: Masked,
-): { layout: Layout; attentionMask: Int32Array } {
-  const attentionMask = mask?.slice() ?? new Int32Array(rows * tokens).fill(1)
-  if (attentionMask.length !== rows * tokens) {
+): Generator<undefined, { layout: Layout; attentionMask: Int32Array }> {
+  const attentionMask = yield* checkedMask(rows, tokens, mask)
+  const off = masked === 'compute' ? 'hidden' : 'absent'
+  const presence = (row: number, t: number) => (attentionMask[row * tokens + t] === 1 ? 'visible' : off)
+  return { layout: yield* layOut(rows, tokens, presence), attentionMask }
+}
+
+/** How many ones each row of a mask begins with; it must have at least one and none later. */
+function* rowLengths(
+  rows: number,
+  tokens: number,
+  mask: Int32Array | undefined,
+): Generator<undefined, Int32Array> {
+  if (mask === undefined) return new Int32Array(rows).fill(tokens)
+  const checked = yield* checkedMask(rows, tokens, mask)
+  const lengths = new Int32Array(rows)
+  for (let i = 0; i < checked.length; i++) {
+    if (i % STEP === STEP - 1) yield
+    const row = Math.floor(i / tokens)
+    const t = i % tokens
+    const one = checked[i] === 1
+    if (one && lengths[row] === t) lengths[row]++
+    else if (one || t === 0) {
+      throw new InputError({
+        field: `attentionMask[${row}, ${t}]`,
+        found: one ? '1 after 0' : '0',
+        expected: 'ones, then zeros, in a row that a pipeline pads',
+      })
+    }
+  }
+  return lengths
+}
+
+/** A copy of the mask, all ones where there is none. */
+function* checkedMask(
+  rows: number,
+  tokens: number,
+  mask: Int32Array | undefined,
+): Generator<undefined, Int32Array> {
+  if (mask === undefined) return new Int32Array(rows * tokens).fill(1)
+  if (mask.length !== rows * tokens) {
     throw new InputError({
       field: 'attentionMask',
-      found: `${attentionMask.length} entries`,
+      found: `${mask.length} entries`,
       expected: `${rows * tokens}, one for each of ${rows} x ${tokens} tokens`,
     })
   }
-  const bad = attentionMask.findIndex((m) => m !== 0 && m !== 1)
-  if (bad >= 0) {
-    const field = `attentionMask[${Math.floor(bad / tokens)}, ${bad % tokens}]`
-    throw new InputError({ field, found: String(attentionMask[bad]), expected: '0 or 1' })
+  const copy = mask.slice()
+  for (let i = 0; i < copy.length; i++) {
+    if (i % STEP === STEP - 1) yield
+    if (copy[i] === 0 || copy[i] === 1) continue
+    const field = `attentionMask[${Math.floor(i / tokens)}, ${i % tokens}]`
+    throw new InputError({ field, found: String(copy[i]), expected: '0 or 1' })
   }
-  const off = masked === 'compute' ? 'hidden' : 'absent'
-  const layout = layOut(rows, tokens, (row, t) => (attentionMask[row * tokens + t] === 1 ? 'visible' : off))
-  return { layout, attentionMask }
+  return copy
 }
 
 function checkShape<const N extends readonly string[]>(
@@ -194,6 +286,7 @@ function checkShape<const N extends readonly string[]>(
   const found = `shape [${shape.join(', ')}]`
   const sizes = shape.length === names.length && shape.every((n) => Number.isSafeInteger(n) && n > 0)
   if (!sizes) throw new InputError({ field, found, expected: `[${names.join(', ')}], each at least 1` })
+  checkTokens(shape[0]!, shape[1]!)
   const elements = shape.reduce((product, n) => product * n, 1)
   if (data.length !== elements) {
     throw new InputError({ field, found: `${data.length} numbers in ${found}`, expected: String(elements) })
@@ -201,19 +294,10 @@ function checkShape<const N extends readonly string[]>(
   return shape as unknown as { -readonly [K in keyof N]: number }
 }
 
-function checkPrompt(ids: Int32Array, row: number, maxTokens: number, vocab: number): void {
-  if (ids.length < 1 || ids.length > maxTokens) {
-    const expected = `1 to ${maxTokens} of the pipeline`
-    throw new InputError({ field: `prompts[${row}]`, found: `${ids.length} tokens`, expected })
-  }
-  const bad = ids.findIndex((id) => id < 0 || id >= vocab)
-  if (bad >= 0) throw outOfVocabulary(`prompts[${row}]: token ${bad}`, ids[bad]!, vocab)
-}
-
-function checkIds(ids: Int32Array, tokens: number, vocab: number, field: string): void {
-  const bad = ids.findIndex((id) => id < 0 || id >= vocab)
-  if (bad >= 0)
-    throw outOfVocabulary(`${field}[${Math.floor(bad / tokens)}, ${bad % tokens}]`, ids[bad]!, vocab)
+function checkLength(tokens: number, field: string, row: number, maxTokens: number): void {
+  if (tokens >= 1 && tokens <= maxTokens) return
+  const expected = `1 to ${maxTokens} of the pipeline`
+  throw new InputError({ field: `${field}[${row}]`, found: `${tokens} tokens`, expected })
 }
 
 function outOfVocabulary(field: string, id: number, vocab: number): InputError {

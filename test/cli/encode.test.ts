@@ -93,6 +93,44 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
   })
 }
 
+describe('--pipeline and --max-tokens with --input-ids', () => {
+  const ids = { data: Int32Array.of(3, 9, 7, 5, 4, 8, 1), shape: [1, 7] }
+  const encode = async (...options: string[]) => {
+    const folder = await temporaryFolder()
+    const file = await inputFile(join(folder, 'ids.safetensors'), { inputIds: ids, attentionMask: undefined })
+    const out = join(folder, 'out.safetensors')
+    return { out, args: ['encode', '--model', MODEL, '--input-ids', file, '--out', out, ...options] }
+  }
+  const MODEL = golden('t5-tiny-v11')
+
+  it('pad ids as they pad prompts: pads are tokens for flux, none for mochi', async () => {
+    await using encoder = await Encoder.load(MODEL)
+    const padded = { data: new Int32Array(256), shape: [1, 256] }
+    padded.data.set(ids.data)
+    const mask = Int32Array.from(padded.data, (_, t) => (t < 7 ? 1 : 0))
+    for (const [pipeline, attentionMask] of [
+      ['flux', undefined],
+      ['mochi', mask],
+    ] as const) {
+      const { args, out } = await encode('--pipeline', pipeline, '--max-tokens', '256')
+      expect(await skrrJson<Report>(args)).toMatchObject({ shape: [1, 256, 64], truncated: [] })
+      const { hidden } = await readOutput(out)
+      expect(hidden).toEqual(
+        (await encoder.encode({ inputIds: padded, attentionMask }, { masked: 'zero' })).embeddings,
+      )
+    }
+  })
+
+  it.each([
+    [['--max-tokens', '6'], 'inputIds: found 7 tokens, expected at most 6, as maxTokens says'],
+    [['--pipeline', 'flux', '--max-tokens', '6'], 'inputIds: found 7 tokens, expected at most 6'],
+    [['--pipeline', 'flux', '--masked', 'zero'], 'masked: found zero, with the pipeline flux'],
+  ])('%j is an error', async (options, message) => {
+    const { code, stderr } = await skrr((await encode(...options)).args)
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)])
+  })
+})
+
 describe('--inputs-embeds', () => {
   it('takes rows in place of tokens, with a mask or without', async () => {
     const folder = await temporaryFolder()

@@ -1,8 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { packEmbeds, packMatrix, packTokens, splitBatch, type PackedBatch } from '../../src/prompts/batch.js'
+import * as batches from '../../src/prompts/batch.js'
+import { splitBatch, type PackedBatch } from '../../src/prompts/batch.js'
+import { finish, inTurns } from '../../src/io/turns.js'
 import { InputError } from '../../src/errors.js'
 import { pipelines, type Pipeline } from '../../src/pipelines/index.js'
+
+const packTokens = (ids: Int32Array[], pipeline: Pipeline, padId: number, vocab: number) =>
+  finish(batches.packTokens(ids, { pipeline, padId, vocab }))
+const packMatrix = (...args: Parameters<typeof batches.packMatrix>) => finish(batches.packMatrix(...args))
+const packEmbeds = (...args: Parameters<typeof batches.packEmbeds>) => finish(batches.packEmbeds(...args))
+const packPadded = (...args: Parameters<typeof batches.packPaddedMatrix>) =>
+  finish(batches.packPaddedMatrix(...args))
 
 const i32 = (...values: number[]) => Int32Array.from(values)
 const plain = (batch: PackedBatch) =>
@@ -194,6 +203,93 @@ describe('embeddings', () => {
     expect(() => packEmbeds(embeds, undefined, { masked: 'compute', width: 4 })).toThrow(
       'found width 2, expected 4',
     )
+  })
+})
+
+describe('a pipeline', () => {
+  const ids = { data: i32(7, 8, 1, 1, 5, 5), shape: [2, 3] }
+  const mask = i32(1, 1, 1, 1, 0, 0)
+
+  it.each(Object.entries(pipelines))('%s pads ids as it pads prompts', (_, preset) => {
+    const options = { pipeline: short(preset), padId: 0, vocab: 10 }
+    expect(packPadded(ids, mask, options)).toEqual(packTokens([i32(7, 8, 1), i32(1)], short(preset), 0, 10))
+    expect(packPadded(ids, undefined, options)).toEqual(
+      packTokens([i32(7, 8, 1), i32(1, 5, 5)], short(preset), 0, 10),
+    )
+  })
+
+  it('pads embeddings where their pads are not computed', () => {
+    const embeds = { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2, 1] }
+    const padded = (preset: Pipeline) =>
+      packEmbeds(embeds, i32(1, 1, 1, 0), { masked: 'compute', width: 1, pipeline: short(preset) })
+    expect(plain(padded(pipelines.mochi))).toMatchObject({
+      tokens: 4,
+      embeds: [1, 2, 3],
+      outputRows: [0, 1, 4],
+      attentionMask: [1, 1, 0, 0, 1, 0, 0, 0],
+    })
+    expect(() => padded(pipelines.flux)).toThrow('pipeline: found one whose pads are computed')
+    expect(() => padded(pipelines.chroma)).toThrow('expected rows of 4 tokens')
+    const full = { data: Float32Array.of(1, 2, 3, 4), shape: [1, 4, 1] }
+    const flux = packEmbeds(full, undefined, { masked: 'compute', width: 1, pipeline: short(pipelines.flux) })
+    expect(flux.embeds).toEqual(full.data)
+  })
+
+  it.each<[string, Int32Array, string]>([
+    ['a hole', i32(1, 0, 1, 1, 1, 1), 'attentionMask[0, 2]: found 1 after 0, expected ones, then zeros'],
+    ['padding on the left', i32(1, 1, 1, 0, 1, 1), 'attentionMask[1, 0]: found 0, expected ones'],
+    ['twos', i32(1, 1, 2, 1, 1, 1), 'attentionMask[0, 2]: found 2, expected 0 or 1'],
+  ])('refuses a mask with %s', (_, bad, message) => {
+    const use = () => packPadded(ids, bad, { pipeline: pipelines.flux, padId: 0, vocab: 10 })
+    expect(use).toThrow(InputError)
+    expect(use).toThrow(message)
+  })
+})
+
+describe('a large batch', () => {
+  const rows = 1 << 14
+  const largest = { data: new Int32Array(rows * 16).fill(2), shape: [rows, 16] }
+
+  it('is packed in steps of at most 16,384 tokens', () => {
+    const options = { pipeline: { ...pipelines.mochi, maxTokens: 16 }, padId: 0, vocab: 3 }
+    const width = { ...largest, data: new Float32Array(rows * 16), shape: [rows, 16, 1] }
+    for (const packing of [
+      batches.packMatrix(largest, undefined, { masked: 'zero', vocab: 3 }),
+      batches.packPaddedMatrix(largest, new Int32Array(rows * 16).fill(1), options),
+      batches.packEmbeds(width, undefined, { masked: 'zero', width: 1 }),
+    ]) {
+      let steps = 1
+      while (!packing.next().done) steps++
+      expect(steps).toBeGreaterThanOrEqual((2 * rows * 16) / 16_384)
+    }
+  })
+
+  it('can be called off while it is packed', async () => {
+    const abort = new AbortController()
+    const packing = batches.packMatrix(largest, undefined, { masked: 'zero', vocab: 3 })
+    setImmediate(() => abort.abort())
+    await expect(inTurns(packing, abort.signal)).rejects.toThrow('aborted')
+  })
+
+  it('is refused where it is larger, before anything is copied', () => {
+    const shape = [rows * 32, 16]
+    const use = () =>
+      packMatrix({ data: { length: rows * 512 } as Int32Array, shape }, undefined, {
+        masked: 'zero',
+        vocab: 3,
+      })
+    expect(use).toThrow(`batch: found ${rows * 32} x 16 tokens, expected at most 4194304 in one call`)
+  })
+
+  it('of embeddings must stay until it is packed', () => {
+    const data = new Float32Array(1 << 16)
+    const packing = batches.packEmbeds({ data, shape: [1, 1 << 10, 64] }, undefined, {
+      masked: 'zero',
+      width: 64,
+    })
+    packing.next()
+    structuredClone(data.buffer, { transfer: [data.buffer] })
+    expect(() => finish(packing)).toThrow('inputsEmbeds: found an array whose buffer went elsewhere')
   })
 })
 

@@ -10,6 +10,7 @@ import {
   type SelectProgress,
   type Selection,
 } from '../../src/select/index.js'
+import { finish } from '../../src/io/turns.js'
 import { packMatrix } from '../../src/prompts/batch.js'
 import { Plan } from '../../src/plan/plan.js'
 import { chunksOf } from '../../src/select/measure/calibration.js'
@@ -121,7 +122,11 @@ describe('selectPlan with a compensation', () => {
 
   it('leaves a plan alone where it would help too little', async () => {
     const { data, shape } = (await prompts()).inputIds
-    const chunks = chunksOf(packMatrix({ data, shape }, undefined, { masked: 'zero', vocab: 1e5 }), 64, false)
+    const chunks = chunksOf(
+      finish(packMatrix({ data, shape }, undefined, { masked: 'zero', vocab: 1e5 })),
+      64,
+      false,
+    )
     const isNull = (await goldenChunks()).filter((chunk) => chunk.isNull)
     const evaluator = await goldenEvaluator({ chunks: [...chunks, ...isNull] })
     const dense = Plan.dense(blocksOf(evaluator.architecture))

@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../src/checkpoint/open.js'
 import { readTensors } from '../../src/checkpoint/tensor-file.js'
 import { Engine } from '../../src/native/engine.js'
 import { Plan } from '../../src/plan/plan.js'
+import { finish } from '../../src/io/turns.js'
 import { packMatrix } from '../../src/prompts/batch.js'
 import { chunksOf, type Chunk } from '../../src/select/measure/calibration.js'
 import { Evaluator, type EvaluatorOptions } from '../../src/select/measure/evaluator.js'
@@ -28,10 +29,8 @@ export async function goldenChunks(name: 'calibration' | 'ragged' = 'calibration
   const packed = (key: string) => {
     const ids = tensors.get(`${key}.input_ids`)!
     const mask = tensors.get(`${key}.attention_mask`)?.data as Int32Array | undefined
-    return packMatrix({ data: ids.data as Int32Array, shape: ids.shape }, mask, {
-      masked: 'zero',
-      vocab: 1e5,
-    })
+    const matrix = { data: ids.data as Int32Array, shape: ids.shape }
+    return finish(packMatrix(matrix, mask, { masked: 'zero', vocab: 1e5 }))
   }
   return [...chunksOf(packed(name), 64, false), ...chunksOf(packed('null'), 64, true)]
 }

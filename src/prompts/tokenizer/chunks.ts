@@ -33,14 +33,6 @@ export function* encodeInChunks(
   return Int32Array.from(ids)
 }
 
-/** Runs steps to their end and gives their result. */
-export function finish<T>(steps: Generator<undefined, T>): T {
-  for (;;) {
-    const step = steps.next()
-    if (step.done) return step.value
-  }
-}
-
 function* chunks(text: string): Generator<string> {
   let from = 0
   while (text.length - from > CHUNK) {

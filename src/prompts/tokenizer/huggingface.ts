@@ -1,7 +1,8 @@
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
-import { encodeInChunks, finish } from './chunks.js'
+import { finish } from '../../io/turns.js'
+import { encodeInChunks } from './chunks.js'
 import type { Tokenizer } from './types.js'
 
 const EXPECTED = 'the tokenizer.json of a T5 or UMT5 model'

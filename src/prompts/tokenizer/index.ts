@@ -1,9 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ioReason } from '../../io/files.js'
+import { inTurns } from '../../io/turns.js'
 import { identifyBytes } from '../../checkpoint/identify.js'
 import { InputError, TokenizerError } from '../../errors.js'
-import { nextTurn, turnIsOver } from './turns.js'
 import { openTokenizerJson } from './huggingface.js'
 import { openSentencePiece } from './sentencepiece.js'
 import type { Tokenizer } from './types.js'
@@ -94,14 +94,9 @@ export async function tokenizeAll(
   const truncated: boolean[] = []
   signal?.throwIfAborted()
   for (const prompt of prompts) {
-    const steps = tokenizer.encodeSteps(prompt, maxTokens)
-    let step: ReturnType<typeof steps.next>
-    do {
-      if (turnIsOver()) await nextTurn(signal)
-      step = steps.next()
-    } while (!step.done)
-    ids.push(cut(step.value, maxTokens, tokenizer.eosId))
-    truncated.push(step.value.length > maxTokens)
+    const whole = await inTurns(tokenizer.encodeSteps(prompt, maxTokens), signal)
+    ids.push(cut(whole, maxTokens, tokenizer.eosId))
+    truncated.push(whole.length > maxTokens)
   }
   return { ids, truncated }
 }

@@ -1,6 +1,7 @@
 import type { SentencePieceProcessor } from 'sentencepiece-js'
 import { TokenizerError } from '../../errors.js'
-import { encodeInChunks, finish } from './chunks.js'
+import { finish } from '../../io/turns.js'
+import { encodeInChunks } from './chunks.js'
 import type { Tokenizer } from './types.js'
 
 const EXPECTED = 'the SentencePiece model of a T5 or UMT5 model'

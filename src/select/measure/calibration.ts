@@ -1,4 +1,5 @@
 import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } from '../../prompts/batch.js'
+import { inTurns } from '../../io/turns.js'
 import { InputError, TokenizerError } from '../../errors.js'
 import { familyOf } from '../../families/index.js'
 import type { Architecture } from '../../model/architecture.js'
@@ -66,12 +67,11 @@ async function packReal(
 ): Promise<PackedBatch> {
   let batch: PackedBatch
   if ('inputIds' in input) {
-    batch = packMatrix(input.inputIds, input.attentionMask, {
-      masked: 'zero',
-      vocab: architecture.input.vocab,
-    })
+    const options = { masked: 'zero', vocab: architecture.input.vocab } as const
+    batch = await inTurns(packMatrix(input.inputIds, input.attentionMask, options), signal)
   } else if ('inputsEmbeds' in input) {
-    batch = packEmbeds(input.inputsEmbeds, input.attentionMask, { masked: 'zero', width: architecture.width })
+    const options = { masked: 'zero', width: architecture.width } as const
+    batch = await inTurns(packEmbeds(input.inputsEmbeds, input.attentionMask, options), signal)
   } else {
     if (input.length === 0) throw new InputError({ field, found: 'no prompt', expected: 'at least one' })
     batch = await packPrompts(
@@ -109,7 +109,8 @@ async function packPrompts(
       hint: 'Shorten it, or raise maxTokens (CLI: --max-tokens)',
     })
   }
-  return packTokens(ids, { ...pipelines.none, maxTokens }, tokenizer.padId, vocab)
+  const pipeline = { ...pipelines.none, maxTokens }
+  return await inTurns(packTokens(ids, { pipeline, padId: tokenizer.padId, vocab }), signal)
 }
 
 function requireTokenizer(tokenizer: TokenizerThread | undefined): TokenizerThread {

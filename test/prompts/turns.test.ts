@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { tokenizeAll, type Tokenizer } from '../../../src/prompts/tokenizer/index.js'
+import { tokenizeAll, type Tokenizer } from '../../src/prompts/tokenizer/index.js'
 
 /** Takes 3 ms a prompt and counts what it was asked for. */
 function slowTokenizer(): Tokenizer & { readonly seen: string[] } {

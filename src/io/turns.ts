@@ -32,3 +32,21 @@ function renew(): void {
   sliceStart = performance.now()
   renewing = false
 }
+
+/** Work in short steps, done in turns. @throws the signal's reason once it is aborted */
+export async function inTurns<T>(steps: Generator<undefined, T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted()
+  for (;;) {
+    if (turnIsOver()) await nextTurn(signal)
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+/** The same at once, for threads where nobody waits. */
+export function finish<T>(steps: Generator<undefined, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
