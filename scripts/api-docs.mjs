@@ -184,7 +184,11 @@ ${sections.join('\n\n')}
 |---|---|
 ${errorCodes()}
 
-An aborted call rejects with its signal's reason.
+An aborted call rejects with its signal's reason, and one whose \`onProgress\` throws with what that threw.
+
+The command \`skrr\` ends with exit code 0, with 1 for an error, and with 128 + n where signal n ended it (130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP). An error is a line on stderr; with \`--json\` it is
+\`{ error: { code, message, file?, field?, found?, expected?, hint? } }\` on stdout.
 
 ## Environment variables
 

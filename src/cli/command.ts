@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { DEVICE_NAMES, isDevice } from '../native/device.js'
 import { SkrrError, type ErrorCode } from '../errors.js'
@@ -7,7 +8,7 @@ import { PRECISIONS } from '../model/precision.js'
 
 /** What every action gets beside its options. */
 export interface Run {
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, SIGTERM and SIGHUP. */
   readonly signal: AbortSignal
 }
 
@@ -34,33 +35,52 @@ function planOption(): Option {
   )
 }
 
+/** Signals that end a command, and what it says then. */
+const ENDINGS = { SIGINT: 'interrupted', SIGTERM: 'terminated', SIGHUP: 'hung up' } as const
+type Ending = keyof typeof ENDINGS
+const SIGNALS = Object.keys(ENDINGS) as Ending[]
+
+/** As shells have it. */
+const exitCode = (signal: Ending): number => 128 + constants.signals[signal]
+
 /**
- * Runs an action as a terminal program: Ctrl-C aborts it cleanly (exit code 130), a SkrrError is one line on stderr (with
- * --json an object on stdout) and exit code 1. Anything else is a bug and keeps its stack.
+ * Runs an action as a terminal program: a signal aborts it cleanly (exit code 128 + its number, 130 for Ctrl-C), a second one ends
+ * the process at once. A SkrrError is one line on stderr (with --json an object on stdout) and exit code 1. Anything else is a bug
+ * and keeps its stack.
  */
 export function action<O extends { json?: true }>(
   run: (options: O, context: Run) => Promise<void>,
 ): (options: O) => Promise<void> {
   return async (options) => {
-    const interrupted = new AbortController()
-    const onInterrupt = (): void => interrupted.abort(new Error('interrupted'))
-    process.once('SIGINT', onInterrupt)
+    const ended = new AbortController()
+    let by: Ending | undefined
+    const end = (signal: Ending): void => {
+      if (by !== undefined) process.exit(exitCode(signal))
+      by = signal
+      ended.abort(new Error(ENDINGS[signal]))
+    }
+    for (const signal of SIGNALS) process.on(signal, end)
     try {
-      await run(options, { signal: interrupted.signal })
+      await run(options, { signal: ended.signal })
     } catch (error) {
-      if (interrupted.signal.aborted) {
-        process.stderr.write('interrupted\n')
-        process.exitCode = 130
-        return
+      if (by === undefined) reportError(error, options.json)
+      else {
+        process.stderr.write(`${ENDINGS[by]}\n`)
+        process.exitCode = exitCode(by)
       }
-      if (!(error instanceof SkrrError)) throw error
-      if (options.json) printJson({ error: { code: error.code, message: error.message } })
-      else process.stderr.write(`error: ${error.message}\n`)
-      process.exitCode = 1
     } finally {
-      process.off('SIGINT', onInterrupt)
+      for (const signal of SIGNALS) process.off(signal, end)
     }
   }
+}
+
+function reportError(error: unknown, asJson: true | undefined): void {
+  if (!(error instanceof SkrrError)) throw error
+  const { code, message } = error
+  const { file, field, found, expected, hint } = error.detail
+  if (asJson) printJson({ error: { code, message, file, field, found, expected, hint } })
+  else process.stderr.write(`error: ${message}\n`)
+  process.exitCode = 1
 }
 
 /** Makes errors of the command line itself an object on stdout with --json, as an action's are. */

@@ -21,6 +21,13 @@ const program = new Command('skrr')
   .addCommand(inspectCommand())
   .addCommand(exportCommand())
   .addCommand(benchCommand())
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 done, 1 an error, 128 + n ended by signal n (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP; a second one ends at once).
+An error is a line on stderr; with --json { error: { code, message, file?, field?, found?, expected?, hint? } } on stdout.`,
+  )
 
 reportUsageErrors(program)
+process.stderr.on('error', () => undefined) // a terminal that hung up takes no messages; the exit code stands
 await program.parseAsync()

@@ -1,65 +1,97 @@
-import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import type { Stats } from 'node:fs'
+import { mkdir, open, readdir, rename, stat, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
 import { OutputError, SkrrError } from '../errors.js'
-import { ioReason, isFolder } from './files.js'
+import { ioReason } from './files.js'
+import { withTemporary } from './temporaries.js'
 
 /** Outputs appear whole under their name or not at all: they are written beside it under another name, flushed and renamed. */
 
-/** Writes a file through `fill`. Throws OutputError, or whatever `fill` itself threw of ours or by an abort. */
+/**
+ * Writes a file through `fill`. What it replaces hands on its permissions, from the first byte on; a new one gets those of the umask.
+ * Throws OutputError, or whatever `fill` itself threw of ours or by an abort.
+ */
 export async function writeFileAtomically(
   file: string,
   fill: (handle: FileHandle) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const temporary = temporaryName(file)
   try {
     signal?.throwIfAborted()
-    const handle = await open(temporary, 'wx')
-    try {
-      await fill(handle)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    signal?.throwIfAborted()
-    await rename(temporary, file)
+    const old = await replaceable(file)
+    await withTemporary(file, async (temporary) => {
+      const handle = await open(temporary, 'wx', old === undefined ? 0o666 : 0o600)
+      try {
+        if (old !== undefined) await takePermissions(handle, old)
+        await fill(handle)
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      signal?.throwIfAborted()
+      await rename(temporary, file)
+    })
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined)
     throw asOutputError(file, error, signal)
   }
 }
 
 /** Whether writeFileAtomically() would come to a file: asked before work whose result could not be kept. Throws OutputError. */
 export async function checkWritable(file: string): Promise<void> {
-  const temporary = temporaryName(file)
   try {
-    if (await isFolder(file)) throw Object.assign(new Error(), { code: 'EISDIR' })
-    await (await open(temporary, 'wx')).close()
-    await rm(temporary)
+    await replaceable(file)
+    await withTemporary(file, async (temporary) => (await open(temporary, 'wx', 0o600)).close())
   } catch (error) {
     throw asOutputError(file, error, undefined)
   }
 }
 
-/** Makes a new folder through `fill`, which gets the temporary path. An existing folder must be empty. */
+/** The file that is there. @throws OutputError: whoever may do so would put a file in the place of a device, such as /dev/null */
+async function replaceable(file: string): Promise<Stats | undefined> {
+  const old = await stat(file).catch(() => undefined) // what is wrong with the path, open() says
+  if (old === undefined || old.isFile()) return old
+  if (old.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' })
+  throw new OutputError({ file, found: 'a device, pipe or socket', expected: 'a file, there or new' })
+}
+
+/** Mode, owner and group of what is replaced. A group that this user may not give gets nothing, since it is another one. */
+async function takePermissions(made: FileHandle, { uid, gid, mode }: Stats): Promise<void> {
+  const own = await made.stat()
+  let bits = mode & 0o777
+  if (own.uid !== uid || own.gid !== gid) {
+    await made
+      .chown(uid, gid)
+      .catch(() => made.chown(own.uid, gid))
+      .catch(() => (bits &= 0o707))
+  }
+  await made.chmod(bits)
+}
+
+/** Makes a new folder through `fill`, which gets the temporary path. An existing folder must be empty; its permissions stay. */
 export async function writeFolderAtomically(
   folder: string,
   fill: (temporary: string) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
   await checkEmpty(folder)
-  const temporary = temporaryName(folder)
-  try {
-    signal?.throwIfAborted()
-    await mkdir(temporary)
-    await fill(temporary)
-    signal?.throwIfAborted()
-    await putInPlace(temporary, folder)
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
-    throw asOutputError(folder, underFinalName(error, temporary, folder), signal)
-  }
+  const old = await stat(folder).catch(() => undefined)
+  await withTemporary(folder, async (temporary) => {
+    try {
+      signal?.throwIfAborted()
+      await mkdir(temporary, old === undefined ? 0o777 : 0o700)
+      await fill(temporary)
+      signal?.throwIfAborted()
+      if (old !== undefined) await takeFolderPermissions(temporary, old)
+      await putInPlace(temporary, folder)
+    } catch (error) {
+      throw asOutputError(folder, underFinalName(error, temporary, folder), signal)
+    }
+  })
+}
+
+async function takeFolderPermissions(made: string, old: Stats): Promise<void> {
+  const handle = await open(made, 'r')
+  await takePermissions(handle, old).finally(() => handle.close())
 }
 
 /** An empty folder is replaced in one step; what another process has put there meanwhile is not. */
@@ -91,10 +123,6 @@ async function checkEmpty(folder: string): Promise<void> {
     hint: 'Nothing was written.',
   })
 }
-
-// a name with a leading dot is left out by those who list the folder meanwhile
-const temporaryName = (path: string): string =>
-  join(dirname(resolve(path)), `.${basename(resolve(path))}.${randomBytes(6).toString('hex')}.tmp`)
 
 /** The user never chose the temporary name, and it is gone by now. */
 function underFinalName(error: unknown, temporary: string, folder: string): unknown {

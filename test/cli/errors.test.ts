@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import type { ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { setTimeout } from 'node:timers/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { writeSynthetic } from '../../src/export/synthetic.js'
@@ -27,6 +28,8 @@ beforeAll(async () => {
   await writeFile(inside('latin1.txt'), Buffer.from('caf\xe9', 'latin1'))
 })
 
+/** What an error says, each beside the whole message. */
+const PARTS = ['file', 'field', 'found', 'expected', 'hint']
 describe('a command that cannot be done', () => {
   /** [what, arguments with @ for the folder, code of the error, what its message says] */
   const prompt = '--model @/model --prompt cat'
@@ -159,12 +162,28 @@ describe('a command that cannot be done', () => {
 
       const json = await skrr([...args, '--json'])
       expect(json).toMatchObject({ code: 1, stderr: '' })
-      const { error } = JSON.parse(json.stdout) as { error: { code: string; message: string } }
-      expect(error.code).toBe(code)
-      expect(error.message).toContain(text)
+      const { error } = JSON.parse(json.stdout) as { error: Record<string, string> }
+      expect(error['code']).toBe(code)
+      expect(error['message']).toContain(text)
+      expect(`error: ${error['message']}\n`).toBe(plain.stderr)
+      for (const part of PARTS) expect(error['message']).toContain(error[part] ?? '')
+      if (message.includes('found ')) expect(error).toHaveProperty('found')
       expect(await readdir(folder())).toEqual(before)
     },
   )
+})
+
+it('an error in JSON has all its parts', async () => {
+  const args = ['encode', '--model', V11, '--prompt', 'cat', '--out', inside('o'), '--json']
+  const { stdout } = await skrr(args)
+  const parts = {
+    file: V11,
+    found: 'no tokenizer.json or spiece.model beside the weights',
+    expected: 'one, to encode prompts',
+    hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
+  }
+  const message = `${V11}: found ${parts.found}, expected ${parts.expected}. ${parts.hint}`
+  expect(JSON.parse(stdout)).toEqual({ error: { code: 'ERR_TOKENIZER', message, ...parts } })
 })
 
 describe('a command line that cannot be understood', () => {
@@ -230,6 +249,8 @@ async function untilMapped(child: ChildProcess, file: string): Promise<void> {
   }
 }
 
+const dist = (path: string): string => pathToFileURL(join(import.meta.dirname, '../../dist', path)).href
+
 describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
   it('ends work with exit code 130, and leaves what was there', async () => {
     const ids = new Uint8Array(new Int32Array(40_000).fill(7).buffer)
@@ -254,8 +275,12 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
     expect(await ended).toEqual({ code: 130, stdout: '', stderr: 'interrupted\n' })
   })
 
-  it('in an export leaves no folder behind', async () => {
-    const [model, parent] = [inside('large'), await temporaryFolder()]
+  it.each([
+    ['SIGINT', 130, 'interrupted'],
+    ['SIGTERM', 143, 'terminated'],
+    ['SIGHUP', 129, 'hung up'],
+  ] as const)('and %s in an export leave no folder behind', async (signal, code, word) => {
+    const [model, parent] = [inside(`large-${signal}`), await temporaryFolder()]
     await mkdir(join(parent, 'out'))
     const architecture = t5Architecture({
       ...tinySizes,
@@ -265,9 +290,27 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
     const child = start(['export', '--model', model, '--out', join(parent, 'out')])
     const ended = outcome(child)
     while ((await readdir(parent)).length === 1) await setTimeout(2) // the folder under its other name
-    child.kill('SIGINT')
-    expect(await ended).toEqual({ code: 130, stdout: '', stderr: 'interrupted\n' })
+    child.kill(signal)
+    expect(await ended).toEqual({ code, stdout: '', stderr: `${word}\n` })
     expect(await readdir(parent)).toEqual(['out'])
     expect(await readdir(join(parent, 'out'))).toEqual([])
+  })
+
+  it('twice ends a command at once, and leaves nothing either', async () => {
+    const parent = await temporaryFolder()
+    const code = `
+      import { writeFolderAtomically } from ${JSON.stringify(dist('io/atomic.js'))}
+      import { action } from ${JSON.stringify(dist('cli/command.js'))}
+      const never = new Promise((resolve) => setTimeout(resolve, 60_000)) // work that takes no notice of an abort
+      await action(() => writeFolderAtomically(${JSON.stringify(join(parent, 'out'))}, () => never))({})`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'pipe' })
+    const ended = outcome(child)
+    while ((await readdir(parent)).length === 0) await setTimeout(2)
+    child.kill('SIGTERM')
+    await setTimeout(50)
+    expect(child.exitCode).toBe(null)
+    child.kill('SIGINT')
+    expect(await ended).toEqual({ code: 130, stdout: '', stderr: '' })
+    expect(await readdir(parent)).toEqual([])
   })
 })
