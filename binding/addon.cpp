@@ -21,13 +21,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   engine.map_class = Napi::Persistent(MapHandle::define(env));
   engine.loaded_plan_class = Napi::Persistent(LoadedPlanHandle::define(env));
   engine.regression_class = Napi::Persistent(RegressionHandle::define(env));
-  exports.Set("open", Napi::Function::New<EncoderObject::open>(env, "open"));
-  exports.Set("estimate", Napi::Function::New<estimate>(env, "estimate"));
-  exports.Set("cudaLibraryPath", Napi::Function::New<cuda_library_file>(env, "cudaLibraryPath"));
-  exports.Set("probeCuda", Napi::Function::New<probe_cuda>(env, "probeCuda"));
-  exports.Set("bench", Napi::Function::New<bench>(env, "bench"));
-  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
-  exports.Set("describe", Napi::Function::New<describe>(env, "describe"));
+  exports.Set("open", Napi::Function::New<entry<EncoderObject::open>>(env, "open"));
+  exports.Set("estimate", Napi::Function::New<entry<estimate>>(env, "estimate"));
+  exports.Set("cudaLibraryPath", Napi::Function::New<entry<cuda_library_file>>(env, "cudaLibraryPath"));
+  exports.Set("probeCuda", Napi::Function::New<entry<probe_cuda>>(env, "probeCuda"));
+  exports.Set("bench", Napi::Function::New<entry<bench>>(env, "bench"));
+  exports.Set("lockFile", Napi::Function::New<entry<lock_file>>(env, "lockFile"));
+  exports.Set("describe", Napi::Function::New<entry<describe>>(env, "describe"));
   return exports;
 }
 

@@ -5,7 +5,7 @@
       "target_name": "skrr",
       "sources": ["<!@(node -p \"require('fs').readFileSync('../sources.txt', 'utf8').trim().split('\\n').map((file) => '../' + file).join(' ')\")"],
       "include_dirs": ["..", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
-      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags!": ["-fno-exceptions"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++14", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["-std=gnu++17", "-O3", "-fexceptions", "-fvisibility=hidden"],

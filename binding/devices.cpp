@@ -6,10 +6,10 @@
 #include "binding/parse.h"
 #include "cpu/device.h"
 #include "cpu/kernels.h"
-#include "cpu/thread_pool.h"
 #include "engine/agreement.h"
 #include "engine/cuda_library.h"
 #include "engine/packed_layout.h"
+#include "engine/processors.h"
 
 namespace skrr::binding {
 namespace {
@@ -59,13 +59,9 @@ std::unique_ptr<Regression> make_regression(int width, int threads) { return cpu
 Napi::Value describe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object object = Napi::Object::New(env);
-  try {
-    object.Set("isa", cpu::kernels().isa);
-  } catch (const Error& failure) {
-    throw js_error(env, failure.code, failure.what());
-  }
+  object.Set("isa", cpu::kernels().isa);
   object.Set("isas", js_names(env, cpu::isas(), [](const std::string& name) { return name; }));
-  object.Set("threads", cpu::available_threads());
+  object.Set("threads", available_threads());
   object.Set("packedLayout", packed::kVersion);
   object.Set("roles", js_names(env, kRoleFacts, [](const RoleFacts& role) { return role.name; }));
   object.Set("precisions", js_names(env, kPrecisionNames, [](const char* name) { return name; }));
@@ -101,13 +97,9 @@ Napi::Value cuda_library_file(const Napi::CallbackInfo& info) {
 
 Napi::Value probe_cuda(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  try {
-    const std::unique_ptr<Device> device = cuda_device(info[0].As<Napi::String>().Utf8Value(), info[1].ToNumber());
-    if (info[2].ToBoolean()) require_agreement(*cpu::make_device(0), *device);
-    return Napi::String::New(env, device->facts().name);
-  } catch (const Error& failure) {
-    throw js_error(env, failure.code, failure.what());
-  }
+  const std::unique_ptr<Device> device = cuda_device(info[0].As<Napi::String>().Utf8Value(), info[1].ToNumber());
+  if (info[2].ToBoolean()) require_agreement(*cpu::make_device(0), *device);
+  return Napi::String::New(env, device->facts().name);
 }
 
 }  // namespace skrr::binding

@@ -51,22 +51,22 @@ std::shared_ptr<const OwnedOutput> parse_output(Pending& pending, const Napi::Va
 
 Napi::Function EncoderObject::define(Napi::Env env) {
   const Napi::Function function = DefineClass(env, "Encoder",
-                                              {InstanceMethod<&EncoderObject::load_plan>("loadPlan"),
-                                               InstanceMethod<&EncoderObject::trim>("trim"),
-                                               InstanceMethod<&EncoderObject::copy_packed>("copyPacked"),
-                                               InstanceMethod<&EncoderObject::encode>("encode"),
-                                               InstanceMethod<&EncoderObject::load_map>("loadMap"),
-                                               InstanceMethod<&EncoderObject::begin>("begin"),
-                                               InstanceMethod<&EncoderObject::advance>("advance"),
-                                               InstanceMethod<&EncoderObject::features>("features"),
-                                               InstanceMethod<&EncoderObject::measure>("measure"),
-                                               InstanceMethod<&EncoderObject::compare_states>("compareStates"),
-                                               InstanceMethod<&EncoderObject::compare_features>("compareFeatures"),
-                                               InstanceMethod<&EncoderObject::new_regression>("newRegression"),
-                                               InstanceMethod<&EncoderObject::add_to>("addTo"),
-                                               InstanceMethod<&EncoderObject::fit>("fit"),
-                                               InstanceMethod<&EncoderObject::memory>("memory"),
-                                               InstanceMethod<&EncoderObject::dispose>("dispose")});
+                                              {InstanceMethod<&EncoderObject::entry_of<&EncoderObject::load_plan>>("loadPlan"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::trim>>("trim"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::copy_packed>>("copyPacked"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::encode>>("encode"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::load_map>>("loadMap"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::begin>>("begin"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::advance>>("advance"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::features>>("features"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::measure>>("measure"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::compare_states>>("compareStates"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::compare_features>>("compareFeatures"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::new_regression>>("newRegression"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::add_to>>("addTo"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::fit>>("fit"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::memory>>("memory"),
+                                               InstanceMethod<&EncoderObject::entry_of<&EncoderObject::dispose>>("dispose")});
   EngineThread::of(env).encoder_class = Napi::Persistent(function);
   return function;
 }

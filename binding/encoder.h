@@ -62,6 +62,11 @@ class EncoderObject : public Tagged<EncoderObject> {
   // dispose(): Promise<number>, the bytes freed. The object is unusable from the call on.
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
+  template <Napi::Value (EncoderObject::*method)(const Napi::CallbackInfo&)>
+  Napi::Value entry_of(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return (this->*method)(info); });
+  }
+
   std::shared_ptr<Encoder> encoder(Napi::Env env) const;  // throws ERR_DISPOSED
 
   std::shared_ptr<Encoder> encoder_;

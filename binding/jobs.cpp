@@ -10,6 +10,22 @@ Napi::Error js_error(Napi::Env env, const std::string& code, const std::string& 
   return error;
 }
 
+Failure caught() {
+  try {
+    throw;
+  } catch (const Cancelled&) {
+    return {"ERR_CANCELLED", "cancelled"};
+  } catch (const Error& error) {
+    return {error.code, error.what()};
+  } catch (const std::bad_alloc&) {
+    return {"ERR_ENGINE", "out of memory"};
+  } catch (const std::exception& error) {
+    return {"ERR_ENGINE", error.what()};
+  } catch (...) {
+    return {"ERR_ENGINE", "an exception of no known kind"};
+  }
+}
+
 void EngineThread::install(Napi::Env env) {
   auto* engine = new EngineThread(env);
   env.SetInstanceData(engine);
@@ -25,34 +41,34 @@ EngineThread::EngineThread(Napi::Env env)
 Napi::Promise EngineThread::submit(Napi::Env env, std::shared_ptr<CancelFlag> cancel, std::unique_ptr<Pending> owned,
                                    std::function<void(Pending&)> work) {
   const Napi::Promise promise = owned->deferred.emplace(Napi::Promise::Deferred::New(env)).Promise();
-  if (live_++ == 0) channel_.Ref(env);
-  Pending* pending = owned.release();  // from here on owned by the settling message
+  Pending* pending = owned.get();
   pending->on_report = [this, pending] {
     if (!pending->on_progress.IsEmpty() && !pending->report_posted.exchange(true)) post(pending, false);
   };
-  queue_->submit(std::move(cancel), [this, pending, work = std::move(work)] {
-    const auto fail = [pending](const char* code, const char* message) {
-      pending->error_code = code;
-      pending->error_message = message;
-    };
-    try {
-      work(*pending);
-    } catch (const Cancelled&) {
-      fail("ERR_CANCELLED", "cancelled");
-    } catch (const Error& error) {
-      fail(error.code, error.what());
-    } catch (const std::bad_alloc&) {
-      fail("ERR_ENGINE", "out of memory");
-    } catch (const std::exception& error) {
-      fail("ERR_ENGINE", error.what());
-    }
-    post(pending, true);
-  });
+  try {
+    queue_->submit(std::move(cancel), [this, pending, work = std::move(work)] {
+      try {
+        work(*pending);
+      } catch (...) {
+        pending->failure = caught();
+      }
+      post(pending, true);
+    });
+  } catch (...) {
+    const Failure failure = caught();
+    pending->deferred->Reject(js_error(env, failure.code, failure.message).Value());
+    return promise;
+  }
+  owned.release();  // owned by the settling message, which this thread delivers
+  if (live_++ == 0) channel_.Ref(env);
   return promise;
 }
 
-void EngineThread::submit_detached(std::function<void()> work) {
-  if (queue_) queue_->submit(std::make_shared<CancelFlag>(), std::move(work));
+void EngineThread::submit_detached(std::function<void()> work) noexcept {
+  try {
+    if (queue_) queue_->submit(std::make_shared<CancelFlag>(), std::move(work));
+  } catch (...) {  // no thread, no memory: what `work` held is freed here
+  }
 }
 
 void EngineThread::post(Pending* pending, bool settled) {
@@ -78,11 +94,18 @@ void EngineThread::deliver(Napi::Env env, Napi::Function, EngineThread* self, Me
 
 void EngineThread::settle(Napi::Env env, Pending& pending) {
   if (--live_ == 0) channel_.Unref(env);
-  if (pending.error_code.empty()) {
-    pending.deferred->Resolve(pending.result(env));
-    return;
+  if (!pending.failure) {
+    try {
+      pending.deferred->Resolve(pending.result(env));
+      return;
+    } catch (const Napi::Error& error) {
+      pending.deferred->Reject(error.Value());
+      return;
+    } catch (...) {
+      pending.failure = caught();
+    }
   }
-  pending.deferred->Reject(js_error(env, pending.error_code, pending.error_message).Value());
+  pending.deferred->Reject(js_error(env, pending.failure->code, pending.failure->message).Value());
 }
 
 Napi::Function CancelToken::define(Napi::Env env) {

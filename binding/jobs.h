@@ -21,6 +21,31 @@ namespace skrr::binding {
 // An Error with one of our codes as its `code`.
 Napi::Error js_error(Napi::Env env, const std::string& code, const std::string& message);
 
+// What a C++ exception is in JavaScript. Call it where one was caught.
+struct Failure {
+  std::string code, message;
+};
+Failure caught();
+
+// A function or method as JavaScript calls it: what it throws becomes an Error with one of our codes, since an exception that
+// leaves a callback ends the process. What node-addon-api throws (a TypeError, what a callback threw) it carries over itself.
+template <class Call>
+Napi::Value guarded(Napi::Env env, Call call) {
+  try {
+    return call();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    const Failure failure = caught();
+    throw js_error(env, failure.code, failure.message);
+  }
+}
+
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+Napi::Value entry(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return function(info); });
+}
+
 // A promise in the making, with what must live until it settles.
 struct Pending {
   void report(uint64_t done, uint64_t total) {  // engine thread
@@ -34,7 +59,7 @@ struct Pending {
   Napi::FunctionReference on_progress;             // (doneBytes, totalBytes), may be empty
   std::function<Napi::Value(Napi::Env)> result;    // makes the resolved value, on the JavaScript thread
 
-  std::string error_code, error_message;  // set by a job that failed
+  std::optional<Failure> failure;  // of a job that failed
   std::atomic<uint64_t> done_bytes{0}, total_bytes{0};
   std::atomic<bool> report_posted{false};  // progress is coalesced: one message on its way at a time
   std::function<void()> on_report;
@@ -51,8 +76,8 @@ class EngineThread {
   Napi::Promise submit(Napi::Env env, std::shared_ptr<CancelFlag> cancel, std::unique_ptr<Pending> pending,
                        std::function<void(Pending&)> work);
 
-  // Runs `work` that nobody waits for (to free memory off the JavaScript thread).
-  void submit_detached(std::function<void()> work);
+  // Runs `work` that nobody waits for (to free memory off the JavaScript thread; on it where the engine has no thread).
+  void submit_detached(std::function<void()> work) noexcept;
 
   // The JavaScript classes the engine makes objects of.
   Napi::FunctionReference encoder_class, states_class, features_class, map_class, loaded_plan_class, regression_class;

@@ -4,6 +4,7 @@
 
 #include "cpu/attention.h"
 #include "cpu/cpu_backend.h"
+#include "engine/processors.h"
 
 namespace skrr::cpu {
 namespace {

@@ -1,11 +1,8 @@
 #include "cpu/thread_pool.h"
 
-#include <algorithm>
 #include <chrono>
 
-#ifdef __linux__
-#include <sched.h>
-#endif
+#include "engine/processors.h"
 
 namespace skrr::cpu {
 
@@ -23,26 +20,23 @@ void wait_awake(Ready ready) {
 
 }  // namespace
 
-int available_threads() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1, int(std::thread::hardware_concurrency()));
+ThreadPool::ThreadPool(int threads) : workers_(threads > 0 ? threads : available_threads(), 1) {
+  try {
+    for (int worker = 1; worker < workers_.wanted(); worker++) workers_.start([this, worker] { work(worker); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::ThreadPool(int threads) {
-  const int total = threads > 0 ? threads : available_threads();
-  for (int worker = 1; worker < total; worker++) workers_.emplace_back([this, worker] { work(worker); });
-}
+ThreadPool::~ThreadPool() { stop(); }
 
-ThreadPool::~ThreadPool() {
+void ThreadPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::run(int count, const CancelFlag& cancel, const Task& task) {
@@ -53,7 +47,7 @@ void ThreadPool::run(int count, const CancelFlag& cancel, const Task& task) {
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
     failure_ = nullptr;
-    busy_ = int(workers_.size());
+    busy_ = workers_.size();
     generation_++;
   }
   wake_.notify_all();

@@ -7,10 +7,9 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 #include "engine/cancel.h"
+#include "engine/threads.h"
 
 namespace skrr::cpu {
 
@@ -18,22 +17,23 @@ class ThreadPool {
  public:
   using Task = std::function<void(int task, int worker)>;
 
-  explicit ThreadPool(int threads);  // 0: as many as this process may run at once
+  // 0: as many as this process may run at once. Throws ERR_ENGINE where the system has not that many.
+  explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int threads() const { return int(workers_.size()) + 1; }
+  int threads() const { return workers_.size() + 1; }
 
   // Calls task(0..count-1, worker), each once, in no particular order, and returns when all are done. The first
   // exception stops the rest and is thrown here; a raised flag stops the rest and throws Cancelled.
   void run(int count, const CancelFlag& cancel, const Task& task);
 
  private:
+  void stop();
   void work(int worker);
   void take_tasks(int worker);
 
-  std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::atomic<uint64_t> generation_{0};  // counts loops; a worker waits until it changes
@@ -46,9 +46,8 @@ class ThreadPool {
   int count_ = 0;
   std::atomic<int> next_{0};
   std::exception_ptr failure_;
-};
 
-// What this process may use at once: its CPU affinity where the system tells it.
-int available_threads();
+  Threads workers_;  // last: it ends first
+};
 
 }  // namespace skrr::cpu

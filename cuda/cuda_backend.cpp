@@ -1,9 +1,9 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "cuda/device.h"
+#include "engine/processors.h"
 
 namespace skrr::cuda {
 namespace {
@@ -17,7 +17,7 @@ Buffer upload(Gpu& device, const std::vector<float>& values, const char* what) {
 }
 
 std::unique_ptr<Loader> make_loader(Gpu& device, const Shape& shape) {
-  const int threads = std::clamp(int(std::thread::hardware_concurrency()), 1, Loader::kMaxThreads);
+  const int threads = std::min(available_threads(), Loader::kMaxThreads);
   const size_t longest_row = size_t(std::max({shape.width, shape.inner, shape.ff})) * sizeof(bf16);
   return std::make_unique<Loader>(device, threads, std::max(Loader::kPieceBytes, longest_row));
 }

@@ -3,25 +3,11 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <thread>
+
+#include "engine/threads.h"
 
 namespace skrr::cuda {
 namespace {
-
-// Threads that are joined with the object's end.
-class Threads {
- public:
-  ~Threads() {
-    for (std::thread& thread : threads_) thread.join();
-  }
-  template <class Work>
-  void start(Work work) {
-    threads_.emplace_back(std::move(work));
-  }
-
- private:
-  std::vector<std::thread> threads_;
-};
 
 // The first exception of several threads.
 class FirstFailure {
@@ -70,7 +56,7 @@ void Loader::run(const std::vector<Piece>& pieces, const CancelFlag& cancel) {
     }
   };
   {
-    Threads threads;
+    Threads threads(int(turns_.size()), 1);
     for (size_t t = 1; t < turns_.size() && t < pieces.size(); t++) {
       failure.guard([&] { threads.start([&, t] { failure.guard([&] { work(turns_[t]); }); }); });
     }

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <cstring>
 #include <random>
-#include <thread>
 
 #include "engine/numeric.h"
+#include "engine/threads.h"
 
 namespace skrr::bench {
 namespace {
@@ -231,11 +231,10 @@ HostMemory::HostMemory(int threads) : threads_(std::max(threads, 1)), from_(kHos
 
 void HostMemory::copy() const {
   const size_t part = kHostBytes / size_t(threads_);
-  std::vector<std::thread> workers;
+  Threads workers(threads_);
   for (int t = 0; t < threads_; t++) {
-    workers.emplace_back([&, t] { std::memcpy(&to_[size_t(t) * part], &from_[size_t(t) * part], part); });
+    workers.start([&, t] { std::memcpy(&to_[size_t(t) * part], &from_[size_t(t) * part], part); });
   }
-  for (std::thread& worker : workers) worker.join();
 }
 
 double HostMemory::copy_rate(int repeats) const {

@@ -2,8 +2,6 @@
 
 namespace skrr {
 
-JobQueue::JobQueue() : thread_([this] { loop(); }) {}
-
 JobQueue::~JobQueue() {
   std::deque<Job> forgotten;  // destroyed after the lock is released: a job may hold an encoder
   {
@@ -19,6 +17,7 @@ JobQueue::~JobQueue() {
 void JobQueue::submit(std::shared_ptr<CancelFlag> cancel, Work work) {
   {
     std::lock_guard lock(mutex_);
+    if (thread_.size() == 0) thread_.start([this] { loop(); });
     waiting_.push_back({std::move(cancel), std::move(work)});
   }
   wake_.notify_one();

@@ -37,7 +37,7 @@ export interface LoadOptions {
    * Default: f32 for float32 checkpoints on the CPU, else bf16, the only one CUDA has.
    */
   precision?: Precision | undefined
-  /** Threads of the CPU backend. Default: all this process may use. */
+  /** Threads of the CPU backend. Default: all this process may use, by its affinity and the quota of its control groups. */
   threads?: number | undefined
   /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
   tokenizer?: string | undefined

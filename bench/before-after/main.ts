@@ -12,13 +12,14 @@
  */
 import { execFileSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
+import { cpus, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Child } from '../rivals/child.js'
 import { openCheckpoint } from '../../src/checkpoint/open.js'
 import type { Architecture } from '../../src/model/architecture.js'
+import { native } from '../../src/native/addon.js'
 import { idsOf, parseSize, sizeName, sliceFolder, type Size } from '../rivals/slice.js'
 import { ratioOf } from './ratio.js'
 import { markdown, slower, type Build, type Comparison, type Row } from './report.js'
@@ -31,7 +32,7 @@ const { values } = parseArgs({
     sizes: { type: 'string', default: '1x20,1x77,8x128' },
     precisions: { type: 'string', default: 'f32,bf16,int8,int4' },
     blocks: { type: 'string', default: '1' },
-    threads: { type: 'string', default: String(availableParallelism()) },
+    threads: { type: 'string', default: String(native().describe().threads) },
     limit: { type: 'string', default: '0.97' },
     model: { type: 'string' },
     dir: { type: 'string', default: join(tmpdir(), 'skrr-bench-rivals') },

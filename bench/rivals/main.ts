@@ -11,7 +11,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
+import { cpus, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -20,6 +20,7 @@ import { render, table } from './render.js'
 import type { Bits, Results, Row, Software } from './results.js'
 import { rivals, type Place, type Rival } from './rivals.js'
 import { parseSize, SLICE, sizeName, sliceFolder, type Size } from './slice.js'
+import { native } from '../../src/native/addon.js'
 
 const { values } = parseArgs({
   options: {
@@ -28,7 +29,7 @@ const { values } = parseArgs({
     dir: { type: 'string', default: join(tmpdir(), 'skrr-bench-rivals') },
     out: { type: 'string' },
     machine: { type: 'string', default: `${cpus().length} x ${cpus()[0]?.model}, ${gigabytes()} GB` },
-    threads: { type: 'string', default: String(availableParallelism()) },
+    threads: { type: 'string', default: String(native().describe().threads) },
   },
 })
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "test/engine/check.h"
+#include "test/engine/failing_threads.h"
 
 using namespace skrr;
 using cpu::ThreadPool;
@@ -67,6 +68,23 @@ void a_raised_flag_stops_the_loop() {
   CHECK(runs < 100000);
 }
 
+void threads_that_do_not_start_are_an_error() {
+  for (const int possible : {0, 1, 5}) {
+    threads_to_start = possible;
+    std::string message;
+    try {
+      ThreadPool pool(12);
+    } catch (const Error& error) {
+      message = error.what();
+      CHECK(std::string(error.code) == "ERR_ENGINE");
+    }
+    threads_to_start = INT_MAX;
+    CHECK(message.find("threads cannot be started: found " + std::to_string(possible + 1) + " of 12 (") == 0);
+  }
+  ThreadPool pool(2);
+  pool.run(4, CancelFlag(), [&](int, int) {});
+}
+
 }  // namespace
 
 int main() {
@@ -74,5 +92,6 @@ int main() {
   many_short_loops_in_a_row();
   an_exception_stops_the_loop_and_arrives();
   a_raised_flag_stops_the_loop();
+  threads_that_do_not_start_are_an_error();
   return finish("thread_pool");
 }
