@@ -16,11 +16,12 @@ std::vector<float> read_all(const Tensor& tensor) {
 }
 
 // A packed matrix of a file, [whole panels, k]. Its shape was checked when the file was opened.
-PackedMatrix in_place(const TileKernel& kernel, const PackedTensor& packed, int64_t k) {
+PackedMatrix in_place(const TileKernel& kernel, const Weights& w, Role data, Role scales, int64_t k) {
+  const PackedTensor packed = packed_in(w, data, scales);
   const int64_t panels = int64_t(packed.scale_count) / kernel.columns;
   for (size_t i = 0; i < packed.scale_count; i++) {
     if (!is_finite_bits(bits_of(packed.scales[i]))) {
-      throw Error("ERR_CHECKPOINT", "packed weights: found a scale that is NaN or infinite, expected finite numbers");
+      throw Error("ERR_CHECKPOINT", w[scales].name + ": found a scale that is NaN or infinite, expected finite numbers");
     }
   }
   return PackedMatrix(kernel, reinterpret_cast<const char*>(packed.data), packed.scales, k, panels);
@@ -45,8 +46,8 @@ void CpuBackend::load(int slot, const Weights& w, const CancelFlag& cancel) {
   filled->distance = read_all(w[Role::kDistance]);
   if (w[Role::kIn]) {
     const int inner = is_attention(sub_block) ? architecture_.attention(sub_block).inner() : architecture_.feed_forward(sub_block).inner;
-    filled->in = in_place(kernel, packed_in(w, Role::kIn, Role::kInScales), architecture_.width);
-    filled->out = in_place(kernel, packed_in(w, Role::kOut, Role::kOutScales), inner);
+    filled->in = in_place(kernel, w, Role::kIn, Role::kInScales, architecture_.width);
+    filled->out = in_place(kernel, w, Role::kOut, Role::kOutScales, inner);
   } else if (is_attention(sub_block)) {
     filled->in = PackedMatrix(context_, kernel, {&w[Role::kQ], &w[Role::kK], &w[Role::kV]}, Order::kStacked, cancel);
     filled->out = PackedMatrix(context_, kernel, {&w[Role::kO]}, Order::kStacked, cancel);

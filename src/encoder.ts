@@ -328,10 +328,14 @@ function resultArray(shape: readonly number[], type: OutputType): Float32Array |
 /** The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model. */
 export async function resolvePlan(plan: Plan | string | undefined, checkpoint: Checkpoint): Promise<Plan> {
   const { architecture, planPath } = checkpoint
+  if (plan === undefined && planPath !== undefined) {
+    const exported = await readPlan(planPath)
+    checkPlanFits(exported, checkpoint, planPath)
+    return exported
+  }
   let resolved: Plan
   if (plan instanceof Plan) resolved = plan
   else if (plan !== undefined) resolved = await loadPlan(plan, architecture)
-  else if (planPath !== undefined) resolved = await readPlan(planPath)
   else resolved = Plan.dense(blocksOf(architecture))
   checkPlanFits(resolved, checkpoint)
   return resolved

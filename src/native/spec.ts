@@ -57,11 +57,12 @@ function nativeTensor(tensor: Located, file: number): NativeTensor {
 }
 
 /**
+ * @param file what the plan was read from, for messages
  * @throws PlanError where the plan does not fit the model, or needs weights that an exported checkpoint left out or holds in
  * another precision
  */
-export function checkPlanFits(plan: Plan, checkpoint: Checkpoint): void {
-  plan.validate(checkpoint.architecture)
+export function checkPlanFits(plan: Plan, checkpoint: Checkpoint, file?: string): void {
+  plan.validate(checkpoint.architecture, file)
   for (const source of plan.sources()) {
     const stored = checkpoint.packed.get(source)?.precision
     if (stored !== undefined) {

@@ -10,6 +10,7 @@ import {
   SkrrError,
   Encoder,
   TokenizerError,
+  writePlan,
   type EncoderInput,
   type ErrorCode,
   type Matrix,
@@ -150,6 +151,15 @@ describe('a file that shrinks', () => {
     const inputsEmbeds = { data: new Float32Array(64).fill(0.5), shape: [1, 1, 64] }
     const { embeddings } = await encoder.encode({ inputsEmbeds })
     expect(embeddings).toEqual(await undisturbed({ inputsEmbeds }, Plan.skip(6, [11])))
+  })
+})
+
+describe('the plan beside an exported checkpoint', () => {
+  it('of another model is refused by its name', async () => {
+    const model = await copyOf('t5-tiny-v11')
+    const plan = join(model, 'skrr-plan.json')
+    await writePlan(plan, Plan.dense(5))
+    await expectError(Encoder.load(model), 'ERR_PLAN', plan)
   })
 })
 

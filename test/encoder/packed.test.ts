@@ -181,9 +181,11 @@ describe('an exported file that cannot be used as asked', () => {
     const { out, file } = await exported(V11, { precision: 'int8' })
     const { tensors } = await readHeader(file)
     const bytes = await readFile(file)
-    bytes.writeFloatLE(NaN, [...tensors.values()].find(({ name }) => name.endsWith('wo.int8_scales'))!.offset)
+    const scales = [...tensors.values()].find(({ name }) => name.endsWith('wo.int8_scales'))!
+    bytes.writeFloatLE(NaN, scales.offset)
     await writeFile(file, bytes)
-    expect((await rejection(Encoder.load(out))).message).toContain('a scale that is NaN or infinite')
+    const { message } = await rejection(Encoder.load(out))
+    for (const part of [file, scales.name, 'a scale that is NaN or infinite']) expect(message).toContain(part)
   })
 
   it('another precision, or another device, is refused with what it has', async () => {

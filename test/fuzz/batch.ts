@@ -95,6 +95,9 @@ const start = (script: string, args: readonly (string | number)[]): ChildProcess
     env: { ...process.env, SKRR_CUDA_LIBRARY: '/left out by the fuzzer/skrr_cuda.so' },
   })
 
+/** A busy machine gives a process little of its time: alone, a case has as much more of it, and its own use of it is counted. */
+const PATIENCE = 20
+
 /**
  * The case an ending is owed to, found by running again: first that case alone; a process that dies later than where it was hurt
  * needs more of those before it, and the fewest of them are sought. Undefined where a hang or growth does not come again when it
@@ -107,22 +110,23 @@ export async function blame(
   { ms, bytes }: Limits,
   script = CHILD,
 ): Promise<Ending | undefined> {
+  const { number } = ending
+  let used = 0
   const again = (from: number): Promise<Ending | undefined> =>
     runBatch(
       seeds,
-      { seed, first: from, count: ending.number - from + 1 },
-      { ms, bytes },
-      () => undefined,
+      { seed, first: from, count: number - from + 1 },
+      { ms: PATIENCE * ms, bytes },
+      (report) => void (used = report.cpuMs),
       script,
     )
-  for (let i = 0; i < 3; i++) {
-    const alone = await again(ending.number)
-    if (alone?.kind === 'death') return alone
-    if (ending.kind !== 'death' && alone === undefined) return undefined
-    if (ending.kind === 'memory' && alone?.kind === 'memory') return alone
-    if (ending.kind === 'hang' && i === 2) return alone
+  const alone = await again(number)
+  if (alone !== undefined) return alone
+  if (ending.kind === 'hang' && used > ms) {
+    return { ...ending, detail: `${Math.round(used)} ms of processor time` }
   }
-  let [good, bad] = [ending.number, first]
+  if (ending.kind !== 'death') return undefined
+  let [good, bad] = [number, first]
   while (good - bad > 1) {
     const middle = Math.floor((good + bad) / 2)
     if ((await again(middle))?.kind === 'death') bad = middle

@@ -16,6 +16,8 @@ export interface Report extends Verdict {
   readonly action: Action
   readonly file: string
   readonly ms: number
+  /** Of all threads. */
+  readonly cpuMs: number
   /** Bytes by which the process is larger than before its first case, at its largest. */
   readonly growth: number
 }
@@ -36,6 +38,7 @@ async function runCase(
   const { action } = one
   const { seed: from, file } = one.scenario
   const started = performance.now()
+  const usage = process.cpuUsage()
   let verdict = GOOD
   try {
     await actions[action](folder, one)
@@ -43,8 +46,9 @@ async function runCase(
     verdict = judge(error, action, folder)
   }
   const ms = performance.now() - started
+  const { user, system } = process.cpuUsage(usage)
   rmSync(folder, { recursive: true })
-  return { number, action, file: `${from}/${file}`, ms, ...verdict }
+  return { number, action, file: `${from}/${file}`, ms, cpuMs: (user + system) / 1000, ...verdict }
 }
 
 async function runCases(seeds: string, seed: number, first: number, count: number): Promise<void> {

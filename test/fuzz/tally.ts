@@ -18,7 +18,7 @@ export class Tally {
     const outcomes = this.#outcomes.get(report.action) ?? new Map<string, number>()
     this.#outcomes.set(report.action, outcomes)
     outcomes.set(report.outcome, (outcomes.get(report.outcome) ?? 0) + 1)
-    if (report.ms > (this.#slowest?.ms ?? 0)) this.#slowest = report
+    if (report.cpuMs > (this.#slowest?.cpuMs ?? 0)) this.#slowest = report
     if (report.growth > (this.#largest?.growth ?? 0)) this.#largest = report
   }
 
@@ -50,7 +50,7 @@ export class Tally {
       `|---|${codes.map(() => '---:').join('|')}|`,
       ...rows,
       '',
-      `slowest: ${this.#slowest?.ms.toFixed(0)} ms (${this.seed}:${this.#slowest?.number}); largest growth of a process: ` +
+      `longest: ${this.#slowest?.cpuMs.toFixed(0)} ms of processor time (${this.seed}:${this.#slowest?.number}); largest growth of a process: ` +
         `${Math.round((this.#largest?.growth ?? 0) / 2 ** 20)} MiB`,
       `run again alone and then within the limits: ${this.#cleared.length}`,
       `seed ${this.seed}: ${this.line()}`,

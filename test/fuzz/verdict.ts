@@ -9,8 +9,10 @@ export interface Verdict {
 
 /** What files can be blamed for. No file disposes an encoder or takes the processor away. */
 const CODES = ['ERR_CHECKPOINT', 'ERR_PLAN', 'ERR_TOKENIZER', 'ERR_INPUT', 'ERR_ENGINE']
-/** Here the file is good where its numbers are not, and the error names the argument. */
+/** Here a file is read first and then given to a call, whose error names the argument. */
 const BY_ARGUMENT: readonly Action[] = ['ids', 'embeds', 'plan']
+/** A model without a token embedding is good, and takes no ids. */
+const NO_EMBEDDING = 'the model has no token embedding'
 const MAX_MESSAGE = 2000
 
 export const GOOD: Verdict = { outcome: 'ok' }
@@ -32,6 +34,8 @@ function faultOf(code: string, message: string, action: Action, folder: string):
   if (!CODES.includes(code)) return 'a code that no file gives cause for'
   if (message.length > MAX_MESSAGE) return `a message of ${message.length} characters`
   if (/[\p{Cc}\p{Bidi_Control}]/u.test(message)) return 'a message with control characters'
-  const named = message.includes(folder) || code === 'ERR_ENGINE' || BY_ARGUMENT.includes(action)
+  if (code === 'ERR_ENGINE' || BY_ARGUMENT.includes(action) || message.endsWith(NO_EMBEDDING))
+    return undefined
+  const named = message.includes(folder)
   return named ? undefined : 'a message that names no file'
 }
