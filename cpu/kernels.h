@@ -60,7 +60,7 @@ struct TileKernel {
 
 // A row that was scaled to integers.
 struct Integers {
-  float scale;  // turns the integers back
+  float scale;  // turns the integers back; NaN where a number is NaN or infinite, and the integers are zeros
   int32_t sum;  // of the integers
 };
 

@@ -1,6 +1,7 @@
 #include "cpu/matrix.h"
 
 #include "engine/mapped_file.h"
+#include "engine/numeric.h"
 
 namespace skrr::cpu {
 namespace {
@@ -57,8 +58,11 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
     float* rows = context.borrow(worker, valid * k);
     read_floats(*tensor, first_row * k, valid * k, rows);
     for (int n = 0; kernel.is_integer() && n < valid; n++) {
-      scale_buffer_.as<float>()[p * kernel.columns + n] =
-          to_integers(context.kernels, rotation, rows + n * k, k, 127).scale / float(rotation.block);
+      const float scale = to_integers(context.kernels, rotation, rows + n * k, k, 127).scale / float(rotation.block);
+      if (!is_finite_bits(bits_of(scale))) {
+        throw Error("ERR_CHECKPOINT", tensor->name + ": found weights whose sums overflow float32, expected smaller ones for int8 and int4");
+      }
+      scale_buffer_.as<float>()[p * kernel.columns + n] = scale;
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
     if (tensor->mapped) drop_rows(*tensor, size_t(first_row), size_t(valid));

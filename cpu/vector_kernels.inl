@@ -180,34 +180,45 @@ void rms_norm(const float* x, const float* weight, int n, double epsilon, float*
 // Rounds to the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
 inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
-inline float max_magnitude(const float* x, int n) {
-  Vec top[4] = {};  // a comparison takes several cycles: four at a time
+// The bits of the largest |x|, as integers: so infinity is above all numbers, and NaN above infinity.
+inline uint32_t max_magnitude(const float* x, int n) {
+  const VecI magnitude = VecI{} + 0x7fffffff;
+  VecI top[4] = {};  // a comparison takes several cycles: four at a time
   int i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
     for (int j = 0; j < 4; j++) {
-      const Vec v = load(x + i + j * kLanes), size = v < Vec{} ? -v : v;
+      const VecI size = (VecI)load(x + i + j * kLanes) & magnitude;
       top[j] = size > top[j] ? size : top[j];
     }
   }
-  float largest = 0;
-  for (const Vec& part : top) {
-    for (int lane = 0; lane < kLanes; lane++) largest = part[lane] > largest ? part[lane] : largest;
+  uint32_t largest = 0;
+  for (const VecI& part : top) {
+    for (int lane = 0; lane < kLanes; lane++) largest = uint32_t(part[lane]) > largest ? uint32_t(part[lane]) : largest;
   }
-  for (; i < n; i++) largest = __builtin_fabsf(x[i]) > largest ? __builtin_fabsf(x[i]) : largest;
+  for (; i < n; i++) {
+    const uint32_t size = bits_of(x[i]) & 0x7fffffffu;
+    largest = size > largest ? size : largest;
+  }
   return largest;
 }
 
 Integers fit_integers(float* x, int n, float max) {
-  const float largest = max_magnitude(x, n);
-  const Vec factor = splat(largest > 0 ? max / largest : 0.0f);
+  const uint32_t bits = max_magnitude(x, n);
+  if (!is_finite_bits(bits)) {  // no integer stands for these: the scale says so
+    for (int i = 0; i < n; i++) x[i] = 0;
+    return {__builtin_nanf(""), 0};
+  }
+  const float largest = float_of(bits), most = __FLT_MAX__;
+  const bool tiny = largest > 0 && max / largest > most;  // so near 0 that the factor has no end
+  const float factor = tiny ? most : largest > 0 ? max / largest : 0.0f;
   VecI sum{};
   for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
-    sum += __builtin_convertvector(round(v * factor), VecI);
-    store_part(x + i, v * factor, count);
+    sum += __builtin_convertvector(round(v * splat(factor)), VecI);
+    store_part(x + i, v * splat(factor), count);
   });
   int32_t total = 0;
   for (int i = 0; i < kLanes; i++) total += sum[i];
-  return {largest / max, total};
+  return {tiny ? 1 / most : largest / max, total};
 }
 
 // In all of x [n / (radix * stride)][radix][stride], radix numbers become their sums and differences, in registers.

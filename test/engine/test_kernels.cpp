@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cfloat>
 
 #include "engine/numeric.h"
 #include "test/engine/check.h"
@@ -226,6 +227,30 @@ void fitting_integers(const Kernels& kernels) {
   CHECK(got.scale == 0 && got.sum == 0 && zeros[3] == 0);
 }
 
+// Integers are of numbers alone: what is none shows in the scale, and so in every sum it is part of.
+void fit_integers_of_extremes(const Kernels& kernels) {
+  for (const int n : {1, 5, 16, 67, 256}) {
+    for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
+      for (const int at : {0, n / 2, n - 1}) {
+        std::vector<float> x = random_floats(size_t(n), 3);
+        x[size_t(at)] = bad;
+        const cpu::Integers got = kernels.fit_integers(x.data(), n, 127);
+        CHECK(std::isnan(got.scale) && got.sum == 0);
+        for (const float value : x) CHECK(value == 0);
+      }
+    }
+    for (const float size : {FLT_MAX, FLT_MIN, FLT_MIN / 256, 1e-36f, FLT_TRUE_MIN}) {
+      std::vector<float> x(size_t(n), -size);
+      const cpu::Integers got = kernels.fit_integers(x.data(), n, 127);
+      for (const float value : x) {
+        CHECK(value >= -127.001f && value <= 0);
+        CHECK_AT_MOST(std::abs(double(value) * got.scale + size), 1e-3 * size + FLT_MIN / 256);
+      }
+      CHECK(got.sum == n * int(std::nearbyint(x[0])));
+    }
+  }
+}
+
 // Down the columns, with a bias that depends on column - row.
 void softmax(const Kernels& kernels) {
   const int columns = kernels.f32.columns;
@@ -305,6 +330,7 @@ int main() {
   adding_rows(kernels);
   rotating(kernels);
   fitting_integers(kernels);
+  fit_integers_of_extremes(kernels);
   packing_a_transposed_matrix(kernels.f32);
   packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
