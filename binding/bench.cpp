@@ -23,7 +23,7 @@ Request parse_request(const Napi::Object& object, int sub_blocks) {
   return request;
 }
 
-Napi::Object js_row(Napi::Env env, const bench::Row& row) {
+Napi::Object js_row(Napi::Env env, const bench::Row& row, const bench::Ceilings& ceilings) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("what", row.what);
   object.Set("plan", row.plan);
@@ -33,16 +33,19 @@ Napi::Object js_row(Napi::Env env, const bench::Row& row) {
   object.Set("upper", row.time.upper);
   object.Set("bytes", row.bytes);
   object.Set("flops", row.flops);
+  object.Set("minSeconds", min_seconds(row, ceilings));
   return object;
 }
 
 Napi::Object js_report(Napi::Env env, const Report& report) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("copy", report.ceilings.copy);
+  object.Set("memory", report.ceilings.memory);
+  object.Set("memoryBy", report.ceilings.memory_by);
   object.Set("multiply", report.ceilings.multiply);
-  object.Set("product", report.ceilings.product);
+  object.Set("multiplyBy", report.ceilings.multiply_by);
+  object.Set("float32", report.ceilings.float32);
   Napi::Array rows = Napi::Array::New(env);
-  for (size_t i = 0; i < report.rows.size(); i++) rows.Set(uint32_t(i), js_row(env, report.rows[i]));
+  for (size_t i = 0; i < report.rows.size(); i++) rows.Set(uint32_t(i), js_row(env, report.rows[i], report.ceilings));
   object.Set("rows", rows);
   return object;
 }

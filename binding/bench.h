@@ -5,9 +5,9 @@
 
 namespace skrr::binding {
 
-// bench(architecture, options, request, cancel, onProgress): Promise<{ copy, multiply, product, rows }>
+// bench(architecture, options, request, cancel, onProgress): Promise<{ memory, memoryBy, multiply, multiplyBy, float32, rows }>
 // request: { tables: { name, slots: Int32Array, scales: Float32Array }[], tokens: Int32Array, repeats }
-// rows: { what, plan, tokens, seconds, lower, upper, bytes, flops }[]; rates are per second
+// rows: { what, plan, tokens, seconds, lower, upper, bytes, flops, minSeconds }[]; rates are per second
 Napi::Value bench(const Napi::CallbackInfo& info);
 
 }  // namespace skrr::binding

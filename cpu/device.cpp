@@ -1,9 +1,11 @@
 #include "cpu/device.h"
 
 #include <algorithm>
+#include <set>
 
 #include "cpu/attention.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/limits.h"
 #include "engine/processors.h"
 
 namespace skrr::cpu {
@@ -100,24 +102,43 @@ class CpuDevice final : public Device {
   const DeviceFacts facts_{"cpu", "the processor", {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}, {}};
 };
 
-constexpr int kProductTokens = 1024;
+// Raises the ceilings to what is timed now: before and after all rows, in case another program was busy at one of the two times.
+// A plan may name several precisions; no share is above 1 by the fastest of them.
+void time_ceilings(const Limits& limits, const std::vector<bench::NamedTable>& tables, const CancelFlag& cancel,
+                   bench::Ceilings& ceilings) {
+  const Kernels& kernels = cpu::kernels();
+  std::set<Precision> precisions;
+  for (const bench::NamedTable& named : tables) {
+    for (const TableEntry& entry : named.table) {
+      if (entry.slot != kSkipped) precisions.insert(precision_of(entry.slot));
+    }
+  }
+  for (const Precision precision : precisions) {
+    const double rate = limits.multiply_rate(tile_kernel(kernels, precision), cancel);
+    if (rate <= ceilings.multiply) continue;
+    ceilings.multiply = rate;
+    ceilings.multiply_by = std::string(kernels.isa) + "'s instruction for " + kPrecisionNames[int(precision)] + ", from registers";
+  }
+  ceilings.float32 = std::max(ceilings.float32, limits.multiply_rate(kernels.f32, cancel));
+  ceilings.memory = std::max(ceilings.memory, limits.read_rate(cancel));
+  ceilings.memory_by = "a streaming read";
+}
 
 bench::Report CpuDevice::bench(const Architecture& architecture, const bench::Request& request, const bench::Progress& progress,
                                const CancelFlag& cancel) const {
   require_kernels(facts_, architecture);
   const bench::RandomModel model(architecture);
   CpuBackend backend(architecture, model.fixed(), threads_);
-  const bench::HostMemory memory(threads_);
-  bench::BackendBench bench(backend, architecture, model, [&] { memory.scrub(); });
+  const Limits limits(threads_);
+  bench::BackendBench bench(backend, architecture, model, [&] { limits.scrub(); });
   bench.load(request.tables, cancel);
   bench::Report report;
-  report.ceilings.copy = memory.copy_rate(request.repeats);
-  report.ceilings.multiply = bench.product_rate(kProductTokens, request.repeats, cancel);
-  report.ceilings.product = "feed-forward of " + std::to_string(kProductTokens) + " tokens";
+  time_ceilings(limits, request.tables, cancel, report.ceilings);
   report.rows = bench.sub_blocks(request, progress, cancel);
   const auto listen = [&](std::function<void(const char*)> after) { backend.listen(std::move(after)); };
   for (bench::Row& row : bench.parts(request, listen, progress, cancel)) report.rows.push_back(std::move(row));
   for (bench::Row& row : bench.encoders(request, progress, cancel)) report.rows.push_back(std::move(row));
+  time_ceilings(limits, request.tables, cancel, report.ceilings);
   return report;
 }
 

@@ -23,6 +23,7 @@ constexpr int kSliceBlocks = 8;  // 16 KB of a panel: half an L1 cache or less; 
 typedef int32_t VecI __attribute__((vector_size(4 * SKRR_LANES)));
 
 #include "cpu/transpose.inl"
+#include "cpu/opaque.inl"
 
 inline VecI load(const void* from) {
   VecI v;
@@ -121,7 +122,26 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
 }
 
 template <class Format>
+double multiply_registers(int64_t rounds) {
+  constexpr int32_t kOnes = Format::kIntegerMax > 0 ? 1 : 0x3f803f80;  // two of bf16's 1, or a 1 that no sum overflows with
+  VecI sum[kRows][2] = {}, x = kOnes - VecI{}, b0 = x, b1 = x;
+  opaque(b0), opaque(b1);
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; r++) {
+      opaque(x);
+      sum[r][0] = Format::dot(sum[r][0], x, b0);
+      sum[r][1] = Format::dot(sum[r][1], x, b1);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; r++) opaque(sum[r][0]), opaque(sum[r][1]);
+  return 2.0 * double(rounds) * kRows * 2 * kLanes * (Format::kDepth / (Format::kParts * kBlockDepth / kBytes));
+}
+
+template <class Format>
 constexpr TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
   return {kRows, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, Format::kParts * kBlockDepth / Format::kDepth,
-          kBlockBytes, pack_a<Format>, pack_b, multiply<Format>, Format::kIntegerMax, Format::kOffset};
+          kBlockBytes, pack_a<Format>, pack_b, multiply<Format>,
+          multiply_registers<Format>, Format::kIntegerMax, Format::kOffset};
 }

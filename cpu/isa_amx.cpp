@@ -129,6 +129,31 @@ inline void multiply_tile(const char* a, const char* b, int blocks, bool accumul
   if (!half) _tile_stored(3, c_low + kTile, stride);
 }
 
+// Six accumulators: a product of 16 cycles is done after 52.
+template <class Format>
+double multiply_registers(int64_t rounds) {
+  constexpr int kAccumulators = 6;
+  enter();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  for (int64_t i = 0; i < rounds; i++) {
+    SKRR_DOT(0, 6, 7);
+    SKRR_DOT(1, 6, 7);
+    SKRR_DOT(2, 6, 7);
+    SKRR_DOT(3, 6, 7);
+    SKRR_DOT(4, 6, 7);
+    SKRR_DOT(5, 6, 7);
+  }
+  leave();
+  return 2.0 * double(rounds) * kAccumulators * kTile * kTile * Format::kDepth;
+}
+
 #undef SKRR_DOT
 
 template <class Format>
@@ -148,7 +173,7 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
 template <class Format>
 TileKernel tile_kernel(decltype(TileKernel::pack_b) pack_b) {
   return {2 * kTile, kColumns, Format::kDepth, kSliceBlocks * Format::kDepth, kLine / Format::kDepth, kBlockBytes,
-          pack_a<Format>, pack_b, multiply<Format>, Format::kIntegerMax, 0, nullptr, enter, leave};
+          pack_a<Format>, pack_b, multiply<Format>, multiply_registers<Format>, Format::kIntegerMax, 0, nullptr, enter, leave};
 }
 
 }  // namespace

@@ -42,6 +42,10 @@ struct TileKernel {
   void (*multiply)(const void* a, const void* b, const void* next, int64_t next_bytes, int rows, int k, bool accumulate,
                    float* c);
 
+  // `rounds` rounds of the instructions that `multiply` multiplies with, on registers alone: what no product outruns.
+  // Returns the multiplications and additions that these are. A benchmark times it.
+  double (*multiply_registers)(int64_t rounds);
+
   // int8, int4: rows of X and W are rotated (engine/rotation.h) and divided by a scale before they are packed, so that both
   // are integers, and C is int32 until it is rescaled. X's integers go up to +-integer_max; 0: numbers are packed as they are.
   int integer_max = 0;

@@ -22,6 +22,8 @@ typedef int32_t VecIUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligne
 typedef uint16_t VecH __attribute__((vector_size(2 * SKRR_LANES)));
 typedef float VecUnaligned __attribute__((vector_size(4 * SKRR_LANES), aligned(4), may_alias));
 
+#include "cpu/opaque.inl"
+
 inline VecI multiply_pairs(VecI x, VecI b);  // of each lane: both int16 of x times both of b, added
 
 inline Vec splat(float x) { return x - Vec{}; }
@@ -85,6 +87,22 @@ void multiply(const void* packed_a, const void* packed_b, const void* next, int6
   for (; rows > 0; rows -= kRows, a += k * kRows, c += kRows * kColumns) {
     multiply_rows<kRows>(rows, a, b, k, accumulate, c, ahead);
   }
+}
+
+double multiply_registers(int64_t rounds) {
+  Vec sum[kRows][kVectors] = {}, x = splat(0.5f), b0 = x, b1 = x;
+  opaque(b0), opaque(b1);
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; r++) {
+      opaque(x);
+      sum[r][0] += x * b0;
+      sum[r][1] += x * b1;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; r++) opaque(sum[r][0]), opaque(sum[r][1]);
+  return 2.0 * double(rounds) * kRows * kVectors * kLanes;
 }
 
 void pack_a(const float* x, int valid, int k, int64_t stride, void* packed) {
@@ -330,9 +348,10 @@ void activate(float* x, const float* gate, int n) {
 
 constexpr Kernels make_kernels(const char* isa) {
   return {isa,
-          {kRows, kColumns, 1, kSlice, sizeof(float), kColumns * sizeof(float), pack_a, pack_b<float>, multiply<float>},
+          {kRows, kColumns, 1, kSlice, sizeof(float), kColumns * sizeof(float), pack_a, pack_b<float>, multiply<float>,
+           multiply_registers},
           {kRows, kColumns, 1, 2 * kSlice, sizeof(float), kColumns * sizeof(uint16_t), pack_a, pack_b<uint16_t>,
-           multiply<uint16_t>},
+           multiply<uint16_t>, multiply_registers},
           dot::tile_kernel<dot::Int16>(pack_int8),
           int4_kernel(),
           rms_norm,

@@ -207,13 +207,15 @@ bench::Report run_bench(int index, const Architecture& architecture, const bench
   Gpu& device = pool->device();
   device.use();
   bench::Report report;
-  report.ceilings.copy = copy_rate(device, request.repeats);
+  report.ceilings.memory = copy_rate(device, request.repeats);
+  report.ceilings.memory_by = "a copy, read and written";
   report.rows = bench_kernels(*pool, architecture, request.tokens, request.repeats, cancel);
   for (const Row& row : report.rows) {
     if (row.flops / row.time.lower <= report.ceilings.multiply) continue;
     report.ceilings.multiply = row.flops / row.time.lower;
-    report.ceilings.product = row.what + " of " + std::to_string(row.tokens) + " tokens";
+    report.ceilings.multiply_by = row.what + " of " + std::to_string(row.tokens) + " tokens";
   }
+  report.ceilings.float32 = report.ceilings.multiply;  // attention is in bf16 too
   const bench::RandomModel model(architecture);
   CacheScrub scrub(device);
   pool->trim();

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <random>
 
 #include "engine/numeric.h"
-#include "engine/threads.h"
 
 namespace skrr::bench {
 namespace {
 
 constexpr int kNotCounted = 2;
-constexpr size_t kHostBytes = size_t(256) << 20;  // more than any processor's last-level cache
 
 }  // namespace
 
@@ -31,6 +28,11 @@ Timing time_runs(int repeats, const std::function<void()>& between, const std::f
 Timing timing_of(std::vector<double> times) {
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times[times.size() / 4], times[times.size() * 3 / 4]};
+}
+
+double min_seconds(const Row& row, const Ceilings& ceilings) {
+  const double multiplying = (row.flops - row.float32_flops) / ceilings.multiply + row.float32_flops / ceilings.float32;
+  return std::max(row.bytes / ceilings.memory, multiplying);
 }
 
 // --- random weights ---
@@ -82,9 +84,10 @@ double matrix_parameters(const Architecture& a, int sub_block) {
   return (f.gated ? 3.0 : 2.0) * f.inner * a.width;
 }
 
-double sub_block_flops(const Architecture& a, int sub_block, int tokens) {
-  const double products = 2.0 * tokens * matrix_parameters(a, sub_block);
-  return is_attention(sub_block) ? products + 4.0 * tokens * tokens * a.attention(sub_block).inner() : products;
+double product_flops(const Architecture& a, int sub_block, int tokens) { return 2.0 * tokens * matrix_parameters(a, sub_block); }
+
+double attention_flops(const Architecture& a, int sub_block, int tokens) {
+  return is_attention(sub_block) ? 4.0 * tokens * tokens * a.attention(sub_block).inner() : 0;
 }
 
 // --- a backend ---
@@ -133,7 +136,10 @@ Row BackendBench::time_table(const LayerTable& table, int from, int to, int toke
   for (int p = from; p < to; p++) {
     if (table[size_t(p)].slot == kSkipped) continue;
     row.bytes += slot_bytes_[size_t(table[size_t(p)].slot)];
-    row.flops += sub_block_flops(architecture_, sub_block_of(table[size_t(p)].slot), tokens);
+    const int sub_block = sub_block_of(table[size_t(p)].slot);
+    const double in_float32 = attention_flops(architecture_, sub_block, tokens);
+    row.flops += product_flops(architecture_, sub_block, tokens) + in_float32;
+    row.float32_flops += in_float32;
   }
   return row;
 }
@@ -153,7 +159,7 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
   return rows;
 }
 
-// What a part must read and compute. Products read their share of the slot, the rest reads and writes float32 rows.
+// What a part must read and compute. Products read their share of the slot; rows of activations come from caches.
 Row BackendBench::row_of(const std::string& part, int tokens) const {
   const int attention = 0, feed_forward = 1;  // every sub-block of a kind counts as the first
   const FeedForward& f = architecture_.feed_forward(feed_forward);
@@ -161,14 +167,14 @@ Row BackendBench::row_of(const std::string& part, int tokens) const {
   const std::string name = part == kUp && !f.gated ? kUngatedUp : part;
   const auto product = [&](double n, double k, int kind) {
     const double share = n * k / matrix_parameters(architecture_, kind);
-    return Row{name, "", tokens, {}, share * slot_bytes_[size_t(first_[kind])], 2 * t * n * k};
+    return Row{name, "", tokens, {}, share * slot_bytes_[size_t(first_[kind])], 2 * t * n * k, 0};
   };
   if (part == kQkv) return product(3 * heads, width, attention);
   if (part == kO) return product(width, heads, attention);
   if (part == kUp) return product((f.gated ? 2 : 1) * inner, width, feed_forward);
   if (part == kDown) return product(width, inner, feed_forward);
-  if (part == kAttend) return {part, "", tokens, {}, t * 4 * heads * sizeof(float), 4 * t * t * heads};
-  return {part, "", tokens, {}, t * 2 * width * sizeof(float), 3 * t * width};
+  const double in_float32 = part == kAttend ? attention_flops(architecture_, attention, tokens) : 3 * t * width;
+  return {part, "", tokens, {}, 0, in_float32, in_float32};
 }
 
 std::vector<Row> BackendBench::parts(const Request& request, const Listen& listen, const Progress& progress,
@@ -218,30 +224,5 @@ std::vector<Row> BackendBench::encoders(const Request& request, const Progress& 
   }
   return rows;
 }
-
-double BackendBench::product_rate(int tokens, int repeats, const CancelFlag& cancel) {
-  if (first_[1] < 0) return 0;
-  const Row row = time_table(one_of_kind(1), 1, 2, tokens, repeats, cancel);
-  return row.flops / row.time.lower;
-}
-
-// --- the host's memory ---
-
-HostMemory::HostMemory(int threads) : threads_(std::max(threads, 1)), from_(kHostBytes, 1), to_(kHostBytes) {}
-
-void HostMemory::copy() const {
-  const size_t part = kHostBytes / size_t(threads_);
-  Threads workers(threads_);
-  for (int t = 0; t < threads_; t++) {
-    workers.start([&, t] { std::memcpy(&to_[size_t(t) * part], &from_[size_t(t) * part], part); });
-  }
-}
-
-double HostMemory::copy_rate(int repeats) const {
-  const Timing time = time_runs(repeats, [] {}, [&] { copy(); });
-  return 2.0 * double(kHostBytes / size_t(threads_) * size_t(threads_)) / time.median;
-}
-
-void HostMemory::scrub() const { copy(); }
 
 }  // namespace skrr::bench

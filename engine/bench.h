@@ -31,16 +31,22 @@ struct Row {
   std::string plan;  // of a whole encoder; empty for parts
   int tokens = 0;
   Timing time;
-  double bytes = 0;  // what must be read: the weights, once
+  double bytes = 0;  // what must come from memory: the weights, once
   double flops = 0;  // multiplications and additions
+  double float32_flops = 0;  // those of them that are in float32 whatever the weights are in: attention's, the norm's
 };
 
-// The device's own limits, as timed.
+// The device's own limits, as timed, and what they were timed with.
 struct Ceilings {
-  double copy = 0;      // bytes a second, read and written both counted
-  double multiply = 0;  // multiplications and additions a second in the largest product timed
-  std::string product;  // the name of that product
+  double memory = 0;  // bytes a second
+  std::string memory_by;
+  double multiply = 0;  // multiplications and additions a second in the precision of the weights
+  std::string multiply_by;
+  double float32 = 0;  // the same in float32, where attention computes in it
 };
+
+// The least time the limits allow for the row's bytes and operations.
+double min_seconds(const Row& row, const Ceilings& ceilings);
 
 // For a device with its own memory: bytes that the weights of all tables and the largest batch take, estimated and real.
 struct DeviceMemory {
@@ -86,9 +92,10 @@ class RandomModel {
   std::vector<uint16_t> values_;
 };
 
-// The parameters of a sub-block's matrices, and the operations it takes for one sequence of `tokens`.
+// The parameters of a sub-block's matrices, and the operations that it takes for one sequence of `tokens`.
 double matrix_parameters(const Architecture& architecture, int sub_block);
-double sub_block_flops(const Architecture& architecture, int sub_block, int tokens);
+double product_flops(const Architecture& architecture, int sub_block, int tokens);
+double attention_flops(const Architecture& architecture, int sub_block, int tokens);  // of scores and weighted sums; 0 in a feed-forward
 
 // Times a sub-block of each kind, and whole encoders under each layer table. load() fills the slots that the tables name.
 class BackendBench {
@@ -101,8 +108,6 @@ class BackendBench {
   using Listen = std::function<void(std::function<void(const char* part)>)>;
   std::vector<Row> parts(const Request& request, const Listen& listen, const Progress& progress, const CancelFlag& cancel);
   std::vector<Row> encoders(const Request& request, const Progress& progress, const CancelFlag& cancel);
-  // Operations a second in the feed-forward on `tokens` tokens, which has the largest products.
-  double product_rate(int tokens, int repeats, const CancelFlag& cancel);
 
  private:
   LayerTable one_of_kind(int kind) const;
@@ -116,20 +121,6 @@ class BackendBench {
   const std::function<void()> scrub_;
   std::vector<double> slot_bytes_;  // as the backend holds them; 0 where nothing is loaded
   int first_[2] = {-1, -1};         // the first loaded slot of an attention and of a feed-forward
-};
-
-// The host's memory under `threads` threads: its copy rate, and a copy that fills the caches between repeats.
-class HostMemory {
- public:
-  explicit HostMemory(int threads);
-  double copy_rate(int repeats) const;  // bytes a second, read and written
-  void scrub() const;
-
- private:
-  void copy() const;
-
-  const int threads_;
-  mutable std::vector<char> from_, to_;
 };
 
 }  // namespace skrr::bench

@@ -3,7 +3,7 @@
 // What the tools say is shown when they fail, or with --verbose. Other arguments are handed to cmake-js:
 // `npm run build:native -- --CDSKRR_SANITIZE=address,undefined`.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -61,6 +61,15 @@ function copyCudaLibrary() {
   if (existsSync(library)) copyFileSync(library, target)
 }
 
+/** What `skrr bench` says it measured: the commit, with -dirty where files differ from it; null outside of a checkout. */
+function commit() {
+  const git = spawnSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  return existsSync(join(root, '.git')) && git.status === 0 ? git.stdout.trim() : null
+}
+
 console.log('building the addon (about a minute the first time)')
 const built = has('cmake') ? buildWithCMake() : buildWithGyp()
 if (built === undefined) process.exit(1)
@@ -69,4 +78,5 @@ mkdirSync(dirname(target), { recursive: true })
 rmSync(target, { force: true }) // a new inode: a running process keeps the file it has mapped
 copyFileSync(join(root, built), target)
 copyCudaLibrary()
+writeFileSync(join(dirname(target), 'build.json'), `${JSON.stringify({ commit: commit() })}\n`)
 console.log(`addon: ${relative(root, target)}`)

@@ -80,7 +80,7 @@ std::vector<bench::Row> beside_cublaslt(const Settings& settings, std::string& w
 void print_json(const std::string& device, const bench::Report& report, const std::string& without) {
   std::printf("{\"device\": \"%s\", \"memoryPromised\": %.0f, \"memoryTaken\": %.0f, ", device.c_str(), report.memory.promised,
               report.memory.taken);
-  std::printf("\"copyGBs\": %.1f, \"multiplyTFLOPs\": %.2f, \"cublasLt\": \"%s\", \"rows\": [", report.ceilings.copy * 1e-9,
+  std::printf("\"copyGBs\": %.1f, \"multiplyTFLOPs\": %.2f, \"cublasLt\": \"%s\", \"rows\": [", report.ceilings.memory * 1e-9,
               report.ceilings.multiply * 1e-12, without.empty() ? "yes" : without.c_str());
   const char* comma = "";
   for (const bench::Row& r : report.rows) {
@@ -95,14 +95,14 @@ void print_json(const std::string& device, const bench::Report& report, const st
 
 void print_table(const std::string& device, const bench::Report& report, const std::string& without) {
   const bench::Ceilings& c = report.ceilings;
-  std::printf("%s: copies at %.0f GB/s (read + written), multiplies at %.1f TFLOP/s at best (%s)\n", device.c_str(), c.copy * 1e-9,
-              c.multiply * 1e-12, c.product.c_str());
+  std::printf("%s: memory at %.0f GB/s (%s), multiplies at %.1f TFLOP/s at best (%s)\n", device.c_str(), c.memory * 1e-9,
+              c.memory_by.c_str(), c.multiply * 1e-12, c.multiply_by.c_str());
   std::printf("weights and the largest batch: %.3f GB promised, %.3f GB taken\n", report.memory.promised * 1e-9,
               report.memory.taken * 1e-9);
   if (!without.empty()) std::printf("without cuBLASLt: %s\n", without.c_str());
   std::printf("\n%-34s %7s %9s %17s %8s %8s %8s\n", "what", "tokens", "ms", "quartiles", "GB/s", "TFLOP/s", "roofline");
   for (const bench::Row& r : report.rows) {
-    const double bound = std::max(r.bytes / c.copy, r.flops / c.multiply);
+    const double bound = min_seconds(r, c);
     const std::string what = r.plan.empty() ? r.what : r.what + ", " + r.plan;
     std::printf("%-34s %7d %9.4f %8.4f %8.4f %8.0f %8.2f %7.0f%%\n", what.c_str(), r.tokens, r.time.median * 1e3,
                 r.time.lower * 1e3, r.time.upper * 1e3, r.bytes / r.time.median * 1e-9, r.flops / r.time.median * 1e-12,

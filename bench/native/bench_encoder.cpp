@@ -10,6 +10,7 @@
 #include "cpu/kernels.h"
 #include "engine/encoder.h"
 #include "engine/numeric.h"
+#include "engine/processors.h"
 
 using namespace skrr;
 
@@ -79,7 +80,8 @@ double flops(int sequences, int length) {
   return double(kSlice.blocks.size()) * block;
 }
 
-void run_size(Encoder& encoder, const LoadedPlan& plan, Precision precision, int sequences, int length, double seconds) {
+void run_size(Encoder& encoder, const LoadedPlan& plan, int sequences, int length, double seconds,
+              const ::bench::Roofline& limit) {
   const int tokens = sequences * length;
   std::vector<int32_t> starts, positions, rows;
   std::vector<uint8_t> visible(size_t(tokens), 1);
@@ -93,10 +95,9 @@ void run_size(Encoder& encoder, const LoadedPlan& plan, Precision precision, int
     encoder.encode(input, plan, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
   });
   const double flop = flops(sequences, length);
-  const ::bench::Roofline limit = ::bench::roofline(precision);
-  const double min_seconds = std::max(flop / limit.flops, double(encoder.memory().weights) / limit.bytes_per_second);
+  const double share = limit.share(double(encoder.memory().weights), flop, times.median);
   std::printf("%dx%-4d median %8.2f ms  min %8.2f ms  cpu %8.2f ms  %6.0f GFLOP/s  roofline %3.0f %%\n", sequences, length,
-              times.median * 1e3, times.min * 1e3, times.cpu * 1e3, flop / times.median / 1e9, 100 * min_seconds / times.median);
+              times.median * 1e3, times.min * 1e3, times.cpu * 1e3, flop / times.median / 1e9, 100 * share);
   std::fflush(stdout);
 }
 
@@ -117,10 +118,11 @@ int main(int count, char** arguments) {
   const double loading = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
   std::printf("isa %s, weights %.0f MiB, packed in %.2f s\n", cpu::kernels().isa,
               double(encoder.memory().weights) / (1 << 20), loading);
+  const ::bench::Roofline limit = ::bench::roofline(precision, threads > 0 ? threads : available_threads());
   const std::string only = count > 4 ? arguments[4] : "";
   for (const auto& [sequences, length] : {std::pair{1, 77}, {1, 300}, {8, 128}, {1, 512}}) {
     const std::string name = std::to_string(sequences) + "x" + std::to_string(length);
-    if (only.empty() || only == name) run_size(encoder, *plan, precision, sequences, length, seconds);
+    if (only.empty() || only == name) run_size(encoder, *plan, sequences, length, seconds, limit);
   }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);

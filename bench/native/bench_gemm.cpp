@@ -16,7 +16,8 @@ struct Shape {
 constexpr Shape kShapes[] = {{4096, 4096, 8}, {10240, 4096, 4}, {4096, 10240, 2}};
 
 // One shape with as many copies of W as make 1 GB, used in turn.
-bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& shape, int64_t m, double seconds) {
+bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& shape, int64_t m, double seconds,
+                       const bench::Roofline& limit) {
   const cpu::TileKernel& kernel = cpu::tile_kernel(context.kernels, precision);
   const std::vector<uint16_t> values = bench::random_bf16(size_t(shape.n * shape.k), 1, 0.05f);
   const Tensor tensor{"w", reinterpret_cast<const std::byte*>(values.data()), Encoding::kBF16, shape.n, shape.k, 1};
@@ -42,12 +43,10 @@ bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& 
     });
   });
   const double flop = 2.0 * double(m) * double(shape.n) * double(shape.k), bytes = double(weights[0].bytes());
-  const bench::Roofline limit = bench::roofline(precision);
-  const double min_seconds = std::max(flop / limit.flops, bytes / limit.bytes_per_second);
   std::printf("m %4lld n %5lld k %5lld  median %8.3f ms  min %8.3f ms  cpu %8.3f ms  %6.0f GFLOP/s  weights %5.1f GB/s  roofline %3.0f %%\n",
               static_cast<long long>(m), static_cast<long long>(shape.n), static_cast<long long>(shape.k),
               times.median * 1e3, times.min * 1e3, times.cpu * 1e3, flop / times.median / 1e9, bytes / times.median / 1e9,
-              100 * min_seconds / times.median);
+              100 * limit.share(bytes, flop, times.median));
   std::fflush(stdout);
   return times;
 }
@@ -59,10 +58,11 @@ int main(int count, char** arguments) {
   const double seconds = count > 2 ? std::atof(arguments[2]) : 0.7;
   cpu::Context context(count > 3 ? std::atoi(arguments[3]) : 0);
   std::printf("isa %s, %d threads\n", context.kernels.isa, context.pool.threads());
+  const bench::Roofline limit = bench::roofline(precision, context.pool.threads());
   for (int64_t m : {77, 300, 1024}) {
     bench::Times sum{};
     for (const Shape& shape : kShapes) {
-      const bench::Times times = run_shape(context, precision, shape, m, seconds);
+      const bench::Times times = run_shape(context, precision, shape, m, seconds, limit);
       sum.median += shape.count * times.median, sum.min += shape.count * times.min, sum.cpu += shape.count * times.cpu;
     }
     std::printf("m %4lld, all products of two blocks: median %.1f ms, min %.1f ms, cpu %.1f ms\n",

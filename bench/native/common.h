@@ -11,23 +11,21 @@
 #include <string>
 #include <vector>
 
+#include "cpu/cpu_backend.h"
+#include "cpu/limits.h"
 #include "engine/backend.h"
 
 namespace bench {
 
-// Timed on 2 busy cores of Sapphire Rapids. A share of the roofline that is printed on another processor means nothing.
+// What this machine's limits allow at least, for products in one precision.
 struct Roofline {
-  double bytes_per_second = 31e9;
-  double flops;  // of the precision's own instructions
+  double bytes_per_second, flops;
+  double share(double bytes, double flop, double seconds) const { return std::max(flop / flops, bytes / bytes_per_second) / seconds; }
 };
-inline Roofline roofline(skrr::Precision precision) {
-  switch (precision) {
-    case skrr::Precision::kF32: return {31e9, 428e9};
-    case skrr::Precision::kBF16: return {31e9, 5.0e12};
-    case skrr::Precision::kInt8: return {31e9, 10.0e12};
-    case skrr::Precision::kInt4: return {31e9, 10.0e12};
-  }
-  return {31e9, 0};
+inline Roofline roofline(skrr::Precision precision, int threads) {
+  const skrr::cpu::Limits limits(threads);
+  const skrr::CancelFlag none;
+  return {limits.read_rate(none), limits.multiply_rate(skrr::cpu::tile_kernel(skrr::cpu::kernels(), precision), none)};
 }
 
 inline skrr::Precision parse_precision(const std::string& name) {

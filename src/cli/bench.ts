@@ -1,28 +1,29 @@
 import { cpus, freemem } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import pc from 'picocolors'
 import { T5_V11_DEMO, T5_XXL } from '../families/t5.js'
 import { probeCuda } from '../native/probe.js'
 import { pickDevice, requireDevice, type Device } from '../native/device.js'
 import { estimateOn } from '../native/estimate.js'
 import { InputError } from '../errors.js'
 import { fingerprint } from '../model/fingerprint.js'
-import { feedForwardOf, firstBlocks, subBlockCount, type Architecture } from '../model/architecture.js'
-import { blocksOf, fixedParameters } from '../model/parameters.js'
-import { native, runJob, type DeviceName, type NativeBench, type NativeBenchRow } from '../native/addon.js'
+import { firstBlocks, subBlockCount, type Architecture } from '../model/architecture.js'
+import { blocksOf } from '../model/parameters.js'
+import { native, runJob, type DeviceName } from '../native/addon.js'
 import type { Precision } from '../model/precision.js'
 import { nativePlan } from '../native/spec.js'
 import { loadPlan } from '../plan/file.js'
 import { Plan } from '../plan/plan.js'
-import { strip } from '../plan/strip.js'
 import { action, deviceName, precisionOption, printJson, wholeNumber, type Run } from './command.js'
-import { fields, formatBytes, formatPercent, table } from './terminal.js'
+import { readReport, compare, comparisonPage, type EarlierReport } from './bench-compare.js'
+import { machineNow, warningsOf } from './bench-machine.js'
+import { page, rowsOf, summary, type Subject } from './bench-report.js'
+import { formatBytes } from './terminal.js'
 
 const ARCHITECTURES: Readonly<Record<string, Architecture>> = { 't5-xxl': T5_XXL, 't5-base': T5_V11_DEMO }
 const PAPERS_PLAN = 'pixart-sigma-41.9'
 const PAPERS_SHARE = 0.419
 const MAX_TOKENS = 16_384
-/** Buffers of the bench itself: copied to measure the memory's rate, and to empty the caches. */
+/** Buffers of the bench itself: read to measure the memory's rate, and copied to empty the caches. */
 const BENCH_BYTES = 700e6
 
 interface Options {
@@ -34,17 +35,13 @@ interface Options {
   precision?: Precision
   threads?: number
   repeats: number
+  compare?: string
+  threshold?: number
   json?: true
 }
 
-interface Subject {
-  readonly architecture: Architecture
-  readonly device: Device
-  readonly precision: Precision
-  readonly deviceName: string
-  /** By name, every precision named; the first is dense. */
-  readonly plans: Readonly<Record<string, Plan>>
-}
+/** Share by which a row may take longer than before, unless --threshold says another. */
+const THRESHOLD = 0.05
 
 export function benchCommand(): Command {
   return new Command('bench')
@@ -64,17 +61,25 @@ export function benchCommand(): Command {
     .addOption(precisionOption().default('bf16'))
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
     .option('--repeats <n>', 'timed runs of each', wholeNumber(1), 10)
+    .option('--compare <file>', 'an earlier --json: print ratios; exit code 1 where a row takes longer')
+    .option('--threshold <percent>', `how much longer is accepted; default: ${100 * THRESHOLD}%`, share)
     .option('--json', 'print one JSON object on stdout, errors too')
     .addHelpText(
       'after',
       `
-Times are medians; between two runs caches are filled with something else. "roofline" is the least time the machine's
-measured copy rate and its best product allow for the bytes and operations, as a share of the time taken.
+Times are medians; between two runs caches are filled with something else. "roofline" is the least time the machine allows
+for the bytes and operations, as a share of the time taken: on a CPU by a streaming read of memory, and by the multiplying
+instruction on registers alone; on CUDA by a copy, and by the best product timed.
+
+--compare judges rows of 0.1 ms and more. On a busy machine times differ by more than the threshold on their own: it is said
+where the load was high before the start, and where the runs of a row differ.
 
 Examples:
   $ skrr bench
   $ skrr bench --device cuda --tokens 77,512,4096 --json
-  $ skrr bench --blocks 2 --precision int8 --tokens 77`,
+  $ skrr bench --blocks 2 --precision int8 --tokens 77
+  $ skrr bench --json > before.json
+  $ skrr bench --compare before.json --threshold 3%`,
     )
     .action(action(bench))
 }
@@ -85,9 +90,19 @@ function tokenCounts(text: string): number[] {
   throw new InvalidArgumentError(`Expected whole numbers of 1 to ${MAX_TOKENS}, joined by commas.`)
 }
 
+/** '5%' or '5' */
+function share(text: string): number {
+  const percent = /^(\d+(?:\.\d+)?) ?%?$/.exec(text)?.[1]
+  if (percent !== undefined) return Number(percent) / 100
+  throw new InvalidArgumentError('Expected a percentage, such as 5%.')
+}
+
 async function bench(options: Options, { signal }: Run): Promise<void> {
+  const earlier = await earlierReport(options)
   const subject = await prepare(options)
+  earlier?.checkSubject(subject, options.tokens)
   const { architecture, device, plans } = subject
+  const machine = machineNow(device, options.threads)
   const { threads = 0 } = options
   const request = {
     tables: Object.entries(plans).map(([name, plan]) => ({ name, ...nativePlan(plan) })),
@@ -97,8 +112,22 @@ async function bench(options: Options, { signal }: Run): Promise<void> {
   const measured = await runJob([signal], (cancel) =>
     native().bench(architecture, { device: device.name, threads }, request, cancel, showProgress),
   ).finally(clearProgress)
-  if (options.json) printJson(summary(subject, measured))
-  else process.stdout.write(`${page(subject, measured)}\n`)
+  const comparison = earlier && compare(earlier, rowsOf(measured), subject, options.threshold ?? THRESHOLD)
+  const warnings = [...warningsOf(machine, measured.rows), ...(earlier?.differences(machine) ?? [])]
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
+  if (options.json) printJson({ ...summary(subject, machine, measured), warnings, comparison })
+  else {
+    process.stdout.write(`${page(subject, machine, measured)}\n`)
+    if (comparison !== undefined) process.stdout.write(`\n${comparisonPage(comparison)}\n`)
+  }
+  if (comparison !== undefined && comparison.slower > 0) process.exitCode = 1
+}
+
+/** @throws InputError before anything is measured */
+async function earlierReport({ compare, threshold }: Options): Promise<EarlierReport | undefined> {
+  if (compare !== undefined) return await readReport(compare)
+  if (threshold === undefined) return undefined
+  throw new InputError({ field: '--threshold', found: 'no --compare', expected: 'both' })
 }
 
 async function prepare(asked: Options): Promise<Subject> {
@@ -177,81 +206,10 @@ async function secondPlan(
   }
 }
 
-// --- what is printed ---
-
 function showProgress(done: number, total: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} measured`)
 }
 
 function clearProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-}
-
-/** The min time the machine allows, as a share of the time taken. */
-const roofline = ({ bytes, flops, seconds }: NativeBenchRow, { copy, multiply }: NativeBench): number =>
-  Math.max(bytes / copy, flops / multiply) / seconds
-
-function summary(
-  { architecture, device, precision, deviceName, plans }: Subject,
-  measured: NativeBench,
-): unknown {
-  return {
-    device: device.name,
-    deviceName,
-    precision,
-    architecture,
-    ceilings: {
-      copyBytesPerSecond: measured.copy,
-      multiplyFlopsPerSecond: measured.multiply,
-      product: measured.product,
-    },
-    plans: Object.entries(plans).map(([name, plan]) => ({
-      name,
-      sparsity: plan.sparsity(architecture),
-      table: plan.table,
-    })),
-    rows: measured.rows.map((row) => ({
-      what: row.what,
-      plan: row.plan === '' ? null : row.plan,
-      tokens: row.tokens,
-      ms: row.seconds * 1e3,
-      lowerQuartileMs: row.lower * 1e3,
-      upperQuartileMs: row.upper * 1e3,
-      bytesPerSecond: row.bytes / row.seconds,
-      flopsPerSecond: row.flops / row.seconds,
-      roofline: roofline(row, measured),
-    })),
-  }
-}
-
-function page(
-  { architecture, device, precision, deviceName, plans }: Subject,
-  measured: NativeBench,
-): string {
-  const { copy, multiply, product } = measured
-  const g = architecture
-  const blocks = blocksOf(g)
-  const parameters = Plan.dense(blocks).parameters(g) - fixedParameters(g)
-  const head = fields([
-    ['device', `${deviceName} (${device.name}, ${precision})`],
-    [
-      'encoder',
-      `${blocks} blocks, width ${g.width}, ff ${feedForwardOf(g)?.inner}: ${(parameters / 1e6).toFixed(0)} M random weights`,
-    ],
-    ['copies', `${(copy / 1e9).toFixed(1)} GB/s, read and written`],
-    ['multiplies', `${(multiply / 1e12).toFixed(2)} TFLOP/s at best (${product})`],
-  ])
-  const rows = measured.rows.map((row) => [
-    row.plan === '' ? row.what : `${row.what}, ${row.plan}`,
-    String(row.tokens),
-    (row.seconds * 1e3).toFixed(3),
-    `${(row.lower * 1e3).toFixed(3)}-${(row.upper * 1e3).toFixed(3)}`,
-    (row.bytes / row.seconds / 1e9).toFixed(1),
-    (row.flops / row.seconds / 1e12).toFixed(2),
-    formatPercent(roofline(row, measured)),
-  ])
-  const titles = ['what', 'tokens', 'ms', 'quartiles', 'GB/s', 'TFLOP/s', 'roofline']
-  const [, [name, plan] = ['', Plan.dense(blocks)]] = Object.entries(plans)
-  const shown = `${name}, ${formatPercent(plan.sparsity(g))} of the parameters not loaded`
-  return [head, table([titles, ...rows]), shown, strip(plan, { color: pc.isColorSupported })].join('\n\n')
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import { existsSync, readdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from '../io/abort.js'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
@@ -185,9 +185,14 @@ export interface NativeBenchRequest {
 
 /** A device's ceilings and the rates reached on it (engine/bench.h). Rates are per second. */
 export interface NativeBench {
-  copy: number
+  /** Bytes a second, and what reached it. */
+  memory: number
+  memoryBy: string
+  /** Multiplications and additions in the precision of the weights, and what reached it. */
   multiply: number
-  product: string
+  multiplyBy: string
+  /** The same in float32, where attention computes in it. */
+  float32: number
   rows: NativeBenchRow[]
 }
 
@@ -200,6 +205,8 @@ export interface NativeBenchRow {
   upper: number
   bytes: number
   flops: number
+  /** The least time that the ceilings allow. */
+  minSeconds: number
 }
 
 export type NativeProgress = (doneBytes: number, totalBytes: number) => void
@@ -260,6 +267,13 @@ export function native(): Binding {
 export function addonFile(): string {
   const { SKRR_ADDON } = process.env
   return SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+}
+
+/** The commit that the addon was built from, `-dirty` where files differed from it; null where that is not known. */
+export function addonCommit(): string | null {
+  const file = join(dirname(addonFile()), 'build.json')
+  if (!existsSync(file)) return null
+  return (JSON.parse(readFileSync(file, 'utf8')) as { commit: string | null }).commit
 }
 
 function loadBinding(): Binding {
