@@ -82,7 +82,10 @@ export class Encoder {
 
   static async #load(path: string, options: LoadOptions, reports: LoadReports): Promise<Encoder> {
     const { signal } = reports
-    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
+    const checkpoint = await openCheckpoint(path, {
+      textEncoder: options.textEncoder,
+      signal: options.signal,
+    })
     const plan = await resolvePlan(options.plan, checkpoint)
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
@@ -100,7 +103,10 @@ export class Encoder {
   /** What load() would take on that device, before anything is loaded. @throws ERR_DEVICE where it is missing */
   static async estimate(path: string, given: LoadOptions & EstimateOptions = {}): Promise<MemoryUse> {
     const options = checkOptions('estimate', given)
-    const checkpoint = await openCheckpoint(path, { textEncoder: options.textEncoder })
+    const checkpoint = await openCheckpoint(path, {
+      textEncoder: options.textEncoder,
+      signal: options.signal,
+    })
     const plan = await resolvePlan(options.plan, checkpoint)
     const { device } = await pickDevice(options.device, { precision: options.precision, checkpoint, plan })
     return await estimateMemory(checkpoint, plan, { ...options, device })

@@ -1,14 +1,14 @@
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
+import { MAX_JSON_BYTES, type JsonBudget } from './budget.js'
 import { identifyBytes, PICKLE_HINT } from './identify.js'
 import { isFolder, namesIn, readExactly, readJson, withFile } from '../io/files.js'
-import { check } from '../io/check.js'
+import { check, show } from '../io/check.js'
 
 /** Finds which files of a folder are the weights, the tokenizer, the text encoders. It reads names, and no large file. */
 
-export const CONFIG_BYTES = 1 << 20
-const INDEX_BYTES = 64 << 20
+export const CONFIG_BYTES = 256 << 10
 
 /** The files the weights are in and, where an index says so, which tensor is in which. */
 export interface WeightFiles {
@@ -24,12 +24,12 @@ const SHARD = /-\d+-of-\d+(\.[\w-]+)?\.safetensors$/
  * Finds `model.safetensors`, or else the shards of `model.safetensors.index.json`. Where neither exists, it takes the only variant
  * of them, such as diffusers' `model.fp16.safetensors` or `model.safetensors.index.fp16.json`.
  */
-export async function locateWeights(folder: string): Promise<WeightFiles> {
+export async function locateWeights(folder: string, budget: JsonBudget): Promise<WeightFiles> {
   const names = await namesIn(folder)
   const found =
     ['model.safetensors', 'model.safetensors.index.json'].find((name) => names.includes(name)) ??
     (await loneVariant(folder, names))
-  return INDEX.test(found) ? readIndex(folder, found) : { files: [join(folder, found)] }
+  return INDEX.test(found) ? readIndex(folder, found, budget) : { files: [join(folder, found)] }
 }
 
 /** The file of the one variant there is, before the index of its shards. */
@@ -53,17 +53,26 @@ const variantOf = (name: string): string => {
 }
 
 // Below the folder of the index, by plain names: an index from the internet must not lead out of it.
-const shardName = z
-  .string('a file name')
-  .regex(/^(?!\.)[^/\\\0]+(\/(?!\.)[^/\\\0]+)*$/, 'the path of a file below the index')
+const SHARD_PATH = /^(?!\.)[^/\\\0]+(\/(?!\.)[^/\\\0]+)*$/
+const indexSchema = z.object({ weight_map: z.looseObject({}, 'an object: tensor name -> file') }, 'an object')
 
-async function readIndex(folder: string, name: string): Promise<WeightFiles> {
+/** Not by a schema, which takes seconds for a million names. @throws CheckpointError for what is no file's name */
+function checkShards(file: string, map: Record<string, unknown>): asserts map is Record<string, string> {
+  const sound = new Set<unknown>()
+  for (const [name, shard] of Object.entries(map)) {
+    if (sound.has(shard)) continue
+    if (typeof shard !== 'string' || !SHARD_PATH.test(shard)) {
+      const expected = typeof shard === 'string' ? 'the path of a file below the index' : 'a file name'
+      throw new CheckpointError({ file, field: `weight_map.${name}`, found: show(shard), expected })
+    }
+    sound.add(shard)
+  }
+}
+
+async function readIndex(folder: string, name: string, budget: JsonBudget): Promise<WeightFiles> {
   const file = join(folder, name)
-  const schema = z.object(
-    { weight_map: z.record(z.string(), shardName, 'an object: tensor name -> file') },
-    'an object',
-  )
-  const { weight_map: map } = check(schema, await readJson(file, INDEX_BYTES), file)
+  const { weight_map: map } = check(indexSchema, await readJson(file, MAX_JSON_BYTES, budget), file)
+  checkShards(file, map)
   const shards = [...new Set(Object.values(map))].sort()
   const missing = await absentFrom(folder, shards)
   if (shards.length === 0 || missing.length > 0) {

@@ -1,11 +1,12 @@
 import { withSummary } from './describe.js'
-import { checkArgument, checkPath, optionsOf, text } from '../io/arguments.js'
+import { abortSignal, checkArgument, checkPath, optionsOf, text } from '../io/arguments.js'
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import { bindTensors, type Located } from './bind.js'
+import { JsonBudget, TooLargeHere } from './budget.js'
 import {
   architectureFromConfig,
   declaredModelType,
@@ -29,33 +30,53 @@ import {
 } from './locate.js'
 import { exportedPrecision } from './packed.js'
 import { refuseQuantised } from './quantised.js'
-import { readHeader } from './safetensors.js'
+import { readHeader, type SafetensorsHeader } from './safetensors.js'
+import { readOnThread } from './thread.js'
 import type { Checkpoint } from './types.js'
 
 export interface OpenOptions {
   /** Folder of a text encoder in a diffusers pipeline, such as `text_encoder_2`. Default: the only one that can be used. */
   readonly textEncoder?: string | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
-const schema = optionsOf({ textEncoder: text })
+const schema = optionsOf({ textEncoder: text, signal: abortSignal })
 
 export const PLAN_FILE = 'skrr-plan.json'
 
 /**
  * Finds the encoder at `path`: a Hugging Face folder, a model in its cache, a diffusers pipeline folder, or one safetensors file
  * (with its config.json beside it, else its architecture inferred from shapes). Reads configs and headers, no weights.
- * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead.
+ * Headers and index may have 8 MB together; above 128 KB they are read on a thread of their own.
+ * Throws CheckpointError with the file and field that cannot be used, and what the thing looks like instead; the signal's reason.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
   checkPath(path)
-  const { textEncoder } = checkArgument(schema, options, 'options')
+  const { textEncoder, signal } = checkArgument(schema, options, 'options')
+  signal?.throwIfAborted()
+  try {
+    return withSummary(await readCheckpoint(path, textEncoder, JsonBudget.here()))
+  } catch (error) {
+    if (!(error instanceof TooLargeHere)) throw error
+    return withSummary(await readOnThread({ path, textEncoder }, signal))
+  } finally {
+    signal?.throwIfAborted()
+  }
+}
+
+/** openCheckpoint on the calling thread. @throws what the budget throws */
+export async function readCheckpoint(
+  path: string,
+  textEncoder: string | undefined,
+  budget: JsonBudget,
+): Promise<Checkpoint> {
   const entry = await stat(path).catch((error: unknown) => {
     throw new CheckpointError(
       { file: path, message: `cannot be opened: ${ioReason(error)}` },
       { cause: error },
     )
   })
-  if (!entry.isDirectory() && textEncoder === undefined) return openFile(path)
+  if (!entry.isDirectory() && textEncoder === undefined) return openFile(path, budget)
   const snapshot = await snapshotIn(path, await namesIn(path))
   const root = snapshot ?? path
   const names = await namesIn(root)
@@ -68,7 +89,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
     (names.includes('model_index.json') && !names.includes('config.json'))
   ) {
     const folder = join(root, await chooseEncoder(root, encoders, textEncoder))
-    return openFolder(path, folder, await namesIn(folder))
+    return openFolder(path, folder, await namesIn(folder), budget)
   }
   if (textEncoder !== undefined) {
     throw new CheckpointError({
@@ -77,10 +98,15 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
       expected: 'a diffusers pipeline folder (text_encoder*/)',
     })
   }
-  return openFolder(path, root, names)
+  return openFolder(path, root, names, budget)
 }
 
-async function openFolder(path: string, folder: string, names: readonly string[]): Promise<Checkpoint> {
+async function openFolder(
+  path: string,
+  folder: string,
+  names: readonly string[],
+  budget: JsonBudget,
+): Promise<Checkpoint> {
   if (!names.includes('config.json')) {
     throw new CheckpointError({
       file: folder,
@@ -92,7 +118,7 @@ async function openFolder(path: string, folder: string, names: readonly string[]
   const config = join(folder, 'config.json')
   const json = await readJson(config, CONFIG_BYTES)
   const declared = { architecture: architectureFromConfig(config, json), method: quantisationMethod(json) }
-  const headers = await readHeaders(await locateWeights(folder))
+  const headers = await readHeaders(await locateWeights(folder, budget), budget)
   return assemble(path, folder, headers, folder, declared)
 }
 
@@ -105,8 +131,8 @@ function wayOutOf(names: readonly string[]): string | undefined {
   return names.some((name) => /\.(bin|pt|pth|ckpt)$/.test(name)) ? PICKLE_HINT : cacheHint(names)
 }
 
-async function openFile(path: string): Promise<Checkpoint> {
-  const headers = await readHeaders({ files: [path] })
+async function openFile(path: string, budget: JsonBudget): Promise<Checkpoint> {
+  const headers = await readHeaders({ files: [path] }, budget)
   const folder = dirname(resolve(path))
   return assemble(path, path, headers, folder, await declaredBeside(folder))
 }
@@ -156,14 +182,14 @@ async function assemble(
   const bound = await bindTensors(architecture, located, { source, sparse: planPath !== undefined, metadata })
   const [precision] = [...metadata].flatMap(([file, entries]) => exportedPrecision(file, entries) ?? [])
   const tokenizerPath = await locateTokenizer(folder)
-  return withSummary({
+  return {
     path,
     architecture,
     ...bound,
     ...(precision === undefined ? {} : { precision }),
     ...(tokenizerPath === undefined ? {} : { tokenizerPath }),
     ...(planPath === undefined ? {} : { planPath }),
-  })
+  }
 }
 
 interface Headers {
@@ -173,16 +199,18 @@ interface Headers {
 }
 
 /** Every tensor of the files; with an index, the tensors it names, each in the file it names. */
-async function readHeaders({ files, index }: WeightFiles): Promise<Headers> {
-  const byFile = await Promise.all(files.map(readHeader))
+async function readHeaders({ files, index }: WeightFiles, budget: JsonBudget): Promise<Headers> {
+  const byFile: SafetensorsHeader[] = []
+  for (const file of files) byFile.push(await readHeader(file, budget)) // one after the other: the budget bounds them all
   const metadata = new Map(byFile.map((header) => [header.file, header.metadata]))
   const all = new Map<string, Located>()
   if (index === undefined) {
     for (const { file, tensors } of byFile) for (const [name, t] of tensors) all.set(name, { ...t, file })
     return { all, metadata }
   }
+  const headers = new Map(byFile.map((header) => [header.file, header]))
   for (const [name, shard] of index.weightMap) {
-    const header = byFile.find(({ file }) => file === join(dirname(index.file), shard))
+    const header = headers.get(join(dirname(index.file), shard))
     const tensor = header?.tensors.get(name)
     if (header === undefined || tensor === undefined) {
       throw new CheckpointError({

@@ -1,4 +1,5 @@
 import { CheckpointError, InputError } from '../errors.js'
+import { INPUT_HEADER_BYTES, JsonBudget } from './budget.js'
 import type { DType } from './element-types.js'
 import { readExactly, withFile } from '../io/files.js'
 import { bf16ToFloat, f16ToFloat } from '../model/half.js'
@@ -55,7 +56,7 @@ const ARRAYS: { [D in DType]: new (buffer: ArrayBuffer) => TensorArrays[D] } = {
  */
 export async function readTensors(file: string, names?: readonly string[]): Promise<Map<string, Tensor>> {
   try {
-    const { tensors } = await readHeader(file)
+    const { tensors } = await readHeader(file, JsonBudget.atMost(INPUT_HEADER_BYTES))
     return await withFile(file, async (handle) => {
       const found = new Map<string, Tensor>()
       for (const tensor of tensors.values()) {

@@ -18,11 +18,28 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, file: string, fie
   })
 }
 
-/** A hostile value in a message: one line, bounded. */
+const SHOWN = 80
+
+/** A hostile value in a message: one line of JSON, bounded, whatever its size and depth. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing'
-  const text = JSON.stringify(value)
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+  const text = startOfJson(value, SHOWN + 1)
+  return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}...` : text
+}
+
+/** The JSON of a parsed value, or the beginning of it: at least `wanted` characters of it. JSON.stringify would write it all. */
+function startOfJson(value: unknown, wanted: number): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, wanted))
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const isArray = Array.isArray(value)
+  let text = isArray ? '[' : '{'
+  for (const key in value) {
+    if (text.length >= wanted) return text
+    if (text.length > 1) text += ','
+    if (!isArray) text += `${startOfJson(key, wanted)}:`
+    text += startOfJson((value as Record<string, unknown>)[key], wanted - text.length)
+  }
+  return text + (isArray ? ']' : '}')
 }
 
 function step(value: unknown, key: PropertyKey): unknown {

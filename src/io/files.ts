@@ -80,8 +80,12 @@ export async function readExactly(
   }
 }
 
-/** A small JSON file; its content is still unchecked. */
-export async function readJson(file: string, maxBytes: number): Promise<unknown> {
+/** A small JSON file; its content is still unchecked. `budget` is asked before it is read. */
+export async function readJson(
+  file: string,
+  maxBytes: number,
+  budget?: { take(file: string, bytes: number): void },
+): Promise<unknown> {
   const bytes = await withFile(file, async (handle, size) => {
     if (size > maxBytes) {
       throw new CheckpointError({
@@ -90,6 +94,7 @@ export async function readJson(file: string, maxBytes: number): Promise<unknown>
         expected: `at most ${maxBytes} bytes of JSON`,
       })
     }
+    budget?.take(file, size)
     const content = Buffer.alloc(size)
     await readExactly(handle, content, 0, file)
     return content

@@ -1,3 +1,5 @@
+import { stringEnd } from './json-size.js'
+
 /**
  * JSON.parse keeps the last of two equal keys without a word, so two readers of one header could see two different tensors
  * under one name. This finds the first key that stands twice in one object of `text`, which must be valid JSON.
@@ -30,11 +32,4 @@ export function firstDuplicateKey(text: string): string | undefined {
     }
   }
   return undefined
-}
-
-/** One past the closing quote of the string that opens at `start`. */
-function stringEnd(text: string, start: number): number {
-  let i = start + 1
-  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1
-  return i + 1
 }

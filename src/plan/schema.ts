@@ -3,6 +3,7 @@ import { PlanError } from '../errors.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 import type { CompensationFile } from './compensation.js'
 import { firstDuplicateKey } from '../io/json-keys.js'
+import { isSmallJson } from '../io/json-size.js'
 import { fieldName, isPlain, show, valueAt } from '../io/show.js'
 
 /** Any JSON value; a plan's provenance is an object of them. */
@@ -66,8 +67,15 @@ const schema = z.strictObject(
   { error: 'a plan: an object {"format": "skrr-plan", "version": 1, "table": [...]}' },
 )
 
+/** Characters outside of strings: a table of 2,048 positions has 10,000. More would hold up the event loop. */
+const MAX_CHARACTERS = 256 << 10
+
 /** A plan's text as JSON, with no key twice in one object. */
 export function parsePlanJson(text: string, file: string | undefined): unknown {
+  if (!isSmallJson(text, MAX_CHARACTERS)) {
+    const found = `more than ${MAX_CHARACTERS} characters outside of strings`
+    throw new PlanError({ file, found, expected: 'a plan, which has some thousand' })
+  }
   let json: unknown
   try {
     json = JSON.parse(text)
@@ -106,15 +114,18 @@ export function checkPlanFile(json: unknown, file: string | undefined): PlanFile
 }
 
 const MAX_DEPTH = 32
+const MAX_VALUES = 5000
 
 /**
- * A frozen copy of a provenance, or a PlanError where it is not JSON. Bounded in depth, so that neither a cycle nor
+ * A frozen copy of a provenance, or a PlanError where it is not JSON. Bounded in size and in depth, so that neither a cycle nor
  * ten thousand nested brackets can exhaust the stack here or in a later JSON.stringify.
  */
 export function frozenProvenance(value: Readonly<Record<string, unknown>>, file?: string): JsonObject {
+  let values = 0
   const copy = (part: unknown, field: string, depth: number): Json => {
     const bad = (found: string) => new PlanError({ file, field, found, expected: 'plain JSON' })
     if (depth > MAX_DEPTH) throw bad(`more than ${MAX_DEPTH} nested levels`)
+    if (++values > MAX_VALUES) throw bad(`more than ${MAX_VALUES} values`)
     if (part === null || typeof part === 'string' || typeof part === 'boolean') return part
     if (typeof part === 'number' && Number.isFinite(part)) return part
     if (Array.isArray(part)) return Object.freeze(part.map((p, i) => copy(p, `${field}[${i}]`, depth + 1)))

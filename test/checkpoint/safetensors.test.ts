@@ -1,3 +1,4 @@
+import { JsonBudget } from '../../src/checkpoint/budget.js'
 import { mkdir, truncate, copyFile, writeFile } from 'node:fs/promises'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -7,6 +8,8 @@ import { DTYPES, itemBytes } from '../../src/checkpoint/element-types.js'
 import { parseHeader, readHeader, soundTensor } from '../../src/checkpoint/safetensors.js'
 import { CheckpointError } from '../../src/errors.js'
 import { fileWith, GOLDEN, rejection, temporaryFolder } from './helpers.js'
+
+const budget = JsonBudget.atMost(1e9)
 
 const parse = (header: unknown, dataBytes = 0) => {
   const bytes = fileWith(header, dataBytes)
@@ -25,7 +28,7 @@ const f32 = (begin: number, end: number, shape = [(end - begin) / 4]) => ({
 
 describe('a sound header', () => {
   it('gives every tensor its type, shape and absolute place', async () => {
-    const { tensors, metadata } = await readHeader(join(GOLDEN, 't5-tiny-v11/model.safetensors'))
+    const { tensors, metadata } = await readHeader(join(GOLDEN, 't5-tiny-v11/model.safetensors'), budget)
     expect(tensors.size).toBe(57)
     expect(metadata.get('format')).toBe('pt')
     expect(tensors.get('encoder.block.0.layer.0.SelfAttention.k.weight')).toEqual({
@@ -166,7 +169,7 @@ describe('a file that is no safetensors file', () => {
   it.each(contents)('%s', async (_, content, message) => {
     const file = join(await temporaryFolder(), 'model.safetensors')
     await writeFile(file, content)
-    const error = await rejection(readHeader(file))
+    const error = await rejection(readHeader(file, budget))
     expect(error).toBeInstanceOf(CheckpointError)
     expect(error.message).toMatch(message)
     expect(error.message).toContain(file)
@@ -175,25 +178,27 @@ describe('a file that is no safetensors file', () => {
     const folder = await temporaryFolder()
     await mkdir(join(folder, 'd'))
     execFileSync('mkfifo', [join(folder, 'p')])
-    expect((await rejection(readHeader(join(folder, 'd')))).message).toContain(
+    expect((await rejection(readHeader(join(folder, 'd'), budget))).message).toContain(
       'found a folder, expected a file',
     )
-    expect((await rejection(readHeader(join(folder, 'p')))).message).toContain(
+    expect((await rejection(readHeader(join(folder, 'p'), budget))).message).toContain(
       'found a device, pipe or socket',
     )
-    expect((await rejection(readHeader(join(folder, 'n')))).message).toContain('there is no such file')
+    expect((await rejection(readHeader(join(folder, 'n'), budget))).message).toContain(
+      'there is no such file',
+    )
   })
   it('a header of 640 bytes begins like a pickle and is none', async () => {
     const file = join(await temporaryFolder(), 'a')
     await writeFile(file, fileWith('{}'.padEnd(640)))
-    expect((await readHeader(file)).tensors.size).toBe(0)
+    expect((await readHeader(file, budget)).tensors.size).toBe(0)
   })
   it('a real file cut anywhere is an error', async () => {
     const file = join(await temporaryFolder(), 'cut.safetensors')
     for (const size of [1206247, 600000, 6376, 3000, 8, 7, 0]) {
       await copyFile(join(GOLDEN, 't5-tiny-v11/model.safetensors'), file)
       await truncate(file, size)
-      expect(await rejection(readHeader(file))).toBeInstanceOf(CheckpointError)
+      expect(await rejection(readHeader(file, budget))).toBeInstanceOf(CheckpointError)
     }
   })
 })
