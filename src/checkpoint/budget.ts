@@ -1,6 +1,6 @@
 import { CheckpointError } from '../errors.js'
 
-/** What is read on the event loop's own thread: T5-XXL's header has 28 KB. */
+/** What is read on the event loop's own thread: the header of an encoder of 24 blocks has 28 KB. */
 export const HERE_BYTES = 128 << 10
 
 /** Headers and index of a checkpoint together: 70,000 tensors, where an all-in-one file has some thousand. */
