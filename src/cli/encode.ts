@@ -1,6 +1,5 @@
 import { Option, type Command } from 'commander'
-import { checkWritable } from '../io/atomic.js'
-import { writeSafetensors } from '../export/write.js'
+import { safetensorsChunks, writeSafetensors, type TensorSource } from '../export/write.js'
 import { Encoder, type Encoded } from '../encoder.js'
 import type { DeviceName } from '../native/addon.js'
 import { pipelines, type PipelineName } from '../pipelines/index.js'
@@ -14,7 +13,8 @@ import {
   wholeNumber,
   type Run,
 } from './command.js'
-import { readInput, type InputOptions } from './inputs.js'
+import { inputsOf, readInput, type InputOptions } from './inputs.js'
+import { checkOutputs, messagesTo, refuseTerminal, STANDARD, writeToStdout } from './outputs.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
 interface Options extends InputOptions {
@@ -38,7 +38,10 @@ export function encodeCommand(): Command {
     .option('--prompts <file>', 'prompts, one a line (- is stdin)')
     .option('--input-ids <file>', 'safetensors with input_ids I32 [batch, tokens], optionally attention_mask')
     .option('--inputs-embeds <file>', 'safetensors with inputs_embeds [batch, tokens, width]')
-    .requiredOption('--out <file>', 'safetensors to write: last_hidden_state F32, attention_mask I32')
+    .requiredOption(
+      '--out <file>',
+      'safetensors to write: last_hidden_state F32, attention_mask I32 (- is stdout)',
+    )
     .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
     .addOption(precisionOption())
     .addOption(
@@ -68,7 +71,8 @@ Examples:
 }
 
 async function encode(options: Options, { signal }: Run): Promise<void> {
-  await checkWritable(options.out)
+  refuseTerminal('--out', options.out)
+  await checkOutputs(options, { '--out': options.out }, inputsOf(options))
   const input = await readInput(options, signal)
   const started = performance.now()
   const bar = new ByteBar('loading')
@@ -101,14 +105,12 @@ async function write(
 ): Promise<void> {
   const bytes = (array: Float32Array | Uint16Array | Int32Array): Uint8Array =>
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-  await writeSafetensors(
-    file,
-    [
-      { name: 'last_hidden_state', dtype: 'F32', shape, data: bytes(embeddings) },
-      { name: 'attention_mask', dtype: 'I32', shape: shape.slice(0, 2), data: bytes(attentionMask) },
-    ],
-    { signal },
-  )
+  const tensors: TensorSource[] = [
+    { name: 'last_hidden_state', dtype: 'F32', shape, data: bytes(embeddings) },
+    { name: 'attention_mask', dtype: 'I32', shape: shape.slice(0, 2), data: bytes(attentionMask) },
+  ]
+  if (file === STANDARD) await writeToStdout(safetensorsChunks('stdout', tensors), signal)
+  else await writeSafetensors(file, tensors, { signal })
 }
 
 function report(
@@ -134,7 +136,10 @@ function report(
   }
   const { weights, workspace } = encoder.memory
   const lines: [string, string][] = [
-    ['embeddings', `[${shape.join(', ')}] float32 in ${options.out}`],
+    [
+      'embeddings',
+      `[${shape.join(', ')}] float32 ${options.out === STANDARD ? 'on stdout' : `in ${options.out}`}`,
+    ],
     [
       'memory',
       `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace (${encoder.precision}, ${encoder.device})`,
@@ -143,5 +148,5 @@ function report(
     ['time', `${ms.load.toFixed(0)} ms loading, ${ms.encode.toFixed(0)} ms encoding`],
   ]
   if (cut.length > 0) lines.push(['truncated', `prompts ${cut.map((index) => index + 1).join(', ')}`])
-  process.stdout.write(`${fields(lines)}\n`)
+  messagesTo(options.out).write(`${fields(lines)}\n`)
 }

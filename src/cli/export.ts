@@ -1,10 +1,12 @@
 import { Option, type Command } from 'commander'
 import { exportCheckpoint } from '../export/checkpoint.js'
+import { InputError } from '../errors.js'
 import { openCheckpoint } from '../checkpoint/open.js'
 import { resolvePlan } from '../encoder.js'
 import { exportPacked } from '../export/packed.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 import { action, modelCommand, printJson, type Run } from './command.js'
+import { STANDARD } from './outputs.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
 interface Options {
@@ -50,6 +52,13 @@ Examples:
 }
 
 async function exportModel(options: Options, { signal }: Run): Promise<void> {
+  if (options.out === STANDARD) {
+    throw new InputError({
+      field: '--out',
+      found: '-',
+      expected: 'a folder: a checkpoint is more than one file',
+    })
+  }
   const checkpoint = await openCheckpoint(options.model, { textEncoder: options.textEncoder })
   const plan = await resolvePlan(options.plan, checkpoint)
   const bar = new ByteBar('writing')

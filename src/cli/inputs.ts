@@ -14,6 +14,17 @@ export interface InputOptions {
   inputsEmbeds?: string
 }
 
+/** The files among them, by their options. */
+export const inputsOf = ({
+  prompts,
+  inputIds,
+  inputsEmbeds,
+}: InputOptions): Readonly<Record<string, string | undefined>> => ({
+  '--prompts': prompts,
+  '--input-ids': inputIds,
+  '--inputs-embeds': inputsEmbeds,
+})
+
 export async function readInput(options: InputOptions, signal?: AbortSignal): Promise<EncoderInput> {
   const { prompt, prompts, inputIds, inputsEmbeds } = options
   const given = [prompt, prompts, inputIds, inputsEmbeds].filter((value) => value !== undefined)

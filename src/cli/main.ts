@@ -25,5 +25,6 @@ An error is a line on stderr; with --json { error: { code, message, file?, field
   )
 
 reportUsageErrors(program)
+process.stdout.on('error', () => (process.exitCode = 1)) // a pipe that its reader closed
 process.stderr.on('error', () => undefined) // a terminal that hung up takes no messages; the exit code stands
 await program.parseAsync()

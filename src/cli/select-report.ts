@@ -1,9 +1,10 @@
 import type { Encoder } from '../encoder.js'
-import { writeReport } from '../report/report.js'
+import { renderReport } from '../report/report.js'
 import { selectPlan, type CalibrationInput, type Selection, type SelectOptions } from '../select/index.js'
 import { METHODS, type Method } from '../select/methods/method.js'
 import { measureSimilarity, type Similarity } from '../select/measure/similarity.js'
 import { weightBytes } from '../select/measure/target.js'
+import { STANDARD, writeText } from './outputs.js'
 
 /** `--report`: the page of a search, and with `--compare` of the other methods beside it. */
 export interface ReportPage {
@@ -13,24 +14,34 @@ export interface ReportPage {
   compare(chosen: Selection): Promise<void>
 }
 
+interface ReportOptions {
+  report?: string
+  model: string
+  out: string
+  method: Method
+  compare?: true
+}
+
 export function reportPage(
   encoder: Encoder,
   calibration: CalibrationInput,
   search: SelectOptions,
-  { report, model, out, method }: { report?: string; model: string; out: string; method: Method },
+  { report, model, out, method, compare }: ReportOptions,
 ): ReportPage | undefined {
   if (report === undefined) return undefined
   const { architecture, precision } = encoder
   let similarity: Similarity | undefined
-  const write = (selections: readonly Selection[]): Promise<void> =>
-    writeReport(report, selections, { architecture, precision, model, plan: out, similarity })
+  const write = async (selections: readonly Selection[]): Promise<void> => {
+    const context = { architecture, precision, model, plan: out, similarity }
+    await writeText(report, await renderReport(selections, context))
+  }
   return {
     async write(chosen) {
       similarity = await measureSimilarity(encoder, calibration, {
         maxTokens: search.maxTokens,
         signal: search.signal,
       })
-      await write([chosen])
+      if (report !== STANDARD || !compare) await write([chosen]) // what went to stdout cannot be written again
     },
     async compare(chosen) {
       const selections = [chosen]

@@ -1,11 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import pc from 'picocolors'
-import { writeFileAtomically } from '../io/atomic.js'
 import { Encoder } from '../encoder.js'
 import { InputError } from '../errors.js'
 import { shellWord } from '../io/show.js'
 import type { Precision } from '../model/precision.js'
-import { writePlan } from '../plan/file.js'
 import { strip } from '../plan/strip.js'
 import type { CalibrationInput } from '../select/measure/calibration.js'
 import { selectPlan, type Selection } from '../select/index.js'
@@ -15,7 +13,8 @@ import { nullNormIsOff } from '../select/measure/null-norm.js'
 import type { ReuseOrder } from '../select/moves/reuse.js'
 import { weightBytes, type Target } from '../select/measure/target.js'
 import { action, precisionOption, printJson, wholeNumber, type Run } from './command.js'
-import { readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
+import { inputsOf, readEmbeds, readIds, readInput, type InputOptions } from './inputs.js'
+import { checkOutputs, messagesTo, STANDARD, writeText } from './outputs.js'
 import { reportPage } from './select-report.js'
 import { SelectBar } from './select-bar.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
@@ -93,7 +92,10 @@ export function selectCommand(): Command {
     .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
     .option('--cache-bytes <n>', 'most bytes of cached states (default: 1 GiB)', wholeNumber(0))
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
-    .requiredOption('--out <file>', 'plan to write; the search keeps its journal beside it')
+    .requiredOption(
+      '--out <file>',
+      'plan to write; the search keeps its journal beside it (- is stdout, without one)',
+    )
     .option(
       '--trace <file>',
       'write everything that was measured; every expansion in full, which is more work',
@@ -117,6 +119,13 @@ async function select(options: Options, { signal }: Run): Promise<void> {
   const started = performance.now()
   const target = readTarget(options)
   checkCompare(options)
+  checkResume(options)
+  const { out, trace, report: page } = options
+  await checkOutputs(
+    options,
+    { '--out': out, '--trace': trace, '--report': page, "--out's journal": journalOf(options) },
+    { ...inputsOf(options), '--null': options.null, '--projection': options.projection },
+  )
   const calibration = await readCalibration(options)
   const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
   const bar = new SelectBar()
@@ -153,8 +162,8 @@ async function select(options: Options, { signal }: Run): Promise<void> {
       fullTrace: options.trace !== undefined,
       journal: journalOf(options),
       onResult: async (found) => {
-        await writePlan(options.out, found.plan)
-        if (options.trace !== undefined) await writeJson(options.trace, found.trace)
+        await writeText(options.out, found.plan.stringify())
+        if (options.trace !== undefined) await writeText(options.trace, `${JSON.stringify(found.trace)}\n`)
         await page?.write(found)
       },
     })
@@ -169,12 +178,13 @@ async function select(options: Options, { signal }: Run): Promise<void> {
   }
 }
 
-const journalOf = ({ out }: Options): string => `${out}.journal`
+/** Beside the plan, where that is a file. */
+const journalOf = ({ out }: Options): string | undefined => (out === STANDARD ? undefined : `${out}.journal`)
 
 /** What a user whose journal is of another version has to run. */
 function withCommand(error: unknown, options: Options): unknown {
   const journal = journalOf(options)
-  if (!(error instanceof InputError)) return error
+  if (!(error instanceof InputError) || journal === undefined) return error
   if (error.detail.file !== journal || error.detail.field !== 'version') return error
   const words = process.argv.slice(2).filter((word) => word !== '--resume')
   const command = `rm ${shellWord(journal)} && skrr ${words.map(shellWord).join(' ')}`
@@ -210,6 +220,11 @@ function checkCompare({ compare, report }: Options): void {
   })
 }
 
+function checkResume({ out, resume }: Options): void {
+  if (!resume || out !== STANDARD) return
+  throw new InputError({ field: '--resume', found: '--out -', expected: 'a file with its journal beside it' })
+}
+
 async function readCalibration(options: Options): Promise<CalibrationInput> {
   const input = await readInput(options)
   return typeof input === 'string' ? [input] : input
@@ -225,9 +240,6 @@ async function readNull(file: string): Promise<CalibrationInput> {
   }
 }
 
-const writeJson = (file: string, value: unknown): Promise<void> =>
-  writeFileAtomically(file, (handle) => handle.writeFile(`${JSON.stringify(value)}\n`))
-
 function report(options: Options, encoder: Encoder, selection: Selection, seconds: number): void {
   const { plan, D, relative, nullNorm, work } = selection
   const { architecture, precision } = encoder
@@ -242,9 +254,9 @@ function report(options: Options, encoder: Encoder, selection: Selection, second
     })
   } else {
     const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
-    process.stdout.write(
+    messagesTo(options.out, options.trace, options.report).write(
       `${strip(plan, { color: pc.isColorSupported, width: process.stdout.columns })}\n\n${fields([
-        ['plan', options.out],
+        ['plan', options.out === STANDARD ? 'on stdout' : options.out],
         ...(options.report === undefined ? [] : [['report', options.report] as const]),
         ['sparsity', formatPercent(sparsity)],
         ['weights', `${formatBytes(bytes)} in ${precision}, token embedding included`],

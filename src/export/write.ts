@@ -36,36 +36,44 @@ export const tensorBytes = (tensor: { dtype: DType; shape: readonly number[] }):
 export async function writeSafetensors(
   file: string,
   tensors: Iterable<TensorSource>,
-  { metadata, align, signal, onProgress }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<void> {
+  const fill = async (handle: FileHandle): Promise<void> => {
+    for await (const chunk of safetensorsChunks(file, tensors, options)) await writeAll(handle, chunk)
+  }
+  await writeFileAtomically(file, fill, options.signal)
+}
+
+/** The bytes of that file; `file` names it in errors. */
+export async function* safetensorsChunks(
+  file: string,
+  tensors: Iterable<TensorSource>,
+  { metadata, align, signal, onProgress }: WriteOptions = {},
+): AsyncGenerator<Uint8Array> {
   const whole = (tensor: TensorSource): boolean => align !== undefined && tensorBytes(tensor) % align === 0
   const list = [...tensors]
   const sorted = [...list.filter(whole), ...list.filter((tensor) => !whole(tensor)).sort(bySize)]
-  const header = headerBytes(file, sorted, metadata, align ?? 8)
-  const fill = async (handle: FileHandle): Promise<void> => {
-    await writeAll(handle, header)
-    let written = 0
-    for (const tensor of sorted) {
-      const end = written + tensorBytes(tensor)
-      const chunks = tensor.data instanceof Uint8Array ? slices(tensor.data) : tensor.data
-      for await (const chunk of chunks) {
-        signal?.throwIfAborted()
-        await writeAll(handle, chunk)
-        written += chunk.length
-        onProgress?.(written)
-        signal?.throwIfAborted() // before the next chunk, which may be some work, is made
-      }
-      if (written !== end) {
-        throw new OutputError({
-          file,
-          field: tensor.name,
-          found: `${tensorBytes(tensor) + written - end} bytes of data`,
-          expected: `${tensorBytes(tensor)} for ${tensor.dtype} [${tensor.shape.join(', ')}]`,
-        })
-      }
+  yield headerBytes(file, sorted, metadata, align ?? 8)
+  let written = 0
+  for (const tensor of sorted) {
+    const end = written + tensorBytes(tensor)
+    const chunks = tensor.data instanceof Uint8Array ? slices(tensor.data) : tensor.data
+    for await (const chunk of chunks) {
+      signal?.throwIfAborted()
+      yield chunk
+      written += chunk.length
+      onProgress?.(written)
+      signal?.throwIfAborted() // before the next chunk, which may be some work, is made
+    }
+    if (written !== end) {
+      throw new OutputError({
+        file,
+        field: tensor.name,
+        found: `${tensorBytes(tensor) + written - end} bytes of data`,
+        expected: `${tensorBytes(tensor)} for ${tensor.dtype} [${tensor.shape.join(', ')}]`,
+      })
     }
   }
-  await writeFileAtomically(file, fill, signal)
 }
 
 const bySize = (a: TensorSource, b: TensorSource): number =>

@@ -18,6 +18,7 @@ export function ioReason(error: unknown): string {
     EISDIR: 'it is a folder',
     EEXIST: 'it already exists',
     EMFILE: 'too many files are open',
+    EPIPE: 'its reader closed it',
     ENAMETOOLONG: 'the name is too long',
   }
   return known[code] ?? (error instanceof Error ? error.message : String(error))

@@ -16,12 +16,20 @@ export async function writeReport(
   context: ReportContext,
 ): Promise<void> {
   checkPath(file, 'file')
+  const page = await renderReport(selections, context)
+  await writeFileAtomically(file, (handle) => handle.writeFile(page))
+}
+
+/** The page of writeReport(). */
+export async function renderReport(
+  selections: readonly Selection[],
+  context: ReportContext,
+): Promise<string> {
   checkReport(selections, context)
   const [chosen, ...others] = selections
   if (chosen === undefined) {
     throw new InputError({ field: 'selections', found: 'none', expected: 'at least one' })
   }
   const { reportPage } = await import('./page.js') // the charts' library is only loaded for a report
-  const page = reportPage(chosen, others, context)
-  await writeFileAtomically(file, (handle) => handle.writeFile(page))
+  return reportPage(chosen, others, context)
 }

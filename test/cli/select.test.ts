@@ -168,7 +168,7 @@ describe('skrr select', () => {
     ['a comparison that nothing shows', ['--skip-count', '1', '--compare'], /--compare: found no --report/],
     ['bytes that the embedding alone exceeds', ['--bytes', '9'], /target.bytes: found 9.*token embedding/],
     ['a projection of another width', ['--skip-count', '1', '--projection', golden('t5-odd/model.safetensors')], /no projection module/], // prettier-ignore
-    ['a folder for the plan that is not there', ['--skip-count', '1', '--out', '/nowhere/plan.json'], /nowhere\/plan.json.journal: the journal cannot be written/], // prettier-ignore
+    ['a folder for the plan that is not there', ['--skip-count', '1', '--out', '/nowhere/plan.json'], /nowhere\/plan.json: cannot be written/], // prettier-ignore
   ])('refuses %s', async (_, options, message) => {
     const { code, stdout } = await skrr([...select('refused.json'), ...options, '--json'])
     expect(code).toBe(1)
