@@ -122,10 +122,21 @@ void CpuBackend::read(const States& states, const Map* map, const WriteRow& writ
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, y + t * width); });
 }
 
+static auto kernel_of(Activation activation, const Kernels& kernels) {
+  switch (activation) {
+    case Activation::kRelu: return kernels.relu;
+    case Activation::kGeluTanh: return kernels.gelu_tanh;
+    case Activation::kGelu:
+    case Activation::kQuickGelu:
+    case Activation::kSilu: break;  // not among the attributes of cpu/device.cpp, so refused before
+  }
+  throw Error("ERR_ENGINE", std::string("no kernel for ") + kActivationNames[size_t(activation)]);
+}
+
 // h += scale * down(act(gate x) * (up x)), x = norm(h); ungated: h += scale * down(act(up x))
 void CpuBackend::feed_forward(const FeedForward& f, const Slot& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const Kernels& kernels = context_.kernels;
-  const auto activate = f.activation == Activation::kRelu ? kernels.relu : kernels.gelu_tanh;
+  const auto activate = kernel_of(f.activation, kernels);
   const int columns = weights.in.kernel().columns;
   const int64_t stride = ceil_div(f.inner, columns) * columns;  // of a row of activations, in whole panels
   wide_.reserve(size_t(s.tokens()) * size_t(stride) * sizeof(float));

@@ -17,7 +17,7 @@ struct DeviceFacts {
   std::vector<Precision> precisions;  // in which it can hold weights
   // The ways it can compute a product, for tests and benchmarks; empty where there is one.
   std::vector<std::string> product_paths;
-  std::vector<Attribute> attributes = {};  // that it has kernels for; none yet on any device
+  std::vector<Attribute> attributes = {};  // that it has kernels for
 };
 
 // The bytes an encoder takes on a device, by the sums its backend allocates by.

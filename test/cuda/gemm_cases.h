@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "cuda/tensor_map.h"
 #include "test/cuda/device_test.h"
@@ -27,8 +28,14 @@ inline Product multiply(const std::vector<bf16>& x, const std::vector<bf16>& w, 
 }
 
 inline double activated(Activation activation, double x) {
-  if (activation == Activation::kRelu) return std::max(x, 0.0);
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  switch (activation) {
+    case Activation::kRelu: return std::max(x, 0.0);
+    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kGelu:
+    case Activation::kQuickGelu:
+    case Activation::kSilu: break;
+  }
+  throw std::logic_error("no reference for this activation");
 }
 
 struct Case {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "engine/numeric.h"
 #include "engine/packed_layout.h"
@@ -123,8 +124,14 @@ Matrix attention(const Model& model, const skrr::Attention& a, const SubBlock& w
 }
 
 double activate(skrr::Activation activation, double x) {
-  if (activation == skrr::Activation::kRelu) return std::max(x, 0.0);
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  switch (activation) {
+    case skrr::Activation::kRelu: return std::max(x, 0.0);
+    case skrr::Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case skrr::Activation::kGelu:
+    case skrr::Activation::kQuickGelu:
+    case skrr::Activation::kSilu: break;
+  }
+  throw std::logic_error("no reference for this activation");
 }
 
 Matrix feed_forward(const Model& model, const skrr::FeedForward& f, const SubBlock& w, const Matrix& x) {
