@@ -29,7 +29,8 @@ export interface LoadOptions {
   /**
    * Default `auto`: CUDA where it computes what the CPU does on a small model, tried in a process of its own, and where bf16 is
    * what is wanted; else the CPU. `device` and `deviceReason` of the encoder say which and why. `cuda` or `cuda:N` is that
-   * device or an error.
+   * device or an error. An executable that is not Node alone (single executables, Electron, Bun, Deno) has no such process: there
+   * `auto` is the CPU, and `cuda` is opened untried, so a damaged library or driver can end the process.
    */
   device?: 'auto' | DeviceName | undefined
   /**

@@ -239,6 +239,8 @@ export interface Binding {
    * Rejects where the file system has no locks.
    */
   lockFile(descriptor: number): Promise<boolean>
+  /** The name of a CUDA device; with `check` once it has computed what the CPU does. Loads the library into this process. */
+  probeCuda(library: string, device: number, check: boolean): string
   /** Where the CUDA library is expected. */
   cudaLibraryPath(): string
   /** What the addon was built with; isas: the instruction sets for which this CPU can run kernels. */

@@ -1,12 +1,14 @@
 import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { SkrrError } from '../errors.js'
-import { addonFile, fromNative, native, type DeviceName } from './addon.js'
+import { addonFile, callNative, fromNative, native, type DeviceName } from './addon.js'
+import { isPlainNode } from './plain-node.js'
 
 /**
  * Opening a CUDA device runs code of a library beside ours and of a driver below it. If that is damaged it can end the process, so a
  * child process first loads it and asks for the device. Each device is asked for once, until the file changes; a failure is asked
- * again, since a driver may have been installed meanwhile.
+ * again, since a driver may have been installed meanwhile. A process that cannot have such a child, since its executable is not
+ * Node alone, asks by itself: who names a device wants it.
  * @returns the device's name
  * @throws SkrrError ERR_DEVICE
  */
@@ -14,7 +16,7 @@ export async function probeCuda(device: DeviceName): Promise<string> {
   const file = native().cudaLibraryPath()
   const index = Number(device.split(':')[1] ?? 0)
   const key = JSON.stringify([file, await version(file), index])
-  const probe = probes.get(key) ?? askChild(file, index, false)
+  const probe = probes.get(key) ?? (isPlainNode() ? askChild(file, index, false) : askHere(file, index))
   probes.set(key, probe)
   try {
     return await probe
@@ -32,6 +34,7 @@ export async function tryCuda(): Promise<{ works: true; name: string } | { works
   const file = native().cudaLibraryPath()
   const found = await version(file)
   if (found === undefined) return { works: false, why: `this build is without CUDA (${file} was not found)` }
+  if (!isPlainNode()) return { works: false, why: NO_CHILD }
   const key = JSON.stringify([file, found])
   const trial =
     trials.get(key) ??
@@ -42,6 +45,9 @@ export async function tryCuda(): Promise<{ works: true; name: string } | { works
   trials.set(key, trial)
   return await trial
 }
+
+const NO_CHILD =
+  "CUDA is tried in a process of its own, and this executable is not Node alone; device 'cuda' uses it untried"
 
 const probes = new Map<string, Promise<string>>()
 const trials = new Map<string, ReturnType<typeof tryCuda>>()
@@ -76,11 +82,12 @@ async function askChild(library: string, device: number, check: boolean): Promis
   })
 }
 
-/** Electron's executable is Node only when it is told to be. */
+const askHere = async (library: string, device: number): Promise<string> =>
+  Promise.resolve(callNative(() => native().probeCuda(library, device, false)))
+
 async function runChild(args: readonly string[]): Promise<{ output: string; fate: string }> {
-  const env = { ...process.env, ELECTRON_RUN_AS_NODE: '1' }
   return await new Promise((resolve) => {
-    execFile(process.execPath, ['-e', CHILD, ...args], { env, timeout: TIMEOUT_MS }, (error, output) => {
+    execFile(process.execPath, ['-e', CHILD, ...args], { timeout: TIMEOUT_MS }, (error, output) => {
       if (error?.killed) resolve({ output, fate: `did not answer within ${TIMEOUT_MS / 1000} seconds` })
       else if (error?.signal) resolve({ output, fate: `crashed (${error.signal})` })
       else resolve({ output, fate: `ended without an answer (exit code ${error?.code ?? 0})` })
