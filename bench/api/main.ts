@@ -84,7 +84,7 @@ async function measure(calls: Calls): Promise<Map<string, Statistics>> {
     ...{ time, iterations: 10, warmupTime: time / 5, warmupIterations: 3, throws: true },
   })
   for (const [name, call] of Object.entries(calls)) {
-    if (name.includes(values.only)) bench.add(name, async () => void (await call()))
+    if (name.includes(values.only)) bench.add(name, async () => await call())
   }
   await bench.run()
   return new Map(bench.tasks.map(({ name, result }) => [name, (result as { latency: Statistics }).latency]))
