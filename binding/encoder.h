@@ -15,7 +15,7 @@ class EncoderObject : public Tagged<EncoderObject> {
   static constexpr Kind kKind = kind("Encoder", 2);
   static Napi::Function define(Napi::Env env);
 
-  // open(spec, options, cancel): Promise<Encoder>. Maps the files; loads no sub-block.
+  // open(spec, options, cancel): Promise<Encoder>. Opens the files; loads no sub-block.
   static Napi::Value open(const Napi::CallbackInfo& info);
 
   explicit EncoderObject(const Napi::CallbackInfo& info);

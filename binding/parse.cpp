@@ -198,6 +198,7 @@ Architecture parse_architecture(const Napi::Object& object) {
 EncoderSpec parse_spec(const Napi::Object& object) {
   EncoderSpec spec;
   spec.architecture = parse_architecture(field(object, "architecture").ToObject());
+  spec.mapped = flag(object, "mapped");
   const Napi::Array files = list(object, "files");
   for (uint32_t i = 0; i < files.Length(); i++) spec.files.push_back(files.Get(i).ToString().Utf8Value());
   const Napi::Object fixed = field(object, "fixed").ToObject();

@@ -2,7 +2,7 @@
 // its memory. Nothing that runs on as many threads is faster, so shares of these are at most 1.
 #pragma once
 
-#include "cpu/buffer.h"
+#include "engine/buffer.h"
 #include "cpu/kernels.h"
 #include "engine/cancel.h"
 

@@ -1,6 +1,5 @@
 #include "cpu/matrix.h"
 
-#include "engine/mapped_file.h"
 #include "engine/numeric.h"
 
 namespace skrr::cpu {
@@ -25,18 +24,6 @@ std::vector<PanelSource> arrange(const TileKernel& kernel, const std::vector<con
     for (int64_t row = 0; row < part->rows; row += kernel.columns) panels.push_back({part, row});
   }
   return panels;
-}
-
-// Drops rows once they are packed: the pages of a whole feed-forward, 252 MB in the largest encoders, would add to the peak of
-// memory. Linux maps the neighbours of a touched page too, up to a folio of 2 MB, dropped ones included; and each drop interrupts
-// all processors that run this process. So a panel drops a folio when it completes it, together with the folio before.
-void drop_rows(const Tensor& tensor, size_t first, size_t rows) {
-  constexpr size_t kFolio = 2 << 20;
-  const size_t row_bytes = bytes_of(tensor.encoding, tensor.columns);
-  const size_t begin = first * row_bytes, end = begin + rows * row_bytes;
-  if (begin / kFolio == end / kFolio && end < tensor.bytes()) return;
-  const size_t from = begin - std::min(begin, 2 * kFolio);
-  MappedFile::drop(tensor.data + from, end - from);
 }
 
 }  // namespace
@@ -65,7 +52,6 @@ PackedMatrix::PackedMatrix(Context& context, const TileKernel& kernel, const std
       scale_buffer_.as<float>()[p * kernel.columns + n] = scale;
     }
     kernel.pack_b(rows, valid, int(k), k, 1, buffer_.as() + p * panel_bytes);
-    if (tensor->mapped) drop_rows(*tensor, size_t(first_row), size_t(valid));
   });
 }
 

@@ -5,10 +5,10 @@
 #include <functional>
 #include <vector>
 
-#include "cpu/buffer.h"
 #include "cpu/kernels.h"
 #include "cpu/stream.h"
 #include "cpu/thread_pool.h"
+#include "engine/buffer.h"
 #include "engine/packed_layout.h"
 #include "engine/rotation.h"
 #include "engine/weights.h"
@@ -54,7 +54,7 @@ class PackedMatrix {
   // Packs: reads the parts and owns the result.
   PackedMatrix(Context& context, const TileKernel& kernel, const std::vector<const Tensor*>& parts, Order order,
                const CancelFlag& cancel);
-  // Uses a packed matrix where it lies, in a mapped file: `panels` panels of kernels.int8 or int4 over k
+  // Uses a packed matrix where it lies, in a mapped file or a copy: `panels` panels of kernels.int8 or int4 over k
   // (engine/packed_layout.h), and their scales [panels * columns]. Both must outlive this.
   PackedMatrix(const TileKernel& kernel, const char* data, const float* scales, int64_t k, int64_t panels)
       : kernel_(&kernel), k_(round_up(k, kernel.depth)), panels_(panels), data_(data), scales_(scales) {}

@@ -1,5 +1,6 @@
 #include "engine/encoder.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/numeric.h"
@@ -8,9 +9,10 @@ namespace skrr {
 
 Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
     : spec_(spec),
+      packed_(size_t(slot_count(spec.architecture))),
       loaded_(size_t(slot_count(spec.architecture)), false),
       leases_(std::make_shared<Leases>(loaded_.size())) {
-  for (const std::string& path : spec_.files) files_.push_back(std::make_unique<MappedFile>(path));
+  for (const std::string& path : spec_.files) files_.push_back(std::make_unique<WeightFile>(path));
   fixed_ = {view(spec_.embedding), view(spec_.final_norm)};
   backend_ = make_backend(spec_.architecture, fixed_);
   update_memory();
@@ -20,16 +22,10 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
 
 Tensor Encoder::view(const TensorSource& source) const {
   if (source.name.empty()) return {};
-  const MappedFile& file = *files_.at(size_t(source.file));
-  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, true};
+  const WeightFile& file = *files_.at(size_t(source.file));
+  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, &file, source.offset};
   // Checked when the header was parsed; checked again because the file may have changed since.
-  const size_t size = file.size();
-  if (source.offset > size || tensor.bytes() > size - source.offset) {
-    throw Error("ERR_CHECKPOINT", source.name + ": found a file that is " + std::to_string(size) +
-                                      " bytes by now, expected the " + std::to_string(source.offset + tensor.bytes()) +
-                                      " it had when it was opened");
-  }
-  tensor.data = file.data() + source.offset;
+  file.require(source.name, source.offset, tensor.bytes());
   return tensor;
 }
 
@@ -53,10 +49,44 @@ void Encoder::require_stored_precision(int slot) const {
   throw Error("ERR_PLAN", name_of(slot) + ": the checkpoint was exported in another precision");
 }
 
-static void advise(const Weights& weights, RoleFacts::Kind kind, void (*advice)(const std::byte*, size_t)) {
+// What the load of a slot will read. (What is mapped is read when it is used.)
+void Encoder::prefetch(int slot) const {
+  const Weights weights = weights_of(slot);
   for (size_t role = 0; role < weights.all.size(); role++) {
     const Tensor& tensor = weights.all[role];
-    if (tensor && kind_of(Role(role)) == kind) advice(tensor.data, tensor.bytes());
+    const bool mapped = spec_.mapped && kind_of(Role(role)) == RoleFacts::kPacked;
+    if (tensor && !mapped) tensor.file->prefetch(tensor.offset, tensor.bytes());
+  }
+}
+
+// Puts packed weights where a backend can use them: in the mapped file, or in memory of their own, which is returned.
+std::vector<Buffer> Encoder::place_packed(int slot, Weights& weights, const CancelFlag& cancel) const {
+  constexpr size_t kPiece = 1 << 20;  // between two looks at the flag
+  std::vector<Buffer> copies;
+  for (size_t role = 0; role < weights.all.size(); role++) {
+    Tensor& tensor = weights.all[role];
+    if (!tensor || kind_of(Role(role)) != RoleFacts::kPacked) continue;
+    if (spec_.mapped) {
+      const size_t file = size_t(source_of(slot).all[role].file);
+      tensor.data = files_[file]->map(tensor.name, tensor.offset, tensor.bytes());
+      continue;
+    }
+    std::byte* copy = copies.emplace_back(tensor.bytes()).as<std::byte>();
+    for (size_t done = 0; done < tensor.bytes(); done += kPiece) {
+      cancel.check();
+      tensor.file->read(tensor.name, tensor.offset + done, std::min(kPiece, tensor.bytes() - done), copy + done);
+    }
+    tensor.data = copy;
+  }
+  return copies;
+}
+
+void Encoder::drop_packed(int slot) {
+  packed_[size_t(slot)].clear();
+  for (size_t role = 0; role < size_t(kRoles); role++) {
+    const TensorSource& source = source_of(slot).all[role];
+    if (source.name.empty() || kind_of(Role(role)) != RoleFacts::kPacked) continue;
+    files_[size_t(source.file)]->drop(source.offset, bytes_of(source.encoding, source.rows * source.columns));
   }
 }
 
@@ -87,14 +117,15 @@ void Encoder::load(const std::vector<int>& slots, const Progress& progress, cons
   size_t asked = 0;  // sub-blocks that the disk was asked for
   for (size_t i = 0; i < missing.size(); i++) {
     const int slot = missing[i];
-    const Weights weights = weights_of(slot);
+    Weights weights = weights_of(slot);
     for (; asked < missing.size() && asked <= i + kReadAhead; asked++) {
-      advise(weights_of(missing[asked]), RoleFacts::kMatrix, MappedFile::prefetch);
+      prefetch(missing[asked]);
     }
     if (!weights[Role::kNorm]) throw Error("ERR_PLAN", name_of(slot) + ": not in this checkpoint");
     require_stored_precision(slot);
+    std::vector<Buffer> packed = place_packed(slot, weights, cancel);
     backend_->load(slot, weights, cancel);
-    advise(weights, RoleFacts::kMatrix, MappedFile::drop);
+    packed_[size_t(slot)] = std::move(packed);
     loaded_[size_t(slot)] = true;
     update_memory();
     done += bytes_of(weights);
@@ -107,7 +138,7 @@ void Encoder::trim() {
     if (!loaded_[slot] || (*leases_)[slot] > 0) continue;
     backend_->unload(int(slot));
     loaded_[slot] = false;
-    advise(weights_of(int(slot)), RoleFacts::kPacked, MappedFile::drop);
+    drop_packed(int(slot));
   }
   update_memory();
 }
@@ -143,15 +174,17 @@ void Encoder::advance(States& states, const LoadedPlan& plan, int from, int to, 
   update_memory();
 }
 
-// Weights that are used where they lie must still be there: reading behind a file's end ends the process.
+// Weights that are used where they lie must still be there: reading behind a file's end ends the process. (It still does where the
+// file is cut after this: see WeightFile.)
 void Encoder::require_weights_in_place(const LoadedPlan& plan, int from, int to) const {
+  if (!spec_.mapped) return;
   for (int p = from; p < to; p++) {
     const int slot = plan.table().at(size_t(p)).slot;
     if (slot != kSkipped && !source_of(slot)[Role::kIn].name.empty()) weights_of(slot);
   }
 }
 
-// Reads token rows from the mapped file on demand: the embedding as a whole is never loaded.
+// Reads token rows from the file on demand: the embedding as a whole is never loaded.
 ReadRow Encoder::gather(const Input& input) const {
   const int64_t width = spec_.architecture.width;
   return [ids = input.ids, width, embedding = view(spec_.embedding)](int token, float* row) {

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/buffer.h"
 #include "engine/loaded_plan.h"
-#include "engine/mapped_file.h"
+#include "engine/weight_file.h"
 
 namespace skrr {
 
@@ -32,11 +33,12 @@ struct EncoderSpec {
   std::vector<std::string> files;
   TensorSource embedding, final_norm;
   std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
+  bool mapped = true;  // packed weights are used in their mapped files; false: each slot reads a copy
 };
 
 struct Memory {
   size_t weights = 0;    // packed weights of the loaded slots
-  size_t embedding = 0;  // bytes of the token embedding, mapped from the file: only rows that were used are resident
+  size_t embedding = 0;  // bytes of the token embedding, which stays in its file: an upper bound of what the system caches of it
   size_t workspace = 0;  // activations and scratch, as large as the largest batch so far
 };
 
@@ -73,13 +75,17 @@ class Encoder {
   const SubBlockSource& source_of(int slot) const;
   Weights weights_of(int slot) const;
   void require_stored_precision(int slot) const;
+  void prefetch(int slot) const;
+  std::vector<Buffer> place_packed(int slot, Weights& weights, const CancelFlag& cancel) const;
+  void drop_packed(int slot);
   void require_weights_in_place(const LoadedPlan& plan, int from, int to) const;
   ReadRow gather(const Input& input) const;
   WriteRow scatter(const Output& output) const;
   void update_memory();
 
   const EncoderSpec spec_;
-  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<std::unique_ptr<WeightFile>> files_;
+  std::vector<std::vector<Buffer>> packed_;  // by slot: its packed weights, where they were read
   FixedTensors fixed_;
   std::unique_ptr<Backend> backend_;
   std::vector<bool> loaded_;                // by slot

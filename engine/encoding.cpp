@@ -1,5 +1,6 @@
 #include "engine/encoding.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/error.h"
@@ -24,6 +25,20 @@ bool decode_elements(const std::byte* source, int64_t count, float* out) {
 
 float from_f32(float x) { return x; }
 
+// Blocks of a tensor to floats, by pieces that stay in a cache; whether all are finite.
+bool decode_from_file(const Tensor& tensor, uint64_t offset, int64_t blocks, float* out) {
+  const EncodingFacts& facts = facts_of(tensor.encoding);
+  std::byte piece[1 << 16];
+  const int64_t at_once = int64_t(sizeof piece) / facts.bytes;
+  bool all_finite = true;
+  for (int64_t done = 0; done < blocks; done += at_once) {
+    const int64_t count = std::min(at_once, blocks - done);
+    tensor.file->read(tensor.name, offset + uint64_t(done * facts.bytes), size_t(count * facts.bytes), piece);
+    all_finite &= facts.decode(piece, count, out + done * facts.elements);
+  }
+  return all_finite;
+}
+
 }  // namespace
 
 const EncodingTable& encodings() {
@@ -41,7 +56,11 @@ const EncodingTable& encodings() {
 void read_floats(const Tensor& tensor, int64_t first, int64_t count, float* out) {
   const EncodingFacts& facts = facts_of(tensor.encoding);
   if (!facts.decode) throw Error("ERR_ENGINE", tensor.name + ": packed weights are not numbers one by one");
-  if (!facts.decode(tensor.data + bytes_of(tensor.encoding, first), count / facts.elements, out)) {
+  const size_t begin = bytes_of(tensor.encoding, first);
+  const int64_t blocks = count / facts.elements;
+  const bool all_finite = tensor.data ? facts.decode(tensor.data + begin, blocks, out)
+                                      : decode_from_file(tensor, tensor.offset + begin, blocks, out);
+  if (!all_finite) {
     throw Error("ERR_CHECKPOINT", tensor.name + ": found a weight that is NaN or infinite, expected finite numbers");
   }
   if (tensor.scale != 1) {

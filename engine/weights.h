@@ -1,4 +1,4 @@
-// Weights as they lie in their files: bytes, encoding, shape; and those of a sub-block by role.
+// Weights as they lie in their files or in memory: bytes, encoding, shape; and those of a sub-block by role.
 #pragma once
 
 #include <array>
@@ -8,20 +8,22 @@
 
 #include "engine/encoding.h"
 #include "engine/roles.h"
+#include "engine/weight_file.h"
 
 namespace skrr {
 
 // Rows are outputs: y = W x, W [rows, columns].
 struct Tensor {
   std::string name;                 // for messages
-  const std::byte* data = nullptr;  // maybe unaligned: old safetensors headers have odd lengths
+  const std::byte* data = nullptr;  // in memory, maybe unaligned; null: it is read from `file`
   Encoding encoding = Encoding::kF32;
   int64_t rows = 0;
   int64_t columns = 0;
-  float scale = 1;      // factor on every element
-  bool mapped = false;  // lies in a MappedFile: pages that were read for the last time may be dropped
+  float scale = 1;  // factor on every element
+  const WeightFile* file = nullptr;
+  uint64_t offset = 0;  // in the file
 
-  explicit operator bool() const { return data != nullptr; }
+  explicit operator bool() const { return data || file; }
   size_t bytes() const { return bytes_of(encoding, rows * columns); }
 };
 
@@ -32,10 +34,11 @@ inline Tensor view_of(const char* name, const float* values, int64_t rows, int64
 
 // Reads `count` elements from element `first` on as float32, both in whole blocks of the encoding. Exact for every encoding.
 // Throws ERR_CHECKPOINT when one is NaN or infinite: embeddings would be NaN, and the reason should be found
-// here, not in an image.
+// here, not in an image. Of a tensor in a file no more than a small piece is in memory at a time; where the file was cut, it throws
+// ERR_CHECKPOINT too.
 void read_floats(const Tensor& tensor, int64_t first, int64_t count, float* out);
 
-// A packed matrix (engine/packed_layout.h), used where it lies.
+// A packed matrix (engine/packed_layout.h), used where it lies in memory.
 struct PackedTensor {
   const std::byte* data = nullptr;
   size_t bytes = 0;
@@ -66,7 +69,7 @@ inline PackedTensor packed_in(const Weights& weights, Role data, Role scales) {
 
 // What every plan keeps.
 struct FixedTensors {
-  Tensor embedding;   // [vocab, width], read from the mapped file row by row
+  Tensor embedding;   // [vocab, width], read from the file row by row
   Tensor final_norm;  // [1, width]
 };
 

@@ -40,6 +40,13 @@ export interface LoadOptions {
   precision?: Precision | undefined
   /** Threads of the CPU backend. Default: all this process may use, by its affinity and the quota of its control groups. */
   threads?: number | undefined
+  /**
+   * Packed int8 and int4 weights are used in their files, by all processes together and without being read at load. Such a file must be
+   * replaced by a rename, never written in place: where it gets shorter while it is used, the system ends the process. `false`
+   * reads them into memory of this encoder; a file that gets shorter is then an ERR_CHECKPOINT, as it is for all other weights.
+   * Default: true.
+   */
+  mapped?: boolean | undefined
   /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
   tokenizer?: string | undefined
   /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
@@ -97,6 +104,7 @@ const load = {
   device: is<'auto' | DeviceName>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
   precision: oneOf(...PRECISIONS),
   threads: threadCount,
+  mapped: flag,
   tokenizer: text,
   textEncoder: text,
   signal: abortSignal,

@@ -24,6 +24,7 @@ interface Options extends InputOptions {
   device?: 'auto' | DeviceName
   precision?: Precision
   threads?: number
+  mapped: boolean
   tokenizer?: string
   pipeline?: PipelineName
   maxTokens?: number
@@ -59,6 +60,10 @@ export function encodeCommand(): Command {
       ).choices(['compute', 'zero']),
     )
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
+    .option(
+      '--no-mapped',
+      'read packed int8 and int4 weights into memory, so that their file may change meanwhile',
+    )
     .addHelpText(
       'after',
       `
@@ -81,6 +86,7 @@ async function encode(options: Options, { signal }: Run): Promise<void> {
     device: options.device,
     precision: options.precision,
     threads: options.threads,
+    mapped: options.mapped,
     tokenizer: options.tokenizer,
     textEncoder: options.textEncoder,
     signal,

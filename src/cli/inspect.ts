@@ -147,7 +147,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     [
       'in memory',
       `${formatBytes(memory.total)} as ${precisionsOf(plan, checkpoint, memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
-        `embedding up to ${formatBytes(memory.embedding)} (mapped), workspace ${formatBytes(memory.workspace)}`,
+        `embedding up to ${formatBytes(memory.embedding)} (stays in its file), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])
   const width = process.stdout.columns as number | undefined

@@ -36,6 +36,7 @@ interface Options extends Omit<InputOptions, 'prompt'> {
   metric: Metric
   precision?: Precision
   threads?: number
+  mapped: boolean
   maxTokens?: number
   cacheBytes?: number
   sparsity?: number
@@ -92,6 +93,10 @@ export function selectCommand(): Command {
     .option('--max-tokens <n>', 'longest prompt (default: 512)', wholeNumber(1))
     .option('--cache-bytes <n>', 'most bytes of cached states (default: 1 GiB)', wholeNumber(0))
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
+    .option(
+      '--no-mapped',
+      'read packed int8 and int4 weights into memory, so that their file may change meanwhile',
+    )
     .requiredOption(
       '--out <file>',
       'plan to write; the search keeps its journal beside it (- is stdout, without one)',
@@ -129,12 +134,13 @@ async function select(options: Options, { signal }: Run): Promise<void> {
   const calibration = await readCalibration(options)
   const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
   const bar = new SelectBar()
-  const { textEncoder, tokenizer, precision, threads } = options
+  const { textEncoder, tokenizer, precision, threads, mapped } = options
   const encoder = await Encoder.load(options.model, {
     textEncoder,
     tokenizer,
     precision,
     threads,
+    mapped,
     signal,
   })
   const common = {

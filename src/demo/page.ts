@@ -74,7 +74,7 @@ export function costTable(architecture: Architecture, dense: Measurement, planne
 export function footnotes({ memory, runs }: Measurement): string {
   return pc.dim(
     [
-      `read: weights from the checkpoint; the ${formatBytes(memory.embedding)} of token embedding stay in it, mapped`,
+      `read: weights from the checkpoint; the ${formatBytes(memory.embedding)} of token embedding stay in it`,
       'memory: the weights as the engine holds them, and its workspace',
       'load: from the page cache where that holds the file, else as fast as the disk',
       `encode: all prompts in one call, median of ${runs}`,

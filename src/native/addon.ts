@@ -28,6 +28,8 @@ export interface NativeTensor {
 export interface NativeSpec {
   architecture: Architecture
   files: string[]
+  /** Packed weights are used where they lie in their files; else each one is read. */
+  mapped: boolean
   fixed: Partial<Record<FixedRole, NativeTensor>>
   /** An empty object for a sub-block the checkpoint does not hold. */
   subBlocks: Partial<Record<Role, NativeTensor>>[]

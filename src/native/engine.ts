@@ -13,6 +13,7 @@ export interface EngineOptions {
   readonly device?: 'auto' | DeviceName | undefined
   readonly precision?: Precision | undefined
   readonly threads?: number | undefined
+  readonly mapped?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -39,7 +40,7 @@ export class Engine {
     const precision = ownPrecision(checkpoint, options.precision, device)
     if (device.kind === 'cuda') await probeCuda(device.name)
     const encoder = await runJob([signal], (cancel) =>
-      native().open(nativeSpec(checkpoint), { device: device.name, threads }, cancel),
+      native().open(nativeSpec(checkpoint, options.mapped), { device: device.name, threads }, cancel),
     )
     return new Engine(encoder, checkpoint, device, reason, precision)
   }

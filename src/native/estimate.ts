@@ -10,9 +10,9 @@ import { slotsOf } from './spec.js'
 
 /** Bytes by kind. */
 export interface MemoryUse {
-  /** Packed weights of the sub-blocks the plan uses, each counted once, and its compensation. */
+  /** Packed weights of the sub-blocks the plan uses, mapped ones too, each counted once, and its compensation. */
   readonly weights: number
-  /** The token embedding, mapped from its file: resident only as far as rows are used, so an upper bound. */
+  /** The token embedding, which stays in its file: an upper bound of what the system caches of the rows that are used. */
   readonly embedding: number
   /** Activations and scratch. */
   readonly workspace: number

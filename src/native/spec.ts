@@ -7,8 +7,8 @@ import { compensationWidth, intact, type Compensation } from '../plan/compensati
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
-/** A checked checkpoint for the engine: files, and each tensor's place by role. */
-export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
+/** A checked checkpoint for the engine: files, and each tensor's place by role. `mapped`: see LoadOptions. */
+export function nativeSpec(checkpoint: Checkpoint, mapped = true): NativeSpec {
   const { architecture, fixed, subBlocks, packed } = checkpoint
   const refs = [fixed, ...subBlocks, ...[...packed.values()].map(({ tensors }) => tensors)].flatMap(
     (byRole) => Object.values<{ file: string }>(byRole),
@@ -21,6 +21,7 @@ export function nativeSpec(checkpoint: Checkpoint): NativeSpec {
   return {
     architecture,
     files,
+    mapped,
     fixed: locate(fixed),
     subBlocks: subBlocks.map((stored, s) =>
       holds(checkpoint, s) ? { ...locate(stored), ...locatePacked(packed.get(s), files) } : {},

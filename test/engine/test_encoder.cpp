@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "engine/mapped_file.h"
+#include "engine/weight_file.h"
 #include "test/engine/encoder_suite.h"
 #include "test/engine/on_cpu.h"
 
@@ -131,6 +131,39 @@ void packed_weights_are_used_in_place() {
   }
 }
 
+// The message of the ERR_CHECKPOINT that `work` throws.
+template <class Work>
+std::string checkpoint_error(Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    CHECK(std::string(error.code) == "ERR_CHECKPOINT");
+    return error.what();
+  }
+  return "none";
+}
+
+// Where a file is cut while it is open, reading it is an error: at its end, behind it, in the midst of a range.
+void a_file_that_shrinks_is_an_error() {
+  const std::string path = "test_encoder." + std::to_string(getpid()) + ".bin";
+  const std::vector<float> values = random_floats(1 << 16, 1);
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * 4));
+  const auto file = std::make_unique<WeightFile>(path);
+  const Tensor tensor{"w", nullptr, Encoding::kF32, 256, 256, 1, file.get(), 0};
+  std::vector<float> read(values.size());
+  read_floats(tensor, 0, int64_t(read.size()), read.data());
+  CHECK(read == values);
+  CHECK(truncate(path.c_str(), 100000) == 0);
+  const std::string shrunken = "w: found a file that is 100000 bytes by now, expected the ";
+  read_floats(tensor, 0, 25000, read.data());
+  CHECK(checkpoint_error([&] { read_floats(tensor, 0, int64_t(read.size()), read.data()); }).rfind(shrunken, 0) == 0);
+  CHECK(checkpoint_error([&] { read_floats(tensor, 60000, 1, read.data()); }).rfind(shrunken, 0) == 0);
+  CHECK(checkpoint_error([&] { file->require("w", 0, tensor.bytes()); }).rfind(shrunken, 0) == 0);
+  CHECK(checkpoint_error([&] { file->map("w", 99999, 2); }).rfind(shrunken, 0) == 0);
+  CHECK(file->map("w", 99996, 4) != nullptr);
+  std::remove(path.c_str());
+}
+
 // Bytes of mapped files that this process has in memory. 0 where the system is not Linux.
 int64_t resident_file_bytes() {
   int64_t size = 0, resident = 0, shared = 0;
@@ -147,11 +180,11 @@ void a_checkpoint_leaves_memory_as_it_is_packed() {
   out.write(std::vector<char>(header).data(), header);
   for (int64_t r = 0; r < rows; r++) out.write(row.data(), std::streamsize(row.size()));
   out.close();
-  const MappedFile file(path);
+  const WeightFile file(path);
   std::remove(path.c_str());
   cpu::Context context(2);
   const int64_t before = resident_file_bytes();
-  const Tensor tensor{"w", file.data() + header, Encoding::kBF16, rows, columns, 1, true};
+  const Tensor tensor{"w", nullptr, Encoding::kBF16, rows, columns, 1, &file, header};
   const cpu::PackedMatrix w(context, context.kernels.int8, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
   CHECK_AT_MOST(double(resident_file_bytes() - before), 4 << 20);
 }
@@ -170,6 +203,7 @@ int main() {
   }
   for (Precision precision : {Precision::kInt8, Precision::kInt4}) the_largest_sums_fit(precision);
   packed_weights_are_used_in_place();
+  a_file_that_shrinks_is_an_error();
   a_checkpoint_leaves_memory_as_it_is_packed();
   a_slot_has_a_precision_of_its_own();
   return finish("encoder");

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace skrr::cpu {
+namespace skrr {
 
 class Buffer {
  public:
@@ -30,4 +30,4 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-}  // namespace skrr::cpu
+}  // namespace skrr

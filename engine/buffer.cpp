@@ -1,4 +1,4 @@
-#include "cpu/buffer.h"
+#include "engine/buffer.h"
 
 #include <sys/mman.h>
 
@@ -9,7 +9,7 @@
 
 #include "engine/error.h"
 
-namespace skrr::cpu {
+namespace skrr {
 
 namespace {
 
@@ -52,4 +52,4 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
-}  // namespace skrr::cpu
+}  // namespace skrr
