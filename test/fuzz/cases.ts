@@ -61,7 +61,9 @@ const json = (
 const WEIGHTED: readonly (readonly [number, Scenario])[] = [
   [16, weights('t5')],
   [6, weights('umt5')],
-  [14, weights('single')],
+  [12, weights('single')],
+  [1, weights('single', WITH_WEIGHTS, 'model.gguf')],
+  [1, weights('single', WITH_WEIGHTS, 'model.bin')],
   [3, weights('sharded', WITH_WEIGHTS, 'model-00002-of-00004.safetensors')],
   [6, weights('int8', ['load', 'load', 'inspect'])],
   [6, weights('int4', ['load', 'load', 'inspect'])],

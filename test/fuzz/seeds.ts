@@ -9,6 +9,9 @@ import { DATA, fileWith, GOLDEN } from '../checkpoint/helpers.js'
 const FIXTURES = join(import.meta.dirname, '../fixtures/v0.1')
 const MODEL = join(FIXTURES, 't5-v1.1/source')
 
+/** A checkpoint is what its bytes are, whatever its name. */
+const SINGLE_FILES = ['model.safetensors', 'model.gguf', 'model.bin']
+
 /** A search that takes some 30 ms on the model of the seed `journal`. Its journal is good for the same options alone. */
 const SEARCH: SelectOptions = {
   target: { skipCount: 2 },
@@ -33,7 +36,7 @@ export async function writeSeeds(folder: string): Promise<void> {
   model('mixed', join(FIXTURES, 't5-v1.0/mixed'))
   model('sparse', join(FIXTURES, 't5-v1.1/sparse'))
   mkdirSync(at('single'))
-  cpSync(join(MODEL, 'model.safetensors'), at('single/model.safetensors'))
+  for (const name of SINGLE_FILES) cpSync(join(MODEL, 'model.safetensors'), at('single', name))
   writePipeline(at('pipeline'))
   writeHub(at('hub'))
   writePlans(at('plans'))
