@@ -68,6 +68,57 @@ function deadLinks(paths) {
   )
 }
 
+/** A bundle runs where it keeps skrr external, and says so where it does not. */
+function checkBundles() {
+  npm(folder, 'install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error', 'esbuild@0.25.12')
+  writeFileSync(
+    join(folder, 'entry.mjs'),
+    `import { Encoder } from 'skrr'
+    Encoder.load(${JSON.stringify(model)}).then(
+      (encoder) => encoder.dispose().then(() => console.log('loaded')),
+      (error) => console.log(error.code, error.message),
+    )`,
+  )
+  const bundled = (format, ...options) => {
+    const out = `out.${format === 'cjs' ? 'cjs' : 'mjs'}`
+    const args = ['entry.mjs', '--bundle', '--platform=node', `--format=${format}`, `--outfile=${out}`]
+    execFileSync('npx', ['esbuild', ...args, '--log-level=error', ...options], {
+      cwd: folder,
+      stdio: 'inherit',
+    })
+    return execFileSync(process.execPath, [out], { cwd: folder, encoding: 'utf8' })
+  }
+  assert.equal(bundled('esm', '--external:skrr'), 'loaded\n')
+  for (const format of ['esm', 'cjs']) {
+    assert.match(bundled(format), /^ERR_DEVICE skrr is part of a bundle.*esbuild --external:skrr/)
+  }
+  console.log('bundles: run with skrr external, else say so')
+}
+
+/** TypeScript finds the types, however a project resolves modules. */
+function checkTypes() {
+  writeFileSync(
+    join(folder, 'use.ts'),
+    `import { Encoder } from 'skrr'
+    export const width = async (): Promise<number> => (await Encoder.load('x')).architecture.width`,
+  )
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  for (const [module, resolution, ...more] of [
+    ['commonjs', 'node10', '--ignoreDeprecations', '6.0'],
+    ['nodenext', 'nodenext'],
+    ['node20', 'node16'],
+    ['esnext', 'bundler'],
+  ]) {
+    const args = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022']
+    execFileSync(
+      process.execPath,
+      [tsc, ...args, '--module', module, '--moduleResolution', resolution, ...more, 'use.ts'],
+      { cwd: folder, stdio: 'inherit' },
+    )
+  }
+  console.log('types: found by node10, node16, nodenext and bundler')
+}
+
 /** Starts the service and resolves to its address once it listens. */
 async function start() {
   const env = { ...process.env, PORT: '0' }
@@ -137,6 +188,8 @@ try {
     },
   )
   install()
+  checkTypes()
+  checkBundles()
   await checkService()
 } finally {
   rmSync(folder, { recursive: true })

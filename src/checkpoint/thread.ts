@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { CheckpointError, SkrrError, type ErrorCode, type ErrorDetail } from '../errors.js'
+import { onAbort } from '../io/abort.js'
+import { installedFile } from '../io/installed.js'
 import type { Checkpoint } from './types.js'
 
 /** To the thread (worker.ts). */
@@ -13,7 +14,7 @@ export interface Opening {
 export type Opened = { checkpoint: Checkpoint } | { failed: ErrorDetail; code?: ErrorCode }
 
 // The same file from src/ (tests) and from dist/: a thread needs JavaScript.
-const WORKER = fileURLToPath(new URL('../../dist/checkpoint/worker.js', import.meta.url))
+const workerFile = (): string => installedFile('dist', 'checkpoint', 'worker.js')
 
 /** 8 MB of header make up to 140,000 tensors, and those about 100 MB. */
 const MAX_HEAP_MB = 256
@@ -24,12 +25,14 @@ const MAX_HEAP_MB = 256
  */
 export async function readOnThread(opening: Opening, signal?: AbortSignal): Promise<Checkpoint> {
   signal?.throwIfAborted()
-  const worker = new Worker(WORKER, {
+  const worker = new Worker(workerFile(), {
     workerData: opening,
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   })
+  const ended = new AbortController()
+  const stop = signal && onAbort(signal, () => ended.abort())
   try {
-    const [opened] = (await once(worker, 'message', { signal })) as [Opened]
+    const [opened] = (await once(worker, 'message', { signal: ended.signal })) as [Opened]
     if ('checkpoint' in opened) return opened.checkpoint
     throw opened.code === undefined
       ? new CheckpointError(opened.failed)
@@ -40,6 +43,7 @@ export async function readOnThread(opening: Opening, signal?: AbortSignal): Prom
     const found = `headers or an index that take more than ${MAX_HEAP_MB} MB to read`
     throw new CheckpointError({ file: opening.path, found, expected: 'those of a model' }, { cause: error })
   } finally {
+    stop?.()
     await worker.terminate()
   }
 }

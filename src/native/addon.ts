@@ -1,8 +1,7 @@
-import { createRequire } from 'node:module'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { onAbort } from '../io/abort.js'
+import { installedFile } from '../io/installed.js'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
 import type { Architecture } from '../model/architecture.js'
 import type { Encoding } from '../model/encoding.js'
@@ -249,7 +248,6 @@ export interface Binding {
   describe(): Vocabulary & { isa: string; isas: string[]; threads: number }
 }
 
-const prebuilds = fileURLToPath(new URL('../../prebuilds', import.meta.url))
 const here = `${process.platform}-${process.arch}`
 
 let binding: Binding | undefined
@@ -270,7 +268,7 @@ export function native(): Binding {
 /** The addon's file, which need not exist. SKRR_ADDON names another build than the installed one (the sanitizers' tests do that). */
 export function addonFile(): string {
   const { SKRR_ADDON } = process.env
-  return SKRR_ADDON === undefined ? join(prebuilds, here, 'skrr.node') : resolve(SKRR_ADDON)
+  return SKRR_ADDON === undefined ? installedFile('prebuilds', here, 'skrr.node') : resolve(SKRR_ADDON)
 }
 
 /** The commit that the addon was built from, `-dirty` where files differed from it; null where that is not known. */
@@ -283,6 +281,7 @@ export function addonCommit(): string | null {
 function loadBinding(): Binding {
   const file = addonFile()
   if (!existsSync(file)) {
+    const prebuilds = installedFile('prebuilds')
     const others = existsSync(prebuilds) ? readdirSync(prebuilds).join(', ') : ''
     throw new SkrrError('ERR_DEVICE', {
       file,
@@ -292,7 +291,8 @@ function loadBinding(): Binding {
     })
   }
   try {
-    return createRequire(import.meta.url)(file) as Binding
+    // not by an import: webpack would put a require of its own in its place
+    return process.getBuiltinModule('node:module').createRequire(file)(file) as Binding
   } catch (cause) {
     throw new SkrrError(
       'ERR_DEVICE',

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { TokenizerError, type ErrorDetail } from '../../errors.js'
 import { onAbort } from '../../io/abort.js'
+import { installedFile } from '../../io/installed.js'
 import { checkPrompts, type Tokenized } from './index.js'
 import type { Tokenizer } from './types.js'
 
@@ -30,7 +30,7 @@ interface Waiting {
 }
 
 // The same file from src/ (tests) and from dist/: a thread needs JavaScript.
-const WORKER = fileURLToPath(new URL('../../../dist/prompts/tokenizer/worker.js', import.meta.url))
+const workerFile = (): string => installedFile('dist', 'prompts', 'tokenizer', 'worker.js')
 
 /** Threads of tokenizers that were collected without close(). */
 const forgotten = new FinalizationRegistry<Worker>((worker) => void worker.terminate())
@@ -62,7 +62,7 @@ export class TokenizerThread implements TokenizerFacts {
 
   /** @param path as openTokenizer takes it. @throws TokenizerError, the signal's reason */
   static async open(path: string, signal?: AbortSignal): Promise<TokenizerThread> {
-    const worker = new Worker(WORKER, { workerData: path })
+    const worker = new Worker(workerFile(), { workerData: path })
     try {
       const [opened] = (await once(worker, 'message', { signal })) as [Opened]
       if ('failed' in opened) throw new TokenizerError(opened.failed)
