@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js'
 import type { Pipeline } from '../pipelines/index.js'
-import { checkTokens, layOut, layOutPadded, STEP, type Layout } from './layout.js'
+import { checkTokens, layOut, layOutPadded, MAX_CALL_TOKENS, STEP, type Layout } from './layout.js'
 
 /**
  * Prompts of unequal length one after the other, without padding, as the engine takes them (engine/batch.h). Masked pads are left
@@ -86,17 +86,38 @@ function* packRows(
   return { ...layout, ids: packed, attentionMask }
 }
 
+/** As many ids as a call may have are copied within a few ms. */
+const MAX_COPIED = MAX_CALL_TOKENS
+
+/**
+ * The caller may write to its array or give it away while a packing waits for its turns: it is copied when the call is made. Larger ones
+ * are refused later, or read in turns where they are embeddings. One that was given away before is refused too, by its length of 0.
+ */
+const own = <T extends Int32Array | Float32Array>(array: T): T =>
+  array.length > 0 && array.length <= MAX_COPIED ? (array.slice() as T) : array
+
+const ownMatrix = <T extends Int32Array | Float32Array>({ data, shape }: Matrix<T>): Matrix<T> => ({
+  data: own(data),
+  shape,
+})
+
 /**
  * Token ids [batch, tokens] with any mask of zeros and ones, holes and left padding included: positions stay the
  * index in the row. Without a mask every token is visible.
  */
-export function* packMatrix(
+export const packMatrix = (
+  inputIds: Matrix<Int32Array>,
+  mask: Int32Array | undefined,
+  options: { masked: Masked; vocab: number },
+): Packing => packOwnMatrix(ownMatrix(inputIds), mask && own(mask), options)
+
+function* packOwnMatrix(
   inputIds: Matrix<Int32Array>,
   mask: Int32Array | undefined,
   { masked, vocab }: { masked: Masked; vocab: number },
 ): Packing {
   const [rows, tokens] = checkShape('inputIds', inputIds, ['batch', 'tokens'])
-  const data = inputIds.data.slice() // the caller may write to its own while this waits for its turns
+  const { data } = inputIds
   for (let i = 0; i < data.length; i++) {
     if (i % STEP === STEP - 1) yield
     const id = data[i]!
@@ -113,13 +134,19 @@ export function* packMatrix(
 }
 
 /** Token ids [batch, tokens], padded as the pipeline pads prompts. A mask says how long each row is: ones, then zeros. */
-export function* packPaddedMatrix(
+export const packPaddedMatrix = (
+  inputIds: Matrix<Int32Array>,
+  mask: Int32Array | undefined,
+  options: PaddingOptions,
+): Packing => packOwnPaddedMatrix(ownMatrix(inputIds), mask && own(mask), options)
+
+function* packOwnPaddedMatrix(
   inputIds: Matrix<Int32Array>,
   mask: Int32Array | undefined,
   options: PaddingOptions,
 ): Packing {
   const [rows, tokens] = checkShape('inputIds', inputIds, ['batch', 'tokens'])
-  const data = inputIds.data.slice()
+  const { data } = inputIds
   const lengths = yield* rowLengths(rows, tokens, mask)
   return yield* packRows('inputIds', lengths, (row, t) => data[row * tokens + t]!, options)
 }
@@ -131,8 +158,17 @@ export interface EmbedsOptions {
   readonly pipeline?: Pipeline | undefined
 }
 
-/** Embeddings [batch, tokens, width] in place of ids, finite; otherwise as the ids. */
-export function* packEmbeds(
+/**
+ * Embeddings [batch, tokens, width] in place of ids, finite; otherwise as the ids.
+ * @throws InputError also where more than MAX_COPIED numbers are transferred to another thread before they are packed
+ */
+export const packEmbeds = (
+  inputsEmbeds: Matrix<Float32Array>,
+  mask: Int32Array | undefined,
+  options: EmbedsOptions,
+): Packing => packOwnEmbeds(ownMatrix(inputsEmbeds), mask && own(mask), options)
+
+function* packOwnEmbeds(
   inputsEmbeds: Matrix<Float32Array>,
   mask: Int32Array | undefined,
   { masked, width, pipeline }: EmbedsOptions,
@@ -145,12 +181,13 @@ export function* packEmbeds(
       expected: `${width}, the width of the model`,
     })
   }
+  const { data } = inputsEmbeds
+  const elements = data.length
   const { layout, attentionMask } =
     pipeline === undefined
       ? yield* layOutMasked(rows, tokens, mask, masked)
       : yield* layOutPaddedEmbeds(yield* rowLengths(rows, tokens, mask), pipeline)
-  const { data } = inputsEmbeds
-  const elements = data.length
+  if (data.length !== elements) throw detached()
   const embeds = new Float32Array(layout.outputRows.length * width)
   for (let packed = 0, since = 0; packed * width < embeds.length; packed++) {
     if ((since += width) >= STEP) {

@@ -98,6 +98,18 @@ describe('arrays of a caller that are moved away during a call', () => {
     await before
   })
 
+  it('of more embeddings than are copied at once: an error of ours', async () => {
+    const encoder = await load()
+    const rows = 70_000
+    const data = new Float32Array(rows * WIDTH).fill(0.5)
+    const call = encoder.encode({ inputsEmbeds: { data, shape: [rows, 1, WIDTH] } })
+    const failed = rejection(call)
+    steal(data)
+    const error = await failed
+    expect(error).toBeInstanceOf(InputError)
+    expect(error.message).toMatch(/inputsEmbeds/)
+  })
+
   it('of a projection: the search measures under the one given', async () => {
     const encoder = await load()
     const layer = () => ({
