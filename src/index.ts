@@ -15,7 +15,7 @@ export { Plan, type PlanChanges, type PlanOptions } from './plan/plan.js'
 export { type Compensation } from './plan/compensation.js'
 export { readPlan, writePlan } from './plan/file.js'
 export { listPresets, resolvePreset } from './plan/presets.js'
-export { strip } from './plan/strip.js'
+export { strip, type StripOptions } from './plan/strip.js'
 export {
   selectPlan,
   type CalibrationInput,

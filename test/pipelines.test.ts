@@ -38,4 +38,9 @@ describe('pipelines', () => {
     expect(() => resolvePipeline(name)).toThrow(InputError)
     expect(() => resolvePipeline(name)).toThrow('none, flux, sd3, pixart-sigma')
   })
+
+  it('cannot be changed for all callers of a process', () => {
+    expect(Object.isFrozen(pipelines)).toBe(true)
+    for (const pipeline of Object.values(pipelines)) expect(Object.isFrozen(pipeline)).toBe(true)
+  })
 })

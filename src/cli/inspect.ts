@@ -114,7 +114,8 @@ function describe(a: Architecture): string {
   const [attention, feedForward] = [attentionOf(a), feedForwardOf(a)]
   const heads = `${attention?.heads} heads x ${attention?.headDim}`
   const form = feedForward?.gated ? `gated ${feedForward.activation}` : feedForward?.activation
-  return `${a.family}: ${blocksOf(a)} blocks, width ${a.width}, ${heads}, ff ${feedForward?.inner} ${form}`
+  const blocks = blocksOf(a)
+  return `${a.family}: ${blocks} ${blocks === 1 ? 'block' : 'blocks'}, width ${a.width}, ${heads}, ff ${feedForward?.inner} ${form}`
 }
 
 /** Held as float32. */

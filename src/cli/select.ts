@@ -259,7 +259,9 @@ function report(options: Options, encoder: Encoder, selection: Selection, second
       seconds,
     })
   } else {
-    const ratio = (work.naive / Math.max(1, work.executed)).toFixed(1)
+    // a search that was resumed takes what it measured from its journal
+    const ratio =
+      work.executed === 0 ? '' : `, ${(work.naive / work.executed).toFixed(1)} times fewer than naive`
     messagesTo(options.out, options.trace, options.report).write(
       `${strip(plan, { color: pc.isColorSupported, width: process.stdout.columns })}\n\n${fields([
         ['plan', options.out === STANDARD ? 'on stdout' : options.out],
@@ -275,10 +277,7 @@ function report(options: Options, encoder: Encoder, selection: Selection, second
           'relative',
           `calibration ${formatPercent(relative.calibration)}, null ${formatPercent(relative.null)}`,
         ],
-        [
-          'work',
-          `${formatCount(work.executed)} sub-block executions x tokens, ${ratio} times fewer than naive`,
-        ],
+        ['work', `${formatCount(work.executed)} sub-block executions x tokens${ratio}`],
         ['time', `${seconds.toFixed(1)} s`],
       ])}\n`,
     )

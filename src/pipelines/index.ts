@@ -58,7 +58,8 @@ const presets = {
 } as const satisfies Record<string, Pipeline>
 
 export type PipelineName = keyof typeof presets
-export const pipelines: Readonly<Record<PipelineName, Pipeline>> = presets
+export const pipelines: Readonly<Record<PipelineName, Pipeline>> = Object.freeze(presets)
+Object.values(pipelines).forEach(Object.freeze)
 
 /** @throws InputError that lists the names, for any other */
 export function resolvePipeline(name: string): Pipeline {

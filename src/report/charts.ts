@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot'
 import domino from '@mixmark-io/domino'
 import { formatBytes } from '../io/format.js'
-import { MOST_NULL_NORM } from '../select/measure/null-norm.js'
+import { MAX_NULL_NORM } from '../select/measure/null-norm.js'
 import type { CoursePoint } from './course.js'
 import { Html } from './html.js'
 
@@ -165,7 +165,7 @@ export function nullChart(methods: readonly { name: string; colour: string; rati
     },
     y: { label: null, domain: methods.map(({ name }) => name), tickSize: 0 },
     marks: [
-      Plot.rectX([1], { x1: 1 / MOST_NULL_NORM, x2: MOST_NULL_NORM, fill: 'var(--good)', fillOpacity: 0.14 }),
+      Plot.rectX([1], { x1: 1 / MAX_NULL_NORM, x2: MAX_NULL_NORM, fill: 'var(--good)', fillOpacity: 0.14 }),
       Plot.ruleX([1], { stroke: 'var(--muted)', strokeDasharray: '3,3' }),
       Plot.dot(methods, {
         x: 'ratio',

@@ -2,7 +2,7 @@ import { blocksOf } from '../model/parameters.js'
 import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
-import { MOST_NULL_NORM, nullNormIsOff } from '../select/measure/null-norm.js'
+import { MAX_NULL_NORM, nullNormIsOff } from '../select/measure/null-norm.js'
 import { weightBytes } from '../select/measure/target.js'
 import { Html, html, type Content } from './html.js'
 import { methodName } from './method.js'
@@ -118,7 +118,7 @@ function nullWarning(selections: readonly Selection[]): Html | undefined {
   if (off.length === 0) return undefined
   const list = off.map((selection) => `${methodName(selection)} ×${selection.nullNorm.toPrecision(3)}`)
   return html`<p class="warning">
-    <strong>The null condition's norm is off</strong> by more than ${MOST_NULL_NORM} times:
+    <strong>The null condition's norm is off</strong> by more than ${MAX_NULL_NORM} times:
     ${list.join('; ')}. Classifier-free guidance subtracts the null condition, so guided images suffer from
     that even where D is small.
   </p>`

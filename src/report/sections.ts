@@ -2,7 +2,7 @@ import { blocksOf } from '../model/parameters.js'
 import { formatBytes, formatCount, formatPercent } from '../io/format.js'
 import { Plan } from '../plan/plan.js'
 import type { Selection } from '../select/index.js'
-import { MOST_NULL_NORM } from '../select/measure/null-norm.js'
+import { MAX_NULL_NORM } from '../select/measure/null-norm.js'
 import type { Similarity } from '../select/measure/similarity.js'
 import { weightBytes } from '../select/measure/target.js'
 import { bytesChart, courseChart, gradient, heatMap, nullChart, type MethodPoints } from './charts.js'
@@ -141,7 +141,7 @@ export function nullSection(selections: readonly Selection[]): Html {
   return html`<section>
     <h2>The null condition's norm</h2>
     <p>
-      Against the dense encoder's. Outside the band (more than ${MOST_NULL_NORM} times off) guided images
+      Against the dense encoder's. Outside the band (more than ${MAX_NULL_NORM} times off) guided images
       suffer, whatever D says.
     </p>
     ${drawable.length > 0 && nullChart(drawable)}

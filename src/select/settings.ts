@@ -91,7 +91,7 @@ export interface Settings {
 }
 
 const BASELINES: readonly Method[] = ['finercut', 'shortgpt', 'laco']
-const MOST_BEAMS = 64
+const MAX_BEAMS = 64
 
 const layer = z.strictObject(
   {
@@ -144,11 +144,11 @@ export const checkSelectOptions = (given: unknown): SelectOptions =>
 export function resolveSettings(options: SelectOptions): Settings {
   const method = oneOf('method', options.method ?? 'skrr', METHODS)
   const beams = method === 'finercut' ? 1 : (options.beams ?? 3)
-  if (!Number.isInteger(beams) || beams < 1 || beams > MOST_BEAMS) {
+  if (!Number.isInteger(beams) || beams < 1 || beams > MAX_BEAMS) {
     throw new InputError({
       field: 'beams',
       found: String(beams),
-      expected: `a whole number of 1 to ${MOST_BEAMS}`,
+      expected: `a whole number of 1 to ${MAX_BEAMS}`,
     })
   }
   return {

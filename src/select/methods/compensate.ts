@@ -16,8 +16,8 @@ const RIDGES = [10, 3, 1, 0.3, 0.1, 0.03, 0.01]
 /** Of the calibration set, the fifth chunk, the tenth, ... are held out; the null condition, which stays what it is, never. */
 const HELD_OUT = 5
 /** Of the calibration set. With fewer, one at most would be held out. */
-const LEAST_CHUNKS = 8
-const LEAST_GAIN = 0.01
+const MIN_CHUNKS = 8
+const MIN_GAIN = 0.01
 
 /** What was tried and what came of it. D in it is taken on what was held out and the null condition. */
 export interface TraceCompensation {
@@ -41,11 +41,11 @@ export function checkCompensable(rank: number, { width }: Architecture, chunks: 
     throw new InputError({ field, found: `rank ${rank}`, expected: `at most ${width}, the encoder's width` })
   }
   const count = chunks.filter(({ isNull }) => !isNull).length
-  if (count >= LEAST_CHUNKS) return
+  if (count >= MIN_CHUNKS) return
   throw new InputError({
     field,
     found: `a calibration set of ${count} ${count === 1 ? 'part' : 'parts'}`,
-    expected: `at least ${LEAST_CHUNKS}, to hold some out of the fit`,
+    expected: `at least ${MIN_CHUNKS}, to hold some out of the fit`,
     hint: 'Use more prompts, or a smaller chunkTokens',
   })
 }
@@ -95,7 +95,7 @@ export async function compensate(
     }
     const best = ridges.reduce((least, each) => (each.D < least.D ? each : least))
     const trace = { rank, held_out: { tokens: tokensOf(heldOut), D: before }, ridges }
-    if (!(best.D < before * (1 - LEAST_GAIN))) return { plan, trace: { ...trace, ridge: null } }
+    if (!(best.D < before * (1 - MIN_GAIN))) return { plan, trace: { ...trace, ridge: null } }
     await add(heldOut)
     const compensated = await fit.solve(rank, best.ridge)
     step()

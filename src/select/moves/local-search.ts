@@ -9,7 +9,7 @@ export interface Standing {
 }
 
 /** Gains smaller than this (relative) are not worth a change: they do not survive other data. */
-const LEAST_GAIN = 1e-4
+const MIN_GAIN = 1e-4
 
 /** The best of `moves` where it lowers D, else `standing` itself. */
 export async function improve(
@@ -17,7 +17,7 @@ export async function improve(
   standing: Standing,
   moves: readonly Plan[],
 ): Promise<Standing> {
-  const below = standing.D.total * (1 - LEAST_GAIN)
+  const below = standing.D.total * (1 - MIN_GAIN)
   const [best] = await rank(evaluator, moves, 1, { like: [standing.plan], below })
   return best === undefined ? standing : { plan: moves[best.index]!, D: best.D }
 }

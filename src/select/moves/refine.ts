@@ -12,9 +12,9 @@ export interface RefineStep extends Standing {
 /** Steps of the scales: coarse while the loaded set still changes, finer at the end. */
 const COARSE = 0.25
 const FINE = [0.125, 0.0625]
-const MOST_SWAPS = 16
+const MAX_SWAPS = 16
 /** An exchange that gains less (relative) is the last: a look at all of them is the dearest part of the search. */
-const LEAST_SWAP_GAIN = 5e-3
+const MIN_SWAP_GAIN = 5e-3
 
 /**
  * Local search from a skip set, at the same bytes or fewer, by D alone: positions without weights of their own re-use any loaded
@@ -46,12 +46,12 @@ export async function refine(
   loaded = restored.loaded
   await refilled(2)
   await scales(COARSE, 2)
-  for (let i = 0; i < MOST_SWAPS; i++) {
+  for (let i = 0; i < MAX_SWAPS; i++) {
     const exchanged = await swap(evaluator, standing, loaded, fits)
     const gain = 1 - exchanged.standing.D.total / standing.D.total
     standing = after('swap', exchanged.standing)
     loaded = exchanged.loaded
-    if (!(gain > LEAST_SWAP_GAIN)) break
+    if (!(gain > MIN_SWAP_GAIN)) break
     await scales(COARSE, 1)
   }
   await refilled(2)
