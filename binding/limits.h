@@ -19,7 +19,7 @@ constexpr Range kVocab{0, 1 << 24};
 constexpr Range kPositions{0, 1 << 20};
 constexpr Range kBuckets{4, 4096};      // fewer leave no exact distance (engine/position_bucket.h)
 constexpr Range kDistance{0, 1 << 24};  // the largest of a table, ahead, back
-constexpr Range kRow{0, (1 << 22) - 1};  // of a token in its row: a table of distances is twice as long
+constexpr Range kRow{0, (1 << 16) - 1};  // of a token in its row (MAX_ROW_TOKENS in src/prompts/layout.ts)
 constexpr Range kFiles{0, 1 << 16};
 constexpr Range kOffset{0, int64_t(1) << 53};
 constexpr Range kRows{1, INT32_MAX};

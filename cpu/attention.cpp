@@ -110,7 +110,8 @@ void multiply_values(const TileKernel& f32, const Head& head, const KeyRange& ke
   }
 }
 
-void attend(const Kernels& kernels, const Head& head, const AttentionScratch& layout, float* scratch) {
+// Looks at the flag once a panel: a head is quadratic in the row.
+void attend(const Kernels& kernels, const Head& head, const AttentionScratch& layout, float* scratch, const CancelFlag& cancel) {
   const TileKernel& f32 = kernels.f32;
   float* k_rows = scratch;
   float* v_rows = k_rows + layout.k_rows;
@@ -126,6 +127,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
   }
   pack_values(f32, head, v_rows);
   for (int first = 0; first < head.n; first += f32.columns) {
+    cancel.check();
     const int queries = std::min(f32.columns, head.n - first);
     Panel panel{first, queries, KeyRange(head.attributes.distance, first, queries, head.n, f32.rows), {}};
     const bool unseeing = !head.plain && find_unseeing(head, panel);
@@ -178,7 +180,7 @@ void CpuBackend::attention(const Attention& a, const Slot& weights, float scale,
     const Head head{n, a.head_dim, stride, q, q + part, q + 2 * part, positions, visible, is_plain(positions, visible, n),
                     a, line.of_head(h), out, inner};
     const AttentionScratch layout(context_.kernels.f32, n, a.head_dim);
-    attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()));
+    attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()), cancel);
   });
   context_.finished(bench::kAttend);
 

@@ -182,7 +182,7 @@ void multiply(Context& context, const PackedRows& x, const PackedMatrix& w, cons
     const int64_t end = std::min((task + 1) * tiling.task, w.panels());
     for (int64_t first = task * tiling.task; first < end; first += tiling.group) {
       const int64_t last = std::min(first + tiling.group, end);
-      for (int64_t row = 0; row < x.m(); row += tiling.block_rows) {
+      for (int64_t row = 0; row < x.m() && !cancel.raised(); row += tiling.block_rows) {  // run() throws, once tiles are left
         const int64_t rows = std::min(tiling.block_rows, x.m() - row);
         multiply_group(x, w, row, rows, first, last, panel_floats, c, c + tiling.group * panel_floats);
         for (int64_t r = 0; r < rows; r += kernel.rows) {  // row by row: long runs of memory, few pages at a time

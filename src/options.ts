@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { z } from 'zod'
 import type { Masked, Matrix } from './prompts/batch.js'
-import { MAX_CALL_TOKENS } from './prompts/layout.js'
+import { MAX_CALL_TOKENS, MAX_ROW_TOKENS } from './prompts/layout.js'
 import { DEVICE_NAMES, isDevice } from './native/device.js'
 import { InputError } from './errors.js'
 import type { EstimateOptions } from './native/estimate.js'
@@ -91,9 +91,6 @@ export interface EncodeOptions<T extends OutputType = OutputType> {
   signal?: AbortSignal | undefined
 }
 
-/** Attention is quadratic in the length of a prompt. */
-const MAX_PROMPT_TOKENS = 65_536
-
 const plan = is<Plan | string>(
   (value) => typeof value === 'string' || value instanceof Plan,
   "a Plan, a plan file or a preset's name",
@@ -116,12 +113,12 @@ const schemas = {
   estimate: optionsOf({
     ...load,
     tokens: whole(1, MAX_CALL_TOKENS),
-    longest: whole(1, MAX_CALL_TOKENS),
+    longest: whole(1, MAX_ROW_TOKENS),
   }) satisfies z.ZodType<LoadOptions & EstimateOptions>,
   setPlan: optionsOf({ signal: abortSignal, onProgress: load.onProgress, release: flag }),
   encode: optionsOf({
     pipeline: oneOf(...(Object.keys(pipelines) as PipelineName[])),
-    maxTokens: whole(1, MAX_PROMPT_TOKENS),
+    maxTokens: whole(1, MAX_ROW_TOKENS),
     output: oneOf('f32', 'bf16', 'f16'),
     masked: oneOf('compute', 'zero'),
     signal: abortSignal,

@@ -5,6 +5,9 @@ import type { PackedBatch } from './batch.js'
 /** Tokens of one call, pads included: 8,192 prompts of 512. */
 export const MAX_CALL_TOKENS = 1 << 22
 
+/** Tokens of one row: attention is quadratic in it. The binding checks it again (binding/limits.h). */
+export const MAX_ROW_TOKENS = 1 << 16
+
 /** Numbers looked at in one step, which takes a fraction of a millisecond. */
 export const STEP = 1 << 14
 
@@ -13,8 +16,12 @@ export type Layout = Omit<PackedBatch, 'ids' | 'embeds' | 'attentionMask'>
 /** hidden: computed, but no other token attends to it */
 export type Presence = 'visible' | 'hidden' | 'absent'
 
-/** @throws InputError for more than MAX_CALL_TOKENS */
+/** @throws InputError for more than MAX_ROW_TOKENS in a row or MAX_CALL_TOKENS in all */
 export function checkTokens(rows: number, tokens: number): void {
+  if (tokens > MAX_ROW_TOKENS) {
+    const expected = `max ${MAX_ROW_TOKENS}`
+    throw new InputError({ field: 'batch', found: `rows of ${tokens} tokens`, expected })
+  }
   if (rows * tokens <= MAX_CALL_TOKENS) return
   throw new InputError({
     field: 'batch',

@@ -281,6 +281,18 @@ describe('a large batch', () => {
     expect(use).toThrow(`batch: found ${rows * 32} x 16 tokens, expected at most 4194304 in one call`)
   })
 
+  it('has no row of more than 65536 tokens', () => {
+    const refused = 'batch: found rows of 65537 tokens, expected max 65536'
+    const ids = { data: new Int32Array(65_537), shape: [1, 65_537] }
+    const embeds = { data: new Float32Array(65_537), shape: [1, 65_537, 1] }
+    const how = { masked: 'compute', vocab: 3, width: 1 } as const
+    expect(() => finish(batches.packMatrix(ids, undefined, how))).toThrow(refused)
+    expect(() => finish(batches.packEmbeds(embeds, undefined, how))).toThrow(refused)
+    expect(() =>
+      finish(batches.packMatrix({ data: ids.data.subarray(1), shape: [1, 65_536] }, undefined, how)),
+    ).not.toThrow()
+  })
+
   it('of embeddings must stay until it is packed', () => {
     const data = new Float32Array(((1 << 16) + 1) * 64) // more than are copied when the call is made
     const packing = batches.packEmbeds({ data, shape: [(1 << 16) + 1, 1, 64] }, undefined, {
