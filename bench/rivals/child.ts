@@ -37,6 +37,11 @@ export class Child {
     await this.ask({ ask: 'output', file })
   }
 
+  /** Resident bytes now. */
+  async held(): Promise<number> {
+    return (await this.ask<{ bytes: number }>({ ask: 'held' })).bytes
+  }
+
   /** Peak resident bytes since it started. */
   async peak(): Promise<number> {
     return (await this.ask<{ bytes: number }>({ ask: 'peak' })).bytes

@@ -128,7 +128,7 @@ function header(tensors: readonly Entry[]): Buffer {
     [`${arch}.attention.key_length`]: SIZES.headDim,
     [`${arch}.attention.value_length`]: SIZES.headDim,
     [`${arch}.attention.relative_buckets_count`]: SIZES.buckets,
-    [`${arch}.attention.causal`]: false, // llama_decode, which the addon calls, is causal without it
+    [`${arch}.attention.causal`]: false, // llama_decode is causal without it
     [`${arch}.attention.layer_norm_epsilon`]: SIZES.epsilon,
     [`${arch}.attention.layer_norm_rms_epsilon`]: SIZES.epsilon,
   })

@@ -1,12 +1,14 @@
 /**
  * skrr beside what else runs a T5 encoder on a CPU: the same weights, the same tokens, in one run.
  *
- *     npm run bench:rivals -- [--sizes 1x77,1x300,8x128] [--python PYTHON] [--dir FOLDER] [--out FILE.json] [--threads 2]
+ *     npm run bench:rivals -- [--sizes 1x77,1x300,8x128] [--only skrr,llama.cpp] [--python PYTHON] [--dir FOLDER]
+ *         [--out FILE.json] [--threads 2]
  *
  * For each size every rival is a process of its own that has loaded its weights. First each one's embeddings are compared
  * with skrr's in f32: who computes something else is not timed. Then they take turns, one forward each, so that whatever
  * else happens on the machine happens to all. FILE.json keeps the sizes it has and that are not measured now; a table and
- * a chart are written beside it (render.ts). PYTHON is one that has torch and transformers; without it PyTorch is left out.
+ * a chart are written beside it (render.ts). PYTHON is one that has what
+ * requirements.txt names; without it install.sh makes one, once.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -19,13 +21,14 @@ import { Child } from './child.js'
 import { render, table } from './render.js'
 import type { Bits, Results, Row, Software } from './results.js'
 import { rivals, type Place, type Rival } from './rivals.js'
-import { parseSize, SLICE, sizeName, sliceFolder, type Size } from './slice.js'
+import { parseSize, sizeName, sliceFolder } from './slice.js'
 import { native } from '../../src/native/addon.js'
 
 const { values } = parseArgs({
   options: {
     sizes: { type: 'string', default: '1x77,1x300,8x128' },
     python: { type: 'string' },
+    only: { type: 'string' },
     dir: { type: 'string', default: join(tmpdir(), 'skrr-bench-rivals') },
     out: { type: 'string' },
     machine: { type: 'string', default: `${cpus().length} x ${cpus()[0]?.model}, ${gigabytes()} GB` },
@@ -55,6 +58,7 @@ interface Running {
   readonly ms: number[]
   disturbed: number
   error: number
+  held: number
 }
 
 async function embeddings(child: Child, dir: string): Promise<Float32Array> {
@@ -77,21 +81,11 @@ function relativeError(found: Float32Array, expected: Float32Array): number {
   return Math.sqrt(difference / power)
 }
 
-/** [batch, tokens, width] to [batch, width] */
-function lastTokens(all: Float32Array, { batch }: Size): Float32Array {
-  const prompt = all.length / batch
-  const last = Array.from({ length: batch }, (_, b) =>
-    all.subarray((b + 1) * prompt - SLICE.width, (b + 1) * prompt),
-  )
-  return Float32Array.from(last.flatMap((row) => [...row]))
-}
-
 /** Everyone's error against the first. @throws where it is more than the precision explains, or no number */
-async function compare(running: readonly Running[], { dir, size }: Place): Promise<void> {
+async function compare(running: readonly Running[], { dir }: Place): Promise<void> {
   const all = await embeddings(running[0]!.child, dir)
-  const last = lastTokens(all, size)
   for (const each of running.slice(1)) {
-    each.error = relativeError(await embeddings(each.child, dir), each.rival.lastOnly ? last : all)
+    each.error = relativeError(await embeddings(each.child, dir), all)
     const most = LARGEST_ERROR[each.rival.bits]
     if (!(each.error <= most)) throw new Error(`${each.child.name}: error ${each.error}, at most ${most}`)
   }
@@ -128,18 +122,19 @@ async function measure(place: Place): Promise<{ rows: Row[]; versions: Versions 
   const running: Running[] = []
   const versions: Versions = {}
   try {
-    for (const rival of rivals(values.python)) {
+    for (const rival of rivals(python).filter(({ software }) => software === 'skrr' || only(software))) {
       const name = `${rival.software} ${rival.precision}`
       const { child, version } = await Child.start(name, await rival.command(place))
       versions[rival.software] = version
-      running.push({ rival, child, ms: [], disturbed: 0, error: 0 })
+      running.push({ rival, child, ms: [], disturbed: 0, error: 0, held: 0 })
     }
     await compare(running, place)
+    for (const each of running) each.held = await each.child.held()
     await time(running)
     const rows: Row[] = []
-    for (const { rival, child, ms, disturbed, error } of running) {
+    for (const { rival, child, ms, disturbed, error, held } of running) {
       const { software, precision, bits } = rival
-      rows.push({ software, precision, bits, ms, disturbed, peak: await child.peak(), error })
+      rows.push({ software, precision, bits, ms, disturbed, peak: await child.peak(), held, error })
     }
     return { rows, versions }
   } finally {
@@ -153,6 +148,9 @@ const commit = (): string =>
     encoding: 'utf8',
   }).trim()
 
+const only = (software: string): boolean => values.only?.split(',').includes(software) ?? true
+const python =
+  values.python ?? execFileSync(join(import.meta.dirname, 'install.sh'), { encoding: 'utf8' }).trim()
 const dir = resolve(values.dir)
 await mkdir(dir, { recursive: true })
 const slice = await sliceFolder(dir)

@@ -15,14 +15,17 @@ const label = ({ software, precision }: Row): string =>
   software === 'skrr' ? `**skrr ${precision}**` : `${software} ${precision}`
 
 const milliseconds = (ms: number): string => ms.toFixed(ms < 100 ? 1 : 0)
-const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
+const mebibytes = (bytes: number | undefined): string =>
+  bytes === undefined ? '' : (bytes / 2 ** 20).toFixed(0)
 
 /** One size: everyone's time with its quartiles, how many times the time of skrr with as many bits, peak, error. */
 export function table(rows: readonly Row[]): string {
   const ours = (bits: Bits): Row => find(rows, 'skrr', bits)!
+  const memory = new Map<string, (row: Row) => number | undefined>([['peak RSS MiB', peak]])
+  if (rows.some(({ held }) => held !== undefined)) memory.set('held MiB', ({ held }) => held)
   return [
-    row('', 'bits', 'ms', 'quartiles', 'runs', 'left out', 'times skrr', 'peak RSS MiB', 'error'),
-    '|---|---:|---:|---:|---:|---:|---:|---:|---:|',
+    row('', 'bits', 'ms', 'quartiles', 'runs', 'left out', 'times skrr', ...memory.keys(), 'error'),
+    `|---|${'---:|'.repeat(7 + memory.size)}`,
     ...rows.map((each) =>
       row(
         label(each),
@@ -32,7 +35,7 @@ export function table(rows: readonly Row[]): string {
         each.ms.length,
         each.disturbed,
         (median(each) / median(ours(each.bits))).toFixed(2),
-        mebibytes(each.peak),
+        ...[...memory.values()].map((of) => mebibytes(of(each))),
         each.error === 0 ? '' : each.error.toExponential(1),
       ),
     ),
@@ -129,7 +132,7 @@ function markdown(results: Results, name: string): string {
     'Two blocks of T5-XXL with made-up bf16 weights, the same tokens for all, BATCHxTOKENS. For each size all processes are',
     'alive at once and take turns, one forward each; medians. Left out: forwards in which a program waited for a processor',
     '(the kernel tells). Error: relative L2 of the embeddings against skrr in f32. Peak RSS: of the whole process,',
-    'loading included. How each was set up: `bench/rivals/README.md`. This page and the chart are',
+    'loading and compiling included; held: after the first forward. How each was set up: `bench/rivals/README.md`. This page and the chart are',
     `made by \`bench/rivals/render.ts\` from [${name}.json](${name}.json), which has every single time.`,
     ...notes.flatMap((note) => ['', note]),
     '',

@@ -1,6 +1,13 @@
 /** What a run writes down (bench/results/*.json), and what is read out of it. */
 
-export const SOFTWARE = ['skrr', 'onnxruntime', 'PyTorch', 'llama.cpp'] as const
+export const SOFTWARE = [
+  'skrr',
+  'onnxruntime',
+  'PyTorch',
+  'PyTorch compiled',
+  'torchao',
+  'llama.cpp',
+] as const
 export type Software = (typeof SOFTWARE)[number]
 
 /** Bits a weight, without scales: rivals are compared within them. */
@@ -17,6 +24,8 @@ export interface Row {
   readonly disturbed: number
   /** Peak resident bytes of its process, loading included. */
   readonly peak: number
+  /** Resident bytes after loading and the first forward; runs before 2026-11-30 have none. */
+  readonly held?: number
   /** Relative L2 error of its embeddings against skrr's in f32. */
   readonly error: number
 }

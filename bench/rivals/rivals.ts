@@ -13,8 +13,6 @@ export interface Rival {
   /** Its own name of the precision. */
   readonly precision: string
   readonly bits: Bits
-  /** Whether it hands out each prompt's last token alone, instead of all of them. */
-  readonly lastOnly?: boolean
   /** Makes the files it wants under `place.dir`. @returns the command that runs it */
   command(place: Place): Promise<[string, ...string[]]>
 }
@@ -50,34 +48,44 @@ const onnxruntime = (precision: OnnxPrecision, name: string, bits: Bits): Rival 
   },
 })
 
-const llama = (precision: GgufPrecision, bits: Bits): Rival => ({
-  ...{ software: 'llama.cpp', precision, bits, lastOnly: true },
+const llama = (python: string, precision: GgufPrecision, bits: Bits): Rival => ({
+  ...{ software: 'llama.cpp', precision, bits },
   command: async (place) => {
     const folder = join(place.dir, 'gguf')
     await mkdir(folder, { recursive: true })
     const model = await ggufModel(folder, place.slice, precision)
-    return [process.execPath, file('llama-child.mjs'), settings(place, { model })]
+    return [python, file('llama_child.py'), settings(place, { model })]
   },
 })
 
-const torch = (python: string, precision: 'f32' | 'bf16', bits: Bits): Rival => ({
-  ...{ software: 'PyTorch', precision, bits },
-  command: (place) =>
-    Promise.resolve([python, file('torch_child.py'), settings(place, { model: place.slice, precision })]),
+const torch = (
+  python: string,
+  software: Software,
+  precision: 'f32' | 'bf16' | 'int8',
+  bits: Bits,
+): Rival => ({
+  ...{ software, precision, bits },
+  command: (place) => {
+    const compiled = software !== 'PyTorch'
+    const more = { model: place.slice, precision, compiled }
+    return Promise.resolve([python, file('torch_child.py'), settings(place, more)])
+  },
 })
 
-/** The first is who the others' results are held against. @param python one that has torch and transformers */
-export const rivals = (python: string | undefined): Rival[] => [
+/** The first is who the others' results are held against. @param python one that has what requirements.txt names */
+export const rivals = (python: string): Rival[] => [
   skrr('f32', 32),
   onnxruntime('f32', 'fp32', 32),
-  ...(python === undefined ? [] : [torch(python, 'f32', 32)]),
+  torch(python, 'PyTorch', 'f32', 32),
   skrr('bf16', 16),
-  ...(python === undefined ? [] : [torch(python, 'bf16', 16)]),
-  llama('bf16', 16),
+  torch(python, 'PyTorch', 'bf16', 16),
+  torch(python, 'PyTorch compiled', 'bf16', 16),
+  llama(python, 'bf16', 16),
   skrr('int8', 8),
   onnxruntime('int8', 'int8', 8),
-  llama('q8_0', 8),
+  torch(python, 'torchao', 'int8', 8),
+  llama(python, 'q8_0', 8),
   skrr('int4', 4),
   onnxruntime('int4', 'MatMulNBits', 4),
-  llama('q4_0', 4),
+  llama(python, 'q4_0', 4),
 ]

@@ -1,11 +1,12 @@
-"""PyTorch's side of bench/rivals, eager: transformers' T5EncoderModel, or torch_t5.py's where transformers is not installed.
-It answers what serve.mjs lists."""
+"""PyTorch's side of bench/rivals: transformers' T5EncoderModel, or torch_t5.py's where transformers is not installed; eager, or
+compiled by inductor with its weights frozen and prepacked, for one shape; in f32, in bf16, or by torchao in int8 (weights by row,
+activations by token, at run time)."""
 
 import json
 import sys
-import time
 
 import torch
+from serve import serve
 
 try:
     import transformers
@@ -14,7 +15,8 @@ except ImportError:
 
 arguments = json.loads(sys.argv[1])
 torch.set_num_threads(arguments["threads"])
-dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments["precision"]]
+dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32}[arguments["precision"]]
+ids = torch.tensor(arguments["ids"])
 if transformers is not None:
     transformers.utils.logging.disable_progress_bar()
     model = transformers.T5EncoderModel.from_pretrained(arguments["model"], dtype=dtype).eval()
@@ -26,32 +28,23 @@ else:
     model = T5Encoder(arguments["model"], dtype)
     encode = lambda: model(ids)
     version = f"{torch.__version__}, its operators"
-ids = torch.tensor(arguments["ids"])
+
+if arguments["precision"] == "int8":
+    import torchao
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+    quantize_(model, Int8DynamicActivationInt8WeightConfig())
+    version = f"{torchao.__version__}, PyTorch {version}"
+if arguments["compiled"]:
+    import torch._inductor.config
+
+    torch._inductor.config.freezing = True
+    model = torch.compile(model, dynamic=False)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # under inference_mode nothing is frozen
 def forward():
-    return encode().float()
+    return encode().float().numpy()
 
 
-def peak():
-    with open("/proc/self/status") as status:
-        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-
-
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
-
-say({"ready": True, "version": version})
-for line in sys.stdin:
-    question = json.loads(line)
-    if question["ask"] == "run":
-        started = time.perf_counter()
-        forward()
-        say({"ms": 1000 * (time.perf_counter() - started)})
-    elif question["ask"] == "output":
-        forward().numpy().tofile(question["file"])
-        say({})
-    else:
-        say({"bytes": peak()})
+serve(version, forward)
