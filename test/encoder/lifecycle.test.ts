@@ -119,7 +119,9 @@ describe('an abort signal', () => {
 
   it('ends the longest row within a head, which alone takes many seconds', async () => {
     const encoder = await load()
-    await expect(encoder.encode(long(65_536), { signal: AbortSignal.timeout(300) })).rejects.toThrow('timeout')
+    await expect(encoder.encode(long(65_536), { signal: AbortSignal.timeout(300) })).rejects.toThrow(
+      'timeout',
+    )
     const aborted = performance.now()
     await encoder.encode(short) // behind what the engine still does
     expect(performance.now() - aborted).toBeLessThan(3000)
