@@ -27,3 +27,18 @@ function listenTo(signal: AbortSignal): Set<() => void> {
 function callAll(this: AbortSignal): void {
   for (const listener of waiting.get(this) ?? []) listener()
 }
+
+/** The work's result, or the signal's reason as soon as it is aborted. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work
+  let stop: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error)
+    else stop = onAbort(signal, () => reject(signal.reason as Error))
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    stop()
+  }
+}

@@ -27,5 +27,7 @@ declare module '@huggingface/tokenizers' {
     constructor(tokenizer: object, config: object)
     encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] }
     token_to_id(token: string): number | undefined
+    /** A Unigram, see huggingface.ts. */
+    readonly model: object
   }
 }

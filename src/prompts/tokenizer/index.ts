@@ -11,7 +11,7 @@ import type { Tokenizer } from './types.js'
 export type { Tokenizer } from './types.js'
 
 /** UMT5's tokenizer.json is 17 MB, the largest in use. */
-const MAX_BYTES = 256 << 20
+const MAX_BYTES = 64 << 20
 
 /**
  * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model (ids exactly Google's), or a folder that
@@ -19,15 +19,23 @@ const MAX_BYTES = 256 << 20
  * @throws TokenizerError where there is none, or none of a T5 or UMT5 model
  */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
+  return openTokenizerFile(await tokenizerFile(path))
+}
+
+/** The file that a path to a file or folder means. @throws TokenizerError */
+export async function tokenizerFile(path: string): Promise<string> {
   const kind = await kindOf(path)
-  if (kind === 'folder') return openTokenizer(await fileIn(path))
-  if (kind !== 'file') {
-    throw new TokenizerError({
-      file: path,
-      found: kind === undefined ? 'nothing' : 'a device, pipe or socket',
-      expected: 'tokenizer.json, spiece.model or a folder with one of them',
-    })
-  }
+  if (kind === 'file') return path
+  if (kind === 'folder') return await fileIn(path)
+  throw new TokenizerError({
+    file: path,
+    found: kind === undefined ? 'nothing' : 'a device, pipe or socket',
+    expected: 'tokenizer.json, spiece.model or a folder with one of them',
+  })
+}
+
+/** @param path a file */
+export async function openTokenizerFile(path: string): Promise<Tokenizer> {
   const bytes = await readBounded(path)
   const isJson = path.endsWith('.json')
   const other = identifyBytes(bytes)
@@ -101,6 +109,13 @@ export async function tokenizeAll(
   return { ids, truncated }
 }
 
+/** Prompts of one call. */
+export const MAX_PROMPTS = 1 << 17
+/** UTF-16 units of one prompt, far above what a model reads; any shorter prompt is cut by its tokens alone. */
+export const MAX_PROMPT_CHARACTERS = 1 << 20
+/** Of all prompts of a call: they are handed to the tokenizer's thread at once. */
+export const MAX_CALL_CHARACTERS = 1 << 24
+
 /** @throws InputError: TypeScript callers cannot get here with anything else; JavaScript callers and parsed JSON can */
 export function checkPrompts(prompts: readonly unknown[], maxTokens: number): void {
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
@@ -110,10 +125,24 @@ export function checkPrompts(prompts: readonly unknown[], maxTokens: number): vo
       expected: 'a whole number from 1 up',
     })
   }
-  const bad = prompts.findIndex((prompt) => typeof prompt !== 'string')
-  if (bad >= 0) {
-    throw new InputError({ field: `prompts[${bad}]`, found: typeof prompts[bad], expected: 'a string' })
+  if (prompts.length > MAX_PROMPTS) {
+    const found = `${prompts.length} prompts`
+    throw new InputError({ field: 'prompts', found, expected: `at most ${MAX_PROMPTS} in one call` })
   }
+  let characters = 0
+  for (const [i, prompt] of prompts.entries()) {
+    const field = `prompts[${i}]`
+    if (typeof prompt !== 'string')
+      throw new InputError({ field, found: typeof prompt, expected: 'a string' })
+    if (prompt.length > MAX_PROMPT_CHARACTERS) {
+      const found = `${prompt.length} characters`
+      throw new InputError({ field, found, expected: `at most ${MAX_PROMPT_CHARACTERS}` })
+    }
+    characters += prompt.length
+  }
+  if (characters <= MAX_CALL_CHARACTERS) return
+  const found = `${characters} characters`
+  throw new InputError({ field: 'prompts', found, expected: `at most ${MAX_CALL_CHARACTERS} in one call` })
 }
 
 function cut(ids: Int32Array, maxTokens: number, eosId: number): Int32Array {

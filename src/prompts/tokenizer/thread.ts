@@ -1,133 +1,70 @@
-import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
-import { TokenizerError, type ErrorDetail } from '../../errors.js'
-import { onAbort } from '../../io/abort.js'
-import { installedFile } from '../../io/installed.js'
+import { TokenizerError } from '../../errors.js'
+import { unlessAborted } from '../../io/abort.js'
 import { checkPrompts, type Tokenized } from './index.js'
-import type { Tokenizer } from './types.js'
+import { SharedTokenizer, type TokenizerFacts } from './shared.js'
 
-/** What a caller needs to know of a tokenizer on another thread. */
-export type TokenizerFacts = Pick<Tokenizer, 'padId' | 'eosId' | 'vocab' | 'file'>
-
-/** To the thread (worker.ts). */
-export interface Job {
-  readonly id: number
-  readonly prompts: readonly string[]
-  readonly maxTokens: number
-}
-export interface Cancel {
-  readonly cancel: number
-}
-/** From the thread: first what it opened or why it failed, then answers. Ids of all prompts lie one after the other. */
-export type Opened = { facts: TokenizerFacts } | { failed: ErrorDetail }
-export type Answer = { id: number } & (
-  { ids: Int32Array; ends: Int32Array; truncated: boolean[] } | { error: string }
-)
-
-interface Waiting {
-  resolve: (result: Tokenized) => void
-  reject: (reason: unknown) => void
-}
-
-// The same file from src/ (tests) and from dist/: a thread needs JavaScript.
-const workerFile = (): string => installedFile('dist', 'prompts', 'tokenizer', 'worker.js')
-
-/** Threads of tokenizers that were collected without close(). */
-const forgotten = new FinalizationRegistry<Worker>((worker) => void worker.terminate())
+/** Tokenizers that were collected without close(). */
+const forgotten = new FinalizationRegistry<SharedTokenizer>((shared) => void shared.release())
 
 /**
- * A tokenizer on a thread of its own: opening one takes 100 ms and a long prompt 10, which an event loop must not wait for.
- * The thread keeps the process alive only while somebody waits for it.
+ * One encoder's tokenizer, on a thread: opening one takes 100 ms and a long prompt 10, which an event loop must not wait for.
+ * Encoders share the thread of a file. It keeps the process alive only while somebody waits for it, rests after a minute without
+ * calls, and is ended where it does not answer: at once after an abort, else after 10 s in one step.
  */
 export class TokenizerThread implements TokenizerFacts {
   readonly padId: number
   readonly eosId: number
   readonly vocab: number
   readonly file: string
-  readonly #worker: Worker
-  readonly #waiting: Map<number, Waiting>
-  #lastId = 0
+  readonly #shared: SharedTokenizer
+  readonly #closing = new AbortController()
 
-  private constructor(worker: Worker, { padId, eosId, vocab, file }: TokenizerFacts) {
+  private constructor(shared: SharedTokenizer, { padId, eosId, vocab, file }: TokenizerFacts) {
     this.padId = padId
     this.eosId = eosId
     this.vocab = vocab
     this.file = file
-    this.#worker = worker
-    this.#waiting = new Map()
-    listen(worker, this.#waiting)
-    worker.unref()
-    forgotten.register(this, worker, this)
+    this.#shared = shared
+    forgotten.register(this, shared, this)
   }
 
   /** @param path as openTokenizer takes it. @throws TokenizerError, the signal's reason */
   static async open(path: string, signal?: AbortSignal): Promise<TokenizerThread> {
-    const worker = new Worker(workerFile(), { workerData: path })
+    signal?.throwIfAborted()
+    const shared = await SharedTokenizer.acquire(path)
     try {
-      const [opened] = (await once(worker, 'message', { signal })) as [Opened]
-      if ('failed' in opened) throw new TokenizerError(opened.failed)
-      return new TokenizerThread(worker, opened.facts)
+      return new TokenizerThread(shared, await unlessAborted(shared.facts(), signal))
     } catch (error) {
-      await worker.terminate()
-      throw signal?.aborted ? signal.reason : error
+      await shared.release()
+      throw error
     }
   }
 
   /**
    * @returns per prompt at most `maxTokens` ids, eos last
-   * @throws InputError for prompts that are no strings or `maxTokens` below 1; the signal's reason, at once
+   * @throws InputError for prompts that are no strings, too many or too long, or `maxTokens` below 1; TokenizerError; the signal's
+   * reason, at once
    */
   async tokenize(prompts: readonly string[], maxTokens: number, signal?: AbortSignal): Promise<Tokenized> {
     signal?.throwIfAborted()
+    this.#closing.signal.throwIfAborted()
     checkPrompts(prompts, maxTokens)
-    const id = ++this.#lastId
-    let stop: (() => void) | undefined
-    if (this.#waiting.size === 0) this.#worker.ref()
+    let id = 0
+    const work = new Promise<Tokenized>((resolve, reject) => {
+      id = this.#shared.call({ prompts, maxTokens, resolve, reject })
+    })
     try {
-      return await new Promise<Tokenized>((resolve, reject) => {
-        this.#waiting.set(id, { resolve, reject })
-        stop =
-          signal &&
-          onAbort(signal, () => {
-            this.#send({ cancel: id })
-            reject(signal.reason as Error)
-          })
-        this.#send({ id, prompts, maxTokens })
-      })
+      return await unlessAborted(unlessAborted(work, signal), this.#closing.signal)
     } finally {
-      stop?.()
-      this.#waiting.delete(id)
-      if (this.#waiting.size === 0) this.#worker.unref()
+      this.#shared.abort(id) // no longer there where it was answered
     }
   }
 
-  /** Ends the thread; calls that wait for it are rejected. */
+  /** Ends this user's calls, and the thread where no other encoder uses it. */
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return
     forgotten.unregister(this)
-    await this.#worker.terminate()
+    this.#closing.abort(new TokenizerError({ file: this.file, message: 'the tokenizer was closed' }))
+    await this.#shared.release()
   }
-
-  #send(request: Job | Cancel): void {
-    this.#worker.postMessage(request)
-  }
-}
-
-/** Not a method: the thread's listeners must not keep alive the object whose collection ends the thread. */
-function listen(worker: Worker, waiting: Map<number, Waiting>): void {
-  const failAll = (error: Error): void => {
-    for (const { reject } of waiting.values()) reject(error)
-  }
-  worker.on('error', failAll)
-  worker.on('exit', () => failAll(new TokenizerError({ message: 'the tokenizer was closed' })))
-  worker.on('message', (answer: Answer) => {
-    const caller = waiting.get(answer.id)
-    if (caller === undefined) return // aborted meanwhile
-    if ('error' in answer) {
-      caller.reject(new TokenizerError({ message: answer.error }))
-      return
-    }
-    const { ids, ends, truncated } = answer
-    const cuts = Array.from(ends, (end, i) => ids.subarray(i === 0 ? 0 : ends[i - 1], end))
-    caller.resolve({ ids: cuts, truncated })
-  })
 }

@@ -1,12 +1,25 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { TokenizerError } from '../../errors.js'
-import { openTokenizer, tokenizeAll, type Tokenizer } from './index.js'
-import type { Answer, Cancel, Job, Opened } from './thread.js'
+import { openTokenizerFile, tokenizeAll, type Tokenizer } from './index.js'
+import { PROGRESS, type Answer, type Cancel, type Job, type Opened, type Start } from './shared.js'
 
-/** The thread of a TokenizerThread: opens the tokenizer at workerData, then answers until it is terminated. */
+/** The thread of a SharedTokenizer: opens the tokenizer, then answers until it is terminated. */
 const port = parentPort!
+const { file: path, progress } = workerData as Start
 const post = (message: Opened | Answer, transfer: ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer)
+
+/** Says before each step of a call that it is that call's: a step that never ends cannot say so itself. */
+function* reported<T>(id: number, steps: Generator<undefined, T>): Generator<undefined, T> {
+  for (;;) {
+    Atomics.store(progress, PROGRESS.call, id)
+    Atomics.add(progress, PROGRESS.steps, 1)
+    const step = steps.next()
+    Atomics.store(progress, PROGRESS.call, 0)
+    if (step.done) return step.value
+    yield
+  }
+}
 
 const running = new Map<number, AbortController>()
 
@@ -14,7 +27,9 @@ async function answer(tokenizer: Tokenizer, { id, prompts, maxTokens }: Job): Pr
   const cancelled = new AbortController()
   running.set(id, cancelled)
   try {
-    const tokenized = await tokenizeAll(tokenizer, prompts, maxTokens, cancelled.signal)
+    const encodeSteps: Tokenizer['encodeSteps'] = (text, max) =>
+      reported(id, tokenizer.encodeSteps(text, max))
+    const tokenized = await tokenizeAll({ ...tokenizer, encodeSteps }, prompts, maxTokens, cancelled.signal)
     let end = 0
     const ends = Int32Array.from(tokenized.ids, ({ length }) => (end += length))
     const ids = new Int32Array(end)
@@ -29,7 +44,7 @@ async function answer(tokenizer: Tokenizer, { id, prompts, maxTokens }: Job): Pr
 }
 
 try {
-  const tokenizer = await openTokenizer(workerData as string)
+  const tokenizer = await openTokenizerFile(path)
   port.on('message', (request: Job | Cancel) => {
     if ('cancel' in request) running.get(request.cancel)?.abort()
     else void answer(tokenizer, request)
