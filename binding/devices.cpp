@@ -1,6 +1,6 @@
 #include "binding/devices.h"
 
-#include <cstdlib>
+#include <charconv>
 
 #include "binding/jobs.h"
 #include "binding/parse.h"
@@ -32,6 +32,16 @@ Napi::Object js_panel(Napi::Env env) {
 
 }  // namespace
 
+// The N of "cuda:N".
+static std::optional<int> cuda_number(const std::string& device) {
+  if (device.rfind("cuda:", 0) != 0) return std::nullopt;
+  const char* const end = device.data() + device.size();
+  int number = -1;
+  const auto [parsed, error] = std::from_chars(device.data() + 5, end, number);
+  if (error != std::errc() || parsed != end || number < 0) return std::nullopt;
+  return number;
+}
+
 DeviceOptions parse_device_options(const Napi::Object& object) {
   DeviceOptions options;
   const Napi::Value threads = object.Get("threads");
@@ -41,8 +51,8 @@ DeviceOptions parse_device_options(const Napi::Object& object) {
   const std::string device = named.ToString();
   if (device == "cuda") {
     options.cuda = 0;
-  } else if (device.rfind("cuda:", 0) == 0 && device.size() <= 8) {
-    options.cuda = std::atoi(device.c_str() + 5);
+  } else if (const std::optional<int> number = cuda_number(device)) {
+    options.cuda = number;
   } else if (device != "cpu") {
     throw Napi::TypeError::New(object.Env(), "device: found " + device);
   }

@@ -75,7 +75,7 @@ Napi::Value submit_handle(Napi::Env env, std::unique_ptr<Pending> pending, std::
     return Handle<T>::make(env, EngineThread::of(env).*constructor, std::move(*held));
   };
   return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
-                                      [held, make](Pending& job) { make(*held, job); });
+                                      [held, make = std::move(make)](Pending& job) { make(*held, job); });
 }
 
 }  // namespace skrr::binding

@@ -59,7 +59,7 @@ Napi::Promise EngineThread::submit(Napi::Env env, std::shared_ptr<CancelFlag> ca
     pending->deferred->Reject(js_error(env, failure.code, failure.message).Value());
     return promise;
   }
-  owned.release();  // owned by the settling message, which this thread delivers
+  owned.release();  // NOLINT(bugprone-unused-return-value): owned by the settling message, which this thread delivers
   if (live_++ == 0) channel_.Ref(env);
   return promise;
 }

@@ -28,7 +28,7 @@ Napi::Value submit_comparison(Napi::Env env, std::shared_ptr<CancelFlag> cancel,
   const Comparisons result = std::make_shared<std::vector<Comparison>>();
   pending->result = [result](Napi::Env env) { return to_array(env, *result); };
   return EngineThread::of(env).submit(env, std::move(cancel), std::move(pending),
-                                      [result, compare](Pending&) { *result = compare(); });
+                                      [result, compare = std::move(compare)](Pending&) { *result = compare(); });
 }
 
 struct Range {

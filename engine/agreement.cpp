@@ -78,6 +78,7 @@ std::vector<float> embed(const Device& device, const std::string& product_path, 
   const LayerTable table{{attention, 1}, {feed_forward, 0.5f}, {kSkipped, 1}, {feed_forward, 1}};
   const std::vector<int32_t> starts{0, kLong, kTokens};
   std::vector<int32_t> positions;
+  positions.reserve(kTokens);
   for (int t = 0; t < kTokens; t++) positions.push_back(t < kLong ? t : t - kLong);
   std::vector<uint8_t> visible(kTokens, 1);
   visible[kLong + 3] = visible[kTokens - 1] = 0;
