@@ -118,9 +118,9 @@ function nullWarning(selections: readonly Selection[]): Html | undefined {
   if (off.length === 0) return undefined
   const list = off.map((selection) => `${methodName(selection)} ×${selection.nullNorm.toPrecision(3)}`)
   return html`<p class="warning">
-    <strong>The null condition's norm is off</strong> by more than ${MAX_NULL_NORM} times:
-    ${list.join('; ')}. Classifier-free guidance subtracts the null condition, so guided images suffer from
-    that even where D is small.
+    <strong>The null condition's norm is off</strong> by more than ${MAX_NULL_NORM} times: ${list.join('; ')}.
+    Classifier-free guidance subtracts the null condition, so guided images suffer from that even where D is
+    small.
   </p>`
 }
 
