@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -239,12 +239,14 @@ describe('help', () => {
   })
 })
 
-// The weights are mapped from the moment the command works on them; the kernel tells by the process's memory map.
-async function untilMapped(child: ChildProcess, file: string): Promise<void> {
+// The weights' file is open while the command works on it; the kernel tells by the process's descriptors.
+async function untilOpen(child: ChildProcess, file: string): Promise<void> {
+  const folder = `/proc/${child.pid}/fd`
   for (;;) {
-    const maps = await readFile(`/proc/${child.pid}/maps`, 'utf8').catch(() => '')
-    if (maps.includes(file)) return
-    if (child.exitCode !== null) throw new Error('ended before it mapped its weights')
+    const names = await readdir(folder).catch(() => [])
+    const files = await Promise.all(names.map((name) => readlink(join(folder, name)).catch(() => '')))
+    if (files.includes(file)) return
+    if (child.exitCode !== null) throw new Error('ended before it opened its weights')
     await setTimeout(2)
   }
 }
@@ -259,7 +261,7 @@ describe.runIf(process.platform === 'linux')('Ctrl-C', () => {
     await writeFile(out, 'of yesterday')
     const child = start(['encode', '--model', V11, '--input-ids', long, '--out', out])
     const ended = outcome(child)
-    await untilMapped(child, join(V11, 'model.safetensors'))
+    await untilOpen(child, join(V11, 'model.safetensors'))
     child.kill('SIGINT')
     expect(await ended).toEqual({ code: 130, stdout: '', stderr: 'interrupted\n' })
     expect(await readFile(out, 'utf8')).toBe('of yesterday')
