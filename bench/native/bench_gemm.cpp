@@ -27,7 +27,7 @@ bench::Times run_shape(cpu::Context& context, Precision precision, const Shape& 
                          CancelFlag());
   }
   std::vector<float> x(size_t(m * shape.k));
-  const cpu::Buffer c(size_t(m * shape.n) * sizeof(float));
+  const Buffer c(size_t(m * shape.n) * sizeof(float));
   for (size_t i = 0; i < x.size(); i++) x[i] = std::sin(float(i));
   cpu::PackedRows rows;
   const bench::Times times = bench::time_runs(seconds, [&](int run) {
