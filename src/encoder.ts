@@ -6,7 +6,7 @@ import { familyOf } from './families/index.js'
 import { type Architecture } from './model/architecture.js'
 import { blocksOf } from './model/parameters.js'
 import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
-import { checkPlanFits } from './native/spec.js'
+import { asStored, checkPlanFits } from './checkpoint/fits.js'
 import {
   checkInput,
   checkOptions,
@@ -27,6 +27,7 @@ import { Plan } from './plan/plan.js'
 import { planInWords } from './plan/words.js'
 import type { Precision } from './model/precision.js'
 import { reporting, type Reports } from './io/reports.js'
+import { precisionsInWords } from './native/precision.js'
 import { microBatches } from './native/micro-batches.js'
 import { packInput, type PackedInput } from './prompts/input.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
@@ -130,7 +131,7 @@ export class Encoder {
     return this.engine.deviceReason
   }
 
-  /** Of the sub-blocks the plan names none for. */
+  /** Of the sub-blocks `plan` names none for; it names those of packed weights that are in another. */
   get precision(): Precision {
     return this.engine.precision
   }
@@ -251,7 +252,8 @@ export class Encoder {
 
   /** What a person wants to see of it. */
   toJSON(): Record<string, unknown> {
-    const { device, precision, architecture, plan, memory } = this
+    const { device, architecture, plan, memory } = this
+    const precision = precisionsInWords(plan, this.checkpoint, this.precision)
     return { device, precision, architecture: fingerprint(architecture), plan: planInWords(plan), memory }
   }
 
@@ -331,18 +333,21 @@ function resultArray(shape: readonly number[], type: OutputType): Float32Array |
   }
 }
 
-/** The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model. */
+/**
+ * The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model, and with the precisions
+ * of packed weights that it does not tell.
+ */
 export async function resolvePlan(plan: Plan | string | undefined, checkpoint: Checkpoint): Promise<Plan> {
   const { architecture, planPath } = checkpoint
   if (plan === undefined && planPath !== undefined) {
     const exported = await readPlan(planPath)
     checkPlanFits(exported, checkpoint, planPath)
-    return exported
+    return asStored(exported, checkpoint)
   }
   let resolved: Plan
   if (plan instanceof Plan) resolved = plan
   else if (plan !== undefined) resolved = await loadPlan(plan, architecture)
   else resolved = Plan.dense(blocksOf(architecture))
   checkPlanFits(resolved, checkpoint)
-  return resolved
+  return asStored(resolved, checkpoint)
 }

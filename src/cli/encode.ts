@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander'
 import { safetensorsChunks, writeSafetensors, type TensorSource } from '../export/write.js'
 import { Encoder, type Encoded } from '../encoder.js'
 import type { DeviceName } from '../native/addon.js'
+import { precisionsInWords } from '../native/precision.js'
 import { pipelines, type PipelineName } from '../pipelines/index.js'
 import type { Precision } from '../model/precision.js'
 import {
@@ -127,13 +128,14 @@ function report(
 ): void {
   const cut = truncated.flatMap((isCut, index) => (isCut ? [index] : []))
   const sparsity = encoder.plan.sparsity(encoder.architecture)
+  const precision = precisionsInWords(encoder.plan, encoder.checkpoint, encoder.precision)
   if (options.json) {
     printJson({
       out: options.out,
       shape,
       truncated: cut,
       device: encoder.device,
-      precision: encoder.precision,
+      precision,
       sparsity,
       memory: encoder.memory,
       ms,
@@ -148,7 +150,7 @@ function report(
     ],
     [
       'memory',
-      `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace (${encoder.precision}, ${encoder.device})`,
+      `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace (${precision}, ${encoder.device})`,
     ],
     ['sparsity', formatPercent(sparsity)],
     ['time', `${ms.load.toFixed(0)} ms loading, ${ms.encode.toFixed(0)} ms encoding`],

@@ -7,7 +7,7 @@ import { resolvePlan } from '../encoder.js'
 import { type Architecture, attentionOf, feedForwardOf, isAttention } from '../model/architecture.js'
 import { blocksOf, denseParameters } from '../model/parameters.js'
 import { estimateMemory, type MemoryUse } from '../native/estimate.js'
-import { ownPrecision, resolved } from '../native/precision.js'
+import { ownPrecision, precisionsInWords } from '../native/precision.js'
 import { compensationParameters } from '../plan/compensation.js'
 import { fingerprint } from '../model/fingerprint.js'
 import type { Plan } from '../plan/plan.js'
@@ -51,7 +51,10 @@ async function inspect(options: Options): Promise<void> {
   const plan = await resolvePlan(options.plan, checkpoint)
   const bytes = bytesByKind(checkpoint, plan)
   const precision = ownPrecision(checkpoint, options.precision)
-  const memory = { precision, ...(await estimateMemory(checkpoint, plan, { precision })) }
+  const memory = {
+    precision: precisionsInWords(plan, checkpoint, precision),
+    ...(await estimateMemory(checkpoint, plan, { precision })),
+  }
   if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
   else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
 }
@@ -72,7 +75,8 @@ const kindOf = (subBlock: number): 'attention' | 'feedForward' =>
   isAttention(subBlock) ? 'attention' : 'feedForward'
 
 interface Memory extends MemoryUse {
-  precision: Precision
+  /** What runs, in words. */
+  precision: string
 }
 
 const packedBytes = (subBlock: PackedSubBlock | undefined): number =>
@@ -97,16 +101,11 @@ function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, mem
     tokenizer: checkpoint.tokenizerPath ?? null,
     parameters: { dense: denseParameters(architecture), planned: plan.parameters(architecture) },
     sparsity: plan.sparsity(architecture),
+    compensation: compensationOf(plan, architecture),
     bytes: { ...bytes, total: sum(bytes) },
     memory,
     plan: plan.toJSON(),
   }
-}
-
-/** `int8`, or `bf16 and int8` where the plan has its own for some. */
-const precisionsOf = (plan: Plan, checkpoint: Checkpoint, own: Precision): string => {
-  const { precisions } = resolved(plan, checkpoint, own)
-  return [...new Set(plan.sources().map((source) => precisions[source]))].join(' and ') || own
 }
 
 /** Where sub-blocks of a kind differ, it describes the first. */
@@ -118,16 +117,20 @@ function describe(a: Architecture): string {
   return `${a.family}: ${blocks} ${blocks === 1 ? 'block' : 'blocks'}, width ${a.width}, ${heads}, ff ${feedForward?.inner} ${form}`
 }
 
-/** Held as float32. */
-function compensationField({ compensation }: Plan): [string, string][] {
-  if (compensation === undefined) return []
-  const count = compensationParameters(compensation)
-  return [
-    [
-      'compensation',
-      `rank ${compensation.rank}: ${formatCount(count)} parameters, ${formatBytes(4 * count)}`,
-    ],
-  ]
+/** What a compensation adds; it is held as float32. */
+function compensationOf({ compensation }: Plan, architecture: Architecture) {
+  if (compensation === undefined) return undefined
+  const parameters = compensationParameters(compensation)
+  const share = parameters / denseParameters(architecture)
+  return { rank: compensation.rank, parameters, share, bytes: 4 * parameters }
+}
+
+function compensationField(plan: Plan, architecture: Architecture): [string, string][] {
+  const added = compensationOf(plan, architecture)
+  if (added === undefined) return []
+  const { rank, parameters, share, bytes } = added
+  const size = `${formatCount(parameters)} parameters (${formatPercent(share)} of the dense encoder's)`
+  return [['compensation', `rank ${rank} adds ${size}, ${formatBytes(bytes)}`]]
 }
 
 function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
@@ -139,7 +142,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ['tokenizer', checkpoint.tokenizerPath ?? 'none found beside the weights'],
     ['parameters', `${formatCount(plan.parameters(g))} of ${formatCount(denseParameters(g))}`],
     ['sparsity', formatPercent(plan.sparsity(g))],
-    ...compensationField(plan),
+    ...compensationField(plan, g),
     [
       'on disk',
       `${formatBytes(sum(bytes))}: attention ${formatBytes(bytes.attention)}, feed-forward ${formatBytes(bytes.feedForward)}, ` +
@@ -147,7 +150,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ],
     [
       'in memory',
-      `${formatBytes(memory.total)} as ${precisionsOf(plan, checkpoint, memory.precision)}: weights ${formatBytes(memory.weights)}, ` +
+      `${formatBytes(memory.total)} as ${memory.precision}: weights ${formatBytes(memory.weights)}, ` +
         `embedding up to ${formatBytes(memory.embedding)} (stays in its file), workspace ${formatBytes(memory.workspace)}`,
     ],
   ])

@@ -36,3 +36,9 @@ export function ownPrecision(
  */
 export const resolved = (plan: Plan, { packed }: Checkpoint, own: Precision): Plan =>
   plan.with({ precisions: plan.precisions.map((named, s) => named ?? packed.get(s)?.precision ?? own) })
+
+/** The precisions that a plan's sub-blocks run in, for a person: `int8`, or `bf16 and int8`; the encoder's own where none runs. */
+export function precisionsInWords(plan: Plan, checkpoint: Checkpoint, own: Precision): string {
+  const { precisions } = resolved(plan, checkpoint, own)
+  return [...new Set(plan.sources().map((source) => precisions[source]))].join(' and ') || own
+}

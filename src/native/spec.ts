@@ -1,4 +1,3 @@
-import { PlanError } from '../errors.js'
 import { holds, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
 import type { Encoding } from '../model/encoding.js'
 import type { NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
@@ -55,43 +54,6 @@ function nativeTensor(tensor: Located, file: number): NativeTensor {
     columns: second ?? first,
     scale: tensor.scale ?? 1,
   }
-}
-
-/**
- * @param file what the plan was read from, for messages
- * @throws PlanError where the plan does not fit the model, or needs weights that an exported checkpoint left out or holds in
- * another precision
- */
-export function checkPlanFits(plan: Plan, checkpoint: Checkpoint, file?: string): void {
-  plan.validate(checkpoint.architecture, file)
-  for (const source of plan.sources()) {
-    const stored = checkpoint.packed.get(source)?.precision
-    if (stored !== undefined) {
-      checkStored(plan, source, stored, checkpoint.path)
-      continue
-    }
-    if (!holds(checkpoint, source)) {
-      throw new PlanError({
-        file: checkpoint.path,
-        field: `sub-block ${source}`,
-        found: 'no weights: the checkpoint was exported under a plan without it',
-        expected: 'every source of the plan',
-        hint: 'Use the full checkpoint, or the plan in its skrr-plan.json',
-      })
-    }
-  }
-}
-
-function checkStored(plan: Plan, source: number, stored: Precision, file: string): void {
-  const wanted = plan.precisions[source] ?? stored
-  if (wanted === stored) return
-  throw new PlanError({
-    file,
-    field: `precisions[${source}]`,
-    found: `"${wanted}"`,
-    expected: `${stored} or null: the checkpoint holds packed weights`,
-    hint: 'Use the checkpoint it was exported from',
-  })
 }
 
 /** A resolved plan (precision.ts) for the engine: slots[p] holds the weights that run at p, and is -1 where p is skipped. */

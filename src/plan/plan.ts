@@ -214,16 +214,24 @@ export class Plan {
 
   /** Parameters that are loaded: the distinct sources, the compensation, and everything outside the sub-blocks. */
   parameters(architecture: Architecture): number {
-    this.validate(architecture)
     const map = this.compensation ? compensationParameters(this.compensation) : 0
-    const fixed = fixedParameters(architecture) + map
-    return this.sources().reduce((sum, s) => sum + subBlockParameters(architecture, s), fixed)
+    return this.#kept(architecture) + map
   }
 
-  /** Parameters not loaded / parameters of the dense encoder, embedding included: the paper's definition, 0 to 1. */
+  /**
+   * The model's parameters that are not loaded / parameters of the dense encoder, embedding included: the paper's definition, 0 to
+   * 1. What a compensation adds is no part of the model, and only `parameters` counts it.
+   */
   sparsity(architecture: Architecture): number {
     const dense = denseParameters(architecture)
-    return (dense - this.parameters(architecture)) / dense
+    return (dense - this.#kept(architecture)) / dense
+  }
+
+  /** The model's parameters that are loaded. */
+  #kept(architecture: Architecture): number {
+    this.validate(architecture)
+    const fixed = fixedParameters(architecture)
+    return this.sources().reduce((sum, s) => sum + subBlockParameters(architecture, s), fixed)
   }
 
   /** Whether both compute the same: table, scales, precisions, compensation; fingerprint and provenance are labels. */

@@ -6,7 +6,7 @@ import { checkBatch } from '../options.js'
 import { reporting } from '../io/reports.js'
 import { native, type NativeMapLayer } from '../native/addon.js'
 import type { LoadedPlan } from '../native/loaded-plan.js'
-import { checkPlanFits } from '../native/spec.js'
+import { checkPlanFits } from '../checkpoint/fits.js'
 import { Plan } from '../plan/plan.js'
 import {
   chunksOf,

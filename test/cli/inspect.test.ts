@@ -1,7 +1,17 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { denseParameters, openCheckpoint, Plan, Encoder, type Architecture } from '../../src/index.js'
+import {
+  denseParameters,
+  exportCheckpoint,
+  exportPacked,
+  openCheckpoint,
+  Plan,
+  Encoder,
+  type Architecture,
+  type Precision,
+} from '../../src/index.js'
+import { writeSafetensors } from '../../src/export/write.js'
 import { promptModel, temporaryFolder } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 import { skrr, skrrJson } from './run.js'
@@ -65,6 +75,53 @@ describe('skrr inspect --json', () => {
     expect(int8!.memory.precision).toBe('int8')
     expect(int8!.memory.weights).toBeLessThan(0.4 * f32!.memory.weights)
     expect(int8!.bytes).toEqual(f32!.bytes)
+  })
+
+  it('of packed weights names the precision they run in, whatever the plan leaves open', async () => {
+    const folder = await temporaryFolder()
+    const [out, file] = [join(folder, 'out'), join(folder, 'ids.safetensors')]
+    const dense = Plan.dense(6)
+    const named = (precision: (s: number) => Precision) =>
+      dense.with({ precisions: dense.table.map((_, s) => precision(s)) })
+    const packed = named(() => 'int8')
+    await exportPacked(await openCheckpoint(V11), packed, out, { precision: 'bf16' })
+    const args = ['--model', out, '--plan', 'dense']
+    const summary = await skrrJson<Summary>(['inspect', ...args])
+    expect(summary.memory.precision).toBe('int8')
+    expect(Plan.parse(summary.plan).equals(packed)).toBe(true)
+    expect((await skrr(['inspect', ...args])).stdout).toMatch(/^int8 +0 +1 +2/m)
+    const data = new Uint8Array(Int32Array.of(5, 1).buffer)
+    await writeSafetensors(file, [{ name: 'input_ids', dtype: 'I32', shape: [1, 2], data }])
+    const encode = ['encode', '--input-ids', file, '--out', join(folder, 'o.safetensors')]
+    expect(await skrrJson([...encode, ...args])).toMatchObject({ precision: 'int8' })
+    const mixed = join(folder, 'plan.json')
+    await writeFile(mixed, named((s) => (s === 0 ? 'bf16' : 'int8')).stringify())
+    expect(await skrrJson([...encode, '--model', V11, '--plan', mixed])).toMatchObject({
+      precision: 'bf16 and int8',
+    })
+    await using encoder = await Encoder.load(out, { plan: dense })
+    expect(encoder.toJSON()).toMatchObject({ precision: 'int8', plan: '6 blocks, int8 weights' })
+    await encoder.setPlan(Plan.skip(6, [2]))
+    expect(encoder.toJSON()).toMatchObject({ plan: '6 blocks, 1 skipped, int8 weights' })
+  })
+
+  it('of a compensation says what it adds, and no sparsity below 0', async () => {
+    const folder = await temporaryFolder()
+    const out = join(folder, 'out')
+    const checkpoint = await openCheckpoint(V11)
+    const factor = () => new Float32Array(8 * 64).fill(0.01)
+    const compensation = { rank: 8, down: factor(), up: factor() }
+    const plan = Plan.skip(6, [2]).with({ compensation })
+    await exportCheckpoint(checkpoint, plan, out, { materialize: true })
+    expect(await skrrJson(['inspect', '--model', out])).toMatchObject({
+      sparsity: 0,
+      compensation: { rank: 8, parameters: 1024, bytes: 4096, share: 1024 / 299_968 },
+    })
+    const { stdout } = await skrr(['inspect', '--model', out])
+    expect(stdout).toMatch(/^sparsity +0\.0 %$/m)
+    expect(stdout).toMatch(
+      /^compensation +rank 8 adds 1,024 parameters \(0\.3 % of the dense encoder's\), 4\.10 kB$/m,
+    )
   })
 
   it('shows the other families, and where the tokenizer is', async () => {

@@ -88,7 +88,7 @@ describe('a plan with a compensation', () => {
     const bare = new Plan(table)
     const plan = new Plan(table, { compensation: factors(32, 4096, 1e5) })
     expect(plan.parameters(t5xxl) - bare.parameters(t5xxl)).toBe(262_144)
-    expect(plan.sparsity(t5xxl)).toBeLessThan(bare.sparsity(t5xxl))
+    expect(plan.sparsity(t5xxl)).toBe(bare.sparsity(t5xxl)) // what it adds is said apart
     expect(weightBytes(plan, t5xxl, 'int8') - weightBytes(bare, t5xxl, 'int8')).toBe(4 * 262_144)
     expect(strip(plan, { color: false })).toContain('1 skipped   + rank-32 compensation')
     expect(strip(bare, { color: false })).not.toContain('compensation')

@@ -6,7 +6,7 @@ import type { Precision } from '../../model/precision.js'
 import { compensationParameters } from '../../plan/compensation.js'
 import { Plan } from '../../plan/plan.js'
 
-/** How much is to be removed: at least this sparsity, down to these bytes of weights, or this many sub-blocks. */
+/** How much is to be removed: at least this sparsity (less what a compensation adds), down to these bytes of weights, or this many sub-blocks. */
 export type Target =
   { readonly sparsity: number } | { readonly bytes: number } | { readonly skipCount: number }
 
