@@ -58,7 +58,7 @@ export function benchCommand(): Command {
     )
     .option('--tokens <n,...>', 'lengths of the one prompt', tokenCounts, [1, 77, 256, 512])
     .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
-    .addOption(precisionOption().default('bf16'))
+    .addOption(precisionOption('bf16'))
     .option('--threads <n>', 'CPU threads; default: all', wholeNumber(1))
     .option('--repeats <n>', 'timed runs of each', wholeNumber(1), 10)
     .option('--compare <file>', 'an earlier --json: print ratios; exit code 1 where a row takes longer')

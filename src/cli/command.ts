@@ -22,10 +22,9 @@ export function modelCommand(name: string, description: string): Command {
     .option('--json', 'print one JSON object on stdout, errors too')
 }
 
-export const precisionOption = (): Option =>
-  new Option('--precision <name>', 'weights in memory; default: f32 for F32 checkpoints, else bf16').choices(
-    PRECISIONS,
-  )
+export const precisionOption = (
+  byDefault = 'the one a packed checkpoint is in, f32 for F32 checkpoints, else bf16; on CUDA bf16',
+): Option => new Option('--precision <name>', `weights in memory; default: ${byDefault}`).choices(PRECISIONS)
 
 function planOption(): Option {
   const names = listPresets().map((preset) => preset.name)
