@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { ioReason } from '../io/files.js'
+import { ioReason, openRegular } from '../io/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
 import type { EncoderInput } from '../options.js'
-import { InputError } from '../errors.js'
+import { CheckpointError, InputError } from '../errors.js'
 
 /** The four options that give the input; exactly one is used. */
 export interface InputOptions {
@@ -59,9 +58,14 @@ export async function readPrompts(file: string, signal?: AbortSignal): Promise<s
 
 async function readBytes(file: string, signal?: AbortSignal): Promise<Uint8Array> {
   try {
-    if (file !== '-') return await readFile(file)
-    return await buffer(signal ? addAbortSignal(signal, process.stdin) : process.stdin)
+    if (file === '-') return await buffer(signal ? addAbortSignal(signal, process.stdin) : process.stdin)
+    await using handle = await openRegular(file)
+    return await handle.readFile()
   } catch (cause) {
+    if (cause instanceof CheckpointError) {
+      const hint = cause.detail.found?.includes('pipe') ? 'Pipe prompts into --prompts -' : cause.detail.hint
+      throw new InputError({ ...cause.detail, hint }, { cause })
+    }
     throw new InputError({ file, message: `cannot be read: ${ioReason(cause)}` }, { cause })
   }
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { setTimeout } from 'node:timers/promises'
@@ -25,6 +25,8 @@ beforeAll(async () => {
   ])
   await writeFile(inside('plan.json'), '{"format":"skrr-plan","version":1,"table":[0,1]}')
   await writeFile(inside('empty.txt'), '')
+  await writeFile(inside('cats.txt'), 'a cat\n')
+  execFileSync('mkfifo', [inside('pipe')])
   await writeFile(inside('latin1.txt'), Buffer.from('caf\xe9', 'latin1'))
 })
 
@@ -216,6 +218,32 @@ describe('a command line that cannot be understood', () => {
     expect(json.code).toBe(1)
     expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'ERR_INPUT' } })
     expect(json.stdout).toContain(message)
+  })
+})
+
+/** Of every option that names a file to read, with a model that takes it. */
+const READS = {
+  '--prompts': 'encode --model @/model --out @/o --prompts',
+  '--input-ids': `encode --model ${V11} --out @/o --input-ids`,
+  '--inputs-embeds': `encode --model ${V11} --out @/o --inputs-embeds`,
+  '--null': 'select --model @/model --prompts @/cats.txt --skip-count 1 --out @/o --null',
+  '--projection': 'select --model @/model --prompts @/cats.txt --skip-count 1 --out @/o --projection',
+}
+const NO_FILES = [
+  ['a folder', '@/model', /: found a folder, expected a file/],
+  ['empty', '@/empty.txt', /: found (an empty file|0 bytes)/],
+  ['a pipe', '@/pipe', /: found a device, pipe or socket, expected a file/],
+  ['a device', '/dev/zero', /: found a device, pipe or socket, expected a file/],
+] as const
+
+describe.each(Object.entries(READS))('what %s names', (option, words) => {
+  it.each(NO_FILES)('is refused by its name where it is %s', async (_, path, message) => {
+    const at = (text: string): string => text.replaceAll('@', folder())
+    const { code, stdout } = await skrr([...at(words).split(' '), at(path), '--json'])
+    expect(code).toBe(1)
+    const { error } = JSON.parse(stdout) as { error: Record<string, string> }
+    expect(error, option).toMatchObject({ code: 'ERR_INPUT', file: at(path) })
+    expect(error['message']).toMatch(message)
   })
 })
 
