@@ -296,7 +296,7 @@ export class Encoder {
     }
     throw new TokenizerError({
       file: this.checkpoint.path,
-      found: 'no tokenizer.json or spiece.model beside the weights',
+      found: 'no tokenizer.json, spiece.model or tokenizer.model beside the weights',
       expected: 'one, to encode prompts',
       hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
     })

@@ -47,7 +47,7 @@ export interface LoadOptions {
    * Default: true.
    */
   mapped?: boolean | undefined
-  /** tokenizer.json, spiece.model or a folder with one. Default: the one found beside the weights. */
+  /** tokenizer.json, spiece.model, tokenizer.model or a folder with one. Default: the one found beside the weights. */
   tokenizer?: string | undefined
   /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
   textEncoder?: string | undefined

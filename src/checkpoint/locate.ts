@@ -123,9 +123,12 @@ const identifyFile = (file: string): Promise<string | undefined> =>
     return identifyBytes(start)
   })
 
+/** tokenizer.json comes first: diffusers users get its ids. The last is Pile-T5's, a Llama tokenizer. */
+export const TOKENIZER_FILES = ['tokenizer.json', 'spiece.model', 'tokenizer.model'] as const
+
 /**
  * Finds the tokenizer for weights in `folder`: beside them, in a `tokenizer*` folder there, or, in a diffusers pipeline, in the
- * folder with the encoder's number. tokenizer.json comes before spiece.model: diffusers users get its ids.
+ * folder with the encoder's number.
  */
 export async function locateTokenizer(folder: string): Promise<string | undefined> {
   const inside = (await namesIn(folder)).filter((name) => /^tokenizer(_\w+)?$/.test(name))
@@ -133,9 +136,9 @@ export async function locateTokenizer(folder: string): Promise<string | undefine
   const sibling = number === null ? [] : [join(dirname(folder), `tokenizer${number[1] ?? ''}`)]
   for (const place of [folder, ...inside.map((name) => join(folder, name)), ...sibling]) {
     const names = await namesIn(place)
-    // a tokenizer with merges is another encoder's: byte-pair encoding, not sentencepiece
+    // a tokenizer with merges.txt is another encoder's: byte-pair encoding, not sentencepiece
     if (names.includes('merges.txt')) continue
-    const file = ['tokenizer.json', 'spiece.model'].find((name) => names.includes(name))
+    const file = TOKENIZER_FILES.find((name) => names.includes(name))
     if (file !== undefined) return join(place, file)
   }
   return undefined

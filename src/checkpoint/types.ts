@@ -37,7 +37,7 @@ export interface Checkpoint {
   readonly packed: ReadonlyMap<number, PackedSubBlock>
   /** The precision given to `export --precision`; absent in other checkpoints. */
   readonly precision?: Precision
-  /** tokenizer.json or spiece.model beside the weights, where one was found. */
+  /** tokenizer.json, spiece.model or tokenizer.model beside the weights, where one was found. */
   readonly tokenizerPath?: string
   /** skrr-plan.json beside the weights: the plan the checkpoint was exported under. */
   readonly planPath?: string

@@ -53,7 +53,7 @@ export function encodeCommand(): Command {
       ).choices(Object.keys(pipelines)),
     )
     .option('--max-tokens <n>', 'truncate prompts to n tokens; more ids are an error', wholeNumber(1))
-    .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder')
+    .option('--tokenizer <path>', 'tokenizer.json, spiece.model, tokenizer.model or their folder')
     .addOption(
       new Option(
         '--masked <how>',

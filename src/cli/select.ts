@@ -55,7 +55,7 @@ export function selectCommand(): Command {
     .description('Choose a plan: which sub-blocks to skip and re-use, by their effect on calibration prompts')
     .requiredOption('--model <path>', 'Hugging Face or diffusers folder, or a single .safetensors file')
     .option('--text-encoder <folder>', 'which encoder of a diffusers folder, such as text_encoder_2')
-    .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder')
+    .option('--tokenizer <path>', 'tokenizer.json, spiece.model, tokenizer.model or their folder')
     .option('--prompts <file>', 'calibration prompts, one a line (- is stdin)')
     .option(
       '--input-ids <file>',

@@ -112,7 +112,10 @@ await new Command('npm run demo --')
   .description('Encode prompts, dense and under a plan, and show what each costs')
   .option('--model <path>', 'your checkpoint; default: a synthetic one, made once in demo-model/')
   .option('--plan <file|preset>', 'default: pixart-sigma-41.9 for 24 blocks, else one by a simple rule')
-  .option('--tokenizer <path>', 'tokenizer.json, spiece.model or their folder; default: beside the weights')
+  .option(
+    '--tokenizer <path>',
+    'tokenizer.json, spiece.model, tokenizer.model or their folder; default: beside the weights',
+  )
   .showHelpAfterError('(--help shows the options)')
   .action(action(demo))
   .parseAsync()

@@ -28,6 +28,7 @@ export const t5: Family = {
   tokenizerFiles: [
     'tokenizer.json',
     'spiece.model',
+    'tokenizer.model',
     'tokenizer_config.json',
     'special_tokens_map.json',
     'added_tokens.json',

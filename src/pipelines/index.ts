@@ -20,6 +20,11 @@ export interface Pipeline {
   readonly maskReturned: boolean
   /** The pipeline lower-cases prompts and strips the space around them. */
   readonly lowercase: boolean
+  /**
+   * Id of </s> in the tokenizer of the pipeline's T5: 1, and 2 for Pile-T5. Another one's ids may lie in the vocabulary and mean
+   * nothing, so it is refused. Undefined where there is no pipeline: any will do.
+   */
+  readonly eosId: number | undefined
 }
 
 const MASKED: Omit<Pipeline, 'maxTokens'> = {
@@ -28,12 +33,13 @@ const MASKED: Omit<Pipeline, 'maxTokens'> = {
   padsKept: 0,
   maskReturned: true,
   lowercase: false,
+  eosId: 1,
 }
 const UNMASKED: Omit<Pipeline, 'maxTokens'> = { ...MASKED, attendToPads: true, maskReturned: false }
 
 const presets = {
   /** No pipeline: every token, masked, as long as the batch's longest. */
-  none: { ...MASKED, maxTokens: 512, paddedTo: 'longest' },
+  none: { ...MASKED, maxTokens: 512, paddedTo: 'longest', eosId: undefined },
   /** flux/pipeline_flux.py, _get_t5_prompt_embeds */
   flux: { ...UNMASKED, maxTokens: 512 },
   /** stable_diffusion_3/pipeline_stable_diffusion_3.py, _get_t5_prompt_embeds */
@@ -51,8 +57,11 @@ const presets = {
    * its __call__ asks for. It also repairs mojibake and HTML entities (ftfy, html.unescape), which is left to callers.
    */
   wan: { ...MASKED, maxTokens: 512, maskReturned: false },
-  /** aura_flow/pipeline_aura_flow.py, encode_prompt: pad rows multiplied by 0; returns a mask its denoiser ignores */
-  auraflow: { ...MASKED, maxTokens: 256 },
+  /**
+   * aura_flow/pipeline_aura_flow.py, encode_prompt: Pile-T5, with Llama's tokenizer; pad rows multiplied by 0; returns a mask
+   * its denoiser ignores
+   */
+  auraflow: { ...MASKED, maxTokens: 256, eosId: 2 },
   /** chroma/pipeline_chroma.py, _get_t5_prompt_embeds: the denoiser's mask keeps the first pad */
   chroma: { ...MASKED, maxTokens: 512, padsKept: 1 },
 } as const satisfies Record<string, Pipeline>

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js'
+import { InputError, TokenizerError } from '../errors.js'
 import { inTurns } from '../io/turns.js'
 import type { EncodeOptions, EncoderInput } from '../options.js'
 import { preparePrompt, resolvePipeline, type Pipeline } from '../pipelines/index.js'
@@ -44,10 +44,23 @@ async function packPrompts(
   const preset = resolvePipeline(name)
   const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
   const tokenizer = model.tokenizer()
+  checkTokenizer(tokenizer, name, preset)
   const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
   const { ids, truncated } = await tokenizer.tokenize(texts, pipeline.maxTokens, signal)
   const packing = packTokens(ids, { pipeline, padId: tokenizer.padId, vocab })
   return { batch: await inTurns(packing, signal), truncated }
+}
+
+/** T5's own tokenizer fits the vocabulary of Pile-T5, and its ids mean nothing there. */
+function checkTokenizer({ file, eosId }: TokenizerThread, name: string, pipeline: Pipeline): void {
+  if (pipeline.eosId === undefined || pipeline.eosId === eosId) return
+  throw new TokenizerError({
+    file,
+    field: '</s>',
+    found: `id ${eosId}`,
+    expected: `id ${pipeline.eosId}, as in the tokenizer of the pipeline ${name}`,
+    hint: 'It belongs to another model',
+  })
 }
 
 async function packMatrices(

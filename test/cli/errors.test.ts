@@ -112,7 +112,7 @@ describe('a command that cannot be done', () => {
       'no tokenizer',
       `encode --model ${V11} --prompt cat --out @/o`,
       'ERR_TOKENIZER',
-      'found no tokenizer.json or spiece.model',
+      'found no tokenizer.json, spiece.model or tokenizer.model',
     ],
     [
       'an output folder that is not there',
@@ -180,7 +180,7 @@ it('an error in JSON has all its parts', async () => {
   const { stdout } = await skrr(args)
   const parts = {
     file: V11,
-    found: 'no tokenizer.json or spiece.model beside the weights',
+    found: 'no tokenizer.json, spiece.model or tokenizer.model beside the weights',
     expected: 'one, to encode prompts',
     hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
   }

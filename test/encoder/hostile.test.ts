@@ -169,7 +169,7 @@ describe('a tokenizer', () => {
     await expectError(
       encoder.encode('a cat'),
       'ERR_TOKENIZER',
-      'no tokenizer.json or spiece.model',
+      'no tokenizer.json, spiece.model or tokenizer.model',
       '--tokenizer',
     )
   })

@@ -6,16 +6,33 @@ import { encodeInChunks } from './chunks.js'
 import { packPieces, Pieces } from './pieces.js'
 import type { Tokenizer } from './types.js'
 
-const EXPECTED = 'the tokenizer.json of a T5 or UMT5 model'
+const EXPECTED = 'the tokenizer.json of a T5, UMT5 or Pile-T5 model'
+
+const addedTokens = z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([])
 
 /** Checks only the outline: the engine reads the rest, and whatever it throws becomes our error. */
-const outline = z.looseObject({
+const unigram = z.looseObject({
   model: z.looseObject({
     type: z.string(),
     vocab: z.array(z.tuple([z.string(), z.number()])).min(1),
     unk_id: z.int().nonnegative(),
   }),
-  added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
+  added_tokens: addedTokens,
+})
+
+/** Llama's, which Pile-T5 has: pairs merged, and the bytes of what is in no piece. */
+const llama = z.looseObject({
+  model: z
+    .looseObject({
+      byte_fallback: z.literal(true),
+      vocab: z.record(z.string(), z.int().nonnegative()),
+      unk_token: z.string(),
+    })
+    .refine(({ vocab, unk_token }) => Object.hasOwn(vocab, unk_token), {
+      path: ['unk_token'],
+      message: 'no piece of the vocabulary',
+    }),
+  added_tokens: addedTokens,
 })
 
 /**
@@ -25,8 +42,39 @@ const outline = z.looseObject({
  */
 export function openTokenizerJson(file: string, bytes: Uint8Array): Tokenizer {
   const json = parse(file, bytes)
-  const engine = attempt(file, () => unigramEngine(file, json))
-  const [padId, eosId] = ['<pad>', '</s>'].map((token) => engine.token_to_id(token))
+  if (isLlama(json)) return llamaTokenizer(file, check(file, llama, json))
+  const model = check(file, unigram, json)
+  const engine = attempt(file, () => unigramEngine(file, model))
+  return tokenizerOf(file, engine, {
+    padId: engine.token_to_id('<pad>'),
+    vocab: idsOf(model.added_tokens, model.model.vocab.length),
+    keepsSpace: false,
+  })
+}
+
+function llamaTokenizer(file: string, json: z.infer<typeof llama>): Tokenizer {
+  const engine = attempt(file, () => new Engine(json, {}))
+  const vocab = Object.values(json.model.vocab).reduce((n, id) => Math.max(n, id + 1), 0)
+  return tokenizerOf(file, engine, {
+    // Llama's names no pad; its <s> pads, as in diffusers
+    padId: engine.token_to_id('<pad>') ?? engine.token_to_id('<s>'),
+    vocab: idsOf(json.added_tokens, vocab),
+    keepsSpace: true,
+  })
+}
+
+/** One more than the largest id. */
+const idsOf = (added: z.infer<typeof addedTokens>, vocab: number): number =>
+  added.reduce((n, token) => Math.max(n, token.id + 1), vocab)
+
+interface EngineFacts {
+  readonly padId: number | undefined
+  readonly vocab: number
+  readonly keepsSpace: boolean
+}
+
+function tokenizerOf(file: string, engine: Engine, { padId, vocab, keepsSpace }: EngineFacts): Tokenizer {
+  const eosId = engine.token_to_id('</s>')
   const alone = attempt(file, () => engine.encode('').ids)
   if (padId === undefined || eosId === undefined || alone.length !== 1 || alone[0] !== eosId) {
     throw new TokenizerError({
@@ -35,26 +83,24 @@ export function openTokenizerJson(file: string, bytes: Uint8Array): Tokenizer {
       expected: EXPECTED,
     })
   }
-  const encode = (chunk: string): number[] => engine.encode(chunk, { add_special_tokens: false }).ids
-  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) =>
-    encodeInChunks(text, encode, eosId, maxTokens)
+  const ids = (chunk: string): number[] => engine.encode(chunk, { add_special_tokens: false }).ids
+  const chunks = { ids, eosId, keepsSpace }
+  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) => encodeInChunks(text, chunks, maxTokens)
   return {
     encode: (text, maxTokens) => finish(encodeSteps(text, maxTokens)),
     encodeSteps,
     padId,
     eosId,
-    vocab: json.added_tokens.reduce((n, token) => Math.max(n, token.id + 1), json.model.vocab.length),
+    vocab,
     file,
   }
 }
-
-type Outline = z.infer<typeof outline>
 
 /**
  * The engine with its vocabulary in typed arrays. Its own trie of objects takes 300 MB for UMT5; this one gives it the same pieces in
  * the same order, so the same ids. What is set here is what the constructor of its Unigram (0.2.0) derives from the vocabulary.
  */
-function unigramEngine(file: string, json: Outline): Engine {
+function unigramEngine(file: string, json: z.infer<typeof unigram>): Engine {
   const { vocab, unk_id: unkId } = json.model
   if (unkId >= vocab.length) {
     throw new TokenizerError({
@@ -84,7 +130,7 @@ function unigramEngine(file: string, json: Outline): Engine {
   return engine
 }
 
-function parse(file: string, bytes: Uint8Array): Outline {
+function parse(file: string, bytes: Uint8Array): unknown {
   let json: unknown
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -93,11 +139,20 @@ function parse(file: string, bytes: Uint8Array): Outline {
     throw new TokenizerError({ file, found: `no JSON (${why})`, expected: EXPECTED }, { cause })
   }
   const type = modelType(json)
-  if (type !== undefined && type !== 'Unigram') {
-    // CLIP's is BPE: a mixed-up tokenizer folder gives ids that look right and mean nothing
+  if (type !== undefined && type !== 'Unigram' && !isLlama(json)) {
+    // CLIP's is BPE without byte fallback: a mixed-up tokenizer folder gives ids that look right and mean nothing
     const found = `${JSON.stringify(type)}${type === 'BPE' ? ', as CLIP has it' : ''}`
-    throw new TokenizerError({ file, field: 'model.type', found, expected: `"Unigram": ${EXPECTED}` })
+    throw new TokenizerError({
+      file,
+      field: 'model.type',
+      found,
+      expected: `"Unigram", or "BPE" with byte fallback: ${EXPECTED}`,
+    })
   }
+  return json
+}
+
+function check<T>(file: string, outline: z.ZodType<T>, json: unknown): T {
   const result = outline.safeParse(json)
   if (result.success) return result.data
   const { path, message } = result.error.issues[0]!
@@ -106,6 +161,10 @@ function parse(file: string, bytes: Uint8Array): Outline {
 
 const modelType = (json: unknown): unknown =>
   z.object({ model: z.object({ type: z.string() }) }).safeParse(json).data?.model.type
+
+const isLlama = (json: unknown): boolean =>
+  z.object({ model: z.object({ type: z.literal('BPE'), byte_fallback: z.literal(true) }) }).safeParse(json)
+    .success
 
 function attempt<T>(file: string, use: () => T): T {
   try {

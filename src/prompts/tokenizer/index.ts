@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ioReason } from '../../io/files.js'
 import { inTurns } from '../../io/turns.js'
+import { TOKENIZER_FILES } from '../../checkpoint/locate.js'
 import { identifyBytes } from '../../checkpoint/identify.js'
 import { InputError, TokenizerError } from '../../errors.js'
 import { openTokenizerJson } from './huggingface.js'
@@ -16,7 +17,7 @@ const MAX_BYTES = 64 << 20
 /**
  * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model (ids exactly Google's), or a folder that
  * holds one; tokenizer.json is preferred there, for it is what users of diffusers get.
- * @throws TokenizerError where there is none, or none of a T5 or UMT5 model
+ * @throws TokenizerError where there is none, or none of a T5, UMT5 or Pile-T5 model
  */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
   return openTokenizerFile(await tokenizerFile(path))
@@ -30,7 +31,7 @@ export async function tokenizerFile(path: string): Promise<string> {
   throw new TokenizerError({
     file: path,
     found: kind === undefined ? 'nothing' : 'a device, pipe or socket',
-    expected: 'tokenizer.json, spiece.model or a folder with one of them',
+    expected: `${TOKENIZER_FILES.join(', ')} or a folder with one of them`,
   })
 }
 
@@ -56,13 +57,13 @@ async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undef
 }
 
 async function fileIn(folder: string): Promise<string> {
-  for (const name of ['tokenizer.json', 'spiece.model']) {
+  for (const name of TOKENIZER_FILES) {
     const file = join(folder, name)
     if ((await kindOf(file)) === 'file') return file
   }
   throw new TokenizerError({
     file: folder,
-    found: 'neither tokenizer.json nor spiece.model',
+    found: `none of ${TOKENIZER_FILES.join(', ')}`,
     expected: 'a folder with one of them',
   })
 }

@@ -4,22 +4,27 @@ import { finish } from '../../io/turns.js'
 import { encodeInChunks } from './chunks.js'
 import type { Tokenizer } from './types.js'
 
-const EXPECTED = 'the SentencePiece model of a T5 or UMT5 model'
+const EXPECTED = 'the SentencePiece model of a T5, UMT5 or Pile-T5 model'
 
-/** spiece.model by Google's own SentencePiece, in WebAssembly: ids exactly Google's. */
+/** spiece.model, or the tokenizer.model of Pile-T5, by Google's own SentencePiece, in WebAssembly: ids exactly Google's. */
 export async function openSentencePiece(file: string, bytes: Uint8Array): Promise<Tokenizer> {
   const vocab = countPieces(bytes)
   if (vocab === undefined) throw notAModel(file, 'bytes of another form')
   const engine = await load(file)
   const status = take(engine.processor.status(), (s) => s.ToString())
   if (status !== 'OK') throw notAModel(file, `a damaged one (${status})`)
-  const padId = pieceId(engine, '<pad>')
-  const eosId = pieceId(engine, '</s>')
-  if (padId === pieceId(engine, '<unk>') || eosId === pieceId(engine, '<unk>')) {
-    throw notAModel(file, 'one without <pad> and </s>')
+  const unkId = pieceId(engine, '<unk>')
+  const known = (piece: string): number | undefined => {
+    const id = pieceId(engine, piece)
+    return id === unkId ? undefined : id
   }
-  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) =>
-    encodeInChunks(text, (chunk) => engine.encodeIds(chunk), eosId, maxTokens)
+  // Llama's, which Pile-T5 has, names no pad and has a piece for each byte; its <s> pads, as in diffusers
+  const isLlama = known('<pad>') === undefined && known('<0x00>') !== undefined
+  const padId = known(isLlama ? '<s>' : '<pad>')
+  const eosId = known('</s>')
+  if (padId === undefined || eosId === undefined) throw notAModel(file, 'one without <pad> and </s>')
+  const chunks = { ids: (chunk: string) => engine.encodeIds(chunk), eosId, keepsSpace: isLlama }
+  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) => encodeInChunks(text, chunks, maxTokens)
   return {
     encode: (text, maxTokens) => finish(encodeSteps(text, maxTokens)),
     encodeSteps,

@@ -157,7 +157,8 @@ describe('long texts', () => {
       fc.property(fc.nat(5), fc.nat(CHUNK * 4), (head, length) => {
         const text = 'x'.repeat(head) + '😀'.repeat(length)
         const pieces: string[] = []
-        finish(encodeInChunks(text, (chunk) => [pieces.push(chunk)], 1))
+        const ids = (chunk: string) => [pieces.push(chunk)]
+        finish(encodeInChunks(text, { ids, eosId: 1, keepsSpace: false }))
         expect(pieces.join('')).toBe(text)
         expect(pieces.every((piece) => piece.length <= CHUNK && toUSVString(piece) === piece)).toBe(true)
       }),
@@ -199,12 +200,17 @@ describe('opening', () => {
   })
   afterAll(() => rm(dir, { recursive: true }))
 
-  it('a folder takes tokenizer.json, else spiece.model', async () => {
+  it('a folder takes tokenizer.json, else spiece.model, else tokenizer.model', async () => {
     expect((await openTokenizer(folder)).file).toBe(join(folder, 'tokenizer.json'))
     await cp(join(folder, 'spiece.model'), join(dir, 'spiece.model'))
     expect((await openTokenizer(dir)).file).toBe(join(dir, 'spiece.model'))
     await rm(join(dir, 'spiece.model'))
-    await expect(openTokenizer(dir)).rejects.toThrow('found neither tokenizer.json nor spiece.model')
+    await cp('test/data/tokenizers/pile-t5/tokenizer.model', join(dir, 'tokenizer.model'))
+    expect((await openTokenizer(dir)).file).toBe(join(dir, 'tokenizer.model'))
+    await rm(join(dir, 'tokenizer.model'))
+    await expect(openTokenizer(dir)).rejects.toThrow(
+      'found none of tokenizer.json, spiece.model, tokenizer.model',
+    )
   })
 
   it('prints nothing and leaves no listener on the process, also when several open at once', async () => {
