@@ -1,23 +1,26 @@
 import cliProgress from 'cli-progress'
 import type { Plan } from '../plan/plan.js'
 import type { SelectProgress } from '../select/settings.js'
+import { SearchTime } from './search-time.js'
 
 const RESOLUTION = 1000
 
-/** The search's progress on stderr, only where that is a terminal: a bar with the time left, D and the best plan so far. */
+/** The search's progress on stderr, only where that is a terminal: the phase's bar, the search's time, D and the best plan so far. */
 export class SelectBar {
   readonly #bar: cliProgress.SingleBar | undefined
+  readonly #time: SearchTime
   #phase = ''
 
-  constructor() {
+  /** @param last the phase with which the search ends */
+  constructor(last: SelectProgress['phase']) {
+    this.#time = new SearchTime(performance.now(), last)
     if (!process.stderr.isTTY) return
     this.#bar = new cliProgress.SingleBar(
       {
-        format: '{phase} {bar} {eta_formatted} left  D {D}  {strip}',
+        format: '{phase} {bar} {time}  D {D}  {strip}',
         barsize: 16,
         clearOnComplete: true,
         hideCursor: true,
-        etaBuffer: 50,
         stream: process.stderr,
       },
       cliProgress.Presets.shades_classic,
@@ -27,7 +30,8 @@ export class SelectBar {
   readonly update = ({ phase, fraction, plan, D }: SelectProgress): void => {
     if (!this.#bar) return
     const value = Math.round(RESOLUTION * (fraction ?? 0))
-    const payload = { phase: phase.padEnd(6), D: D?.total.toPrecision(3) ?? '-', strip: blocksOf(plan) }
+    const time = this.#time.after({ phase, fraction }, performance.now())
+    const payload = { phase: phase.padEnd(6), time, D: D?.total.toPrecision(3) ?? '-', strip: blocksOf(plan) }
     if (phase === this.#phase) {
       this.#bar.update(value, payload)
       return

@@ -6,7 +6,7 @@ import { shellWord } from '../io/show.js'
 import type { Precision } from '../model/precision.js'
 import { strip } from '../plan/strip.js'
 import type { CalibrationInput } from '../select/measure/calibration.js'
-import { selectPlan, type Selection } from '../select/index.js'
+import { selectPlan, type Selection, type SelectProgress } from '../select/index.js'
 import type { Metric } from '../select/measure/evaluator.js'
 import { METHODS, type Method } from '../select/methods/method.js'
 import { nullNormIsOff } from '../select/measure/null-norm.js'
@@ -133,7 +133,7 @@ async function select(options: Options, { signal }: Run): Promise<void> {
   )
   const calibration = await readCalibration(options)
   const nullCondition = options.null === undefined ? undefined : await readNull(options.null)
-  const bar = new SelectBar()
+  const bar = new SelectBar(lastPhase(options))
   const { textEncoder, tokenizer, precision, threads, mapped } = options
   const encoder = await Encoder.load(options.model, {
     textEncoder,
@@ -182,6 +182,14 @@ async function select(options: Options, { signal }: Run): Promise<void> {
     bar.stop()
     await encoder.dispose()
   }
+}
+
+/** With which the search ends; of --compare none is known. */
+function lastPhase({ compensate = 0, method, reuse, compare }: Options): SelectProgress['phase'] {
+  if (compare) return 'dense'
+  if (compensate > 0) return 'compensate'
+  if (method === 'skrr') return 'refine'
+  return (reuse ?? method === 'paper') ? 'reuse' : 'skip'
 }
 
 /** Beside the plan, where that is a file. */
