@@ -1,14 +1,18 @@
 import { z } from 'zod'
-import { checkArgument, instance, text, whole } from '../io/arguments.js'
+import { checkArgument, instance, is, number, text, whole } from '../io/arguments.js'
 import { checkArchitecture } from '../model/check-architecture.js'
+import { isPlainEncoding, PLAIN_ENCODINGS } from '../model/encoding.js'
 import type { Checkpoint } from './types.js'
 
+const isEncoding = (value: unknown): boolean => typeof value === 'string' && isPlainEncoding(value)
 const tensor = z.looseObject(
   {
     name: text,
     file: text,
     offset: whole(0),
     bytes: whole(0),
+    encoding: is(isEncoding, `one of ${PLAIN_ENCODINGS.join(', ')}`),
+    scale: number.optional(),
     shape: z.array(whole(0), { error: 'a shape' }),
   },
   { error: 'a tensor' },
