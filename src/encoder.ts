@@ -5,7 +5,7 @@ import { InputError, SkrrError, TokenizerError } from './errors.js'
 import { familyOf } from './families/index.js'
 import { type Architecture } from './model/architecture.js'
 import { blocksOf } from './model/parameters.js'
-import { estimateMemory, type EstimateOptions, type MemoryUse } from './native/estimate.js'
+import { estimateMemory, totalled, type EstimateOptions, type MemoryUse } from './native/estimate.js'
 import { asStored, checkPlanFits } from './checkpoint/fits.js'
 import {
   checkInput,
@@ -142,10 +142,10 @@ export class Encoder {
 
   /** Bytes held now, by kind. */
   get memory(): MemoryUse {
-    if (this.#disposed) return { weights: 0, embedding: 0, workspace: 0, total: 0 }
+    if (this.#disposed) return totalled({ weights: 0, embedding: 0, workspace: 0, tokenizer: 0 })
     const { embedding, workspace, weights: slots } = this.engine.native.memory()
     const weights = slots + this.#loaded.bytes
-    return { weights, embedding, workspace, total: weights + embedding + workspace }
+    return totalled({ weights, embedding, workspace, tokenizer: this.tokenizer?.memory ?? 0 })
   }
 
   /**
@@ -233,7 +233,7 @@ export class Encoder {
 
   /**
    * Ends work that runs or waits (it rejects with ERR_DISPOSED) and frees everything.
-   * @returns the bytes freed, the same promise for every call
+   * @returns the bytes freed of weights and workspace, the same promise for every call
    */
   dispose(): Promise<number> {
     this.#disposing.abort(new SkrrError('ERR_DISPOSED', { message: 'the encoder was disposed' }))

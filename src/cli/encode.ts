@@ -142,7 +142,7 @@ function report(
     })
     return
   }
-  const { weights, workspace } = encoder.memory
+  const { weights, workspace, tokenizer } = encoder.memory
   const lines: [string, string][] = [
     [
       'embeddings',
@@ -150,7 +150,7 @@ function report(
     ],
     [
       'memory',
-      `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace (${precision}, ${encoder.device})`,
+      `${formatBytes(weights)} weights, ${formatBytes(workspace)} workspace, ${formatBytes(tokenizer)} tokenizer (${precision}, ${encoder.device})`,
     ],
     ['sparsity', formatPercent(sparsity)],
     ['time', `${ms.load.toFixed(0)} ms loading, ${ms.encode.toFixed(0)} ms encoding`],

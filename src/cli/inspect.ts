@@ -151,7 +151,8 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     [
       'in memory',
       `${formatBytes(memory.total)} as ${memory.precision}: weights ${formatBytes(memory.weights)}, ` +
-        `embedding up to ${formatBytes(memory.embedding)} (stays in its file), workspace ${formatBytes(memory.workspace)}`,
+        `embedding up to ${formatBytes(memory.embedding)} (stays in its file), workspace ${formatBytes(memory.workspace)}, ` +
+        `tokenizer ${formatBytes(memory.tokenizer)}`,
     ],
   ])
   const width = process.stdout.columns as number | undefined

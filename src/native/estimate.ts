@@ -2,6 +2,7 @@ import type { Checkpoint } from '../checkpoint/types.js'
 import type { Architecture } from '../model/architecture.js'
 import type { Precision } from '../model/precision.js'
 import type { Plan } from '../plan/plan.js'
+import { estimateTokenizer } from '../prompts/tokenizer/memory.js'
 import { native, runJob } from './addon.js'
 import { deviceOf, requireDevice, type Device } from './device.js'
 import { ownPrecision, resolved } from './precision.js'
@@ -16,6 +17,11 @@ export interface MemoryUse {
   readonly embedding: number
   /** Activations and scratch. */
   readonly workspace: number
+  /**
+   * The tokenizer's thread, 0 without one. Of an encoder: what the thread's heap held when it last answered, and 0 while it rests;
+   * encoders that share a tokenizer's file share its thread, and each counts it whole. Of an estimate: from the size of the file.
+   */
+  readonly tokenizer: number
   readonly total: number
 }
 
@@ -38,7 +44,10 @@ export const MICRO_BATCH_TOKENS = 1024
 export async function estimateMemory(
   checkpoint: Checkpoint,
   plan: Plan,
-  { device = deviceOf('cpu'), ...options }: EstimateOptions & { device?: Device | undefined } = {},
+  {
+    device = deviceOf('cpu'),
+    ...options
+  }: EstimateOptions & { device?: Device | undefined; tokenizer?: string | undefined } = {},
 ): Promise<MemoryUse> {
   const { architecture } = checkpoint
   const precision = ownPrecision(checkpoint, options.precision, device)
@@ -53,7 +62,15 @@ export async function estimateMemory(
     threads,
   )
   const embedding = checkpoint.fixed.embedding?.bytes ?? 0
-  return { weights, embedding, workspace, total: weights + embedding + workspace }
+  const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
+  const tokenizer = tokenizerPath === undefined ? 0 : await estimateTokenizer(tokenizerPath)
+  return totalled({ weights, embedding, workspace, tokenizer })
+}
+
+/** Adds the sum. */
+export function totalled(parts: Omit<MemoryUse, 'total'>): MemoryUse {
+  const { weights, embedding, workspace, tokenizer } = parts
+  return { ...parts, total: weights + embedding + workspace + tokenizer }
 }
 
 /** Bytes of an encoder of any shape under a resolved plan, without the token embedding. @throws ERR_DEVICE */

@@ -253,7 +253,7 @@ describe('prompts', () => {
     ])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^embeddings +\[1, 3, 16\] float32 in .*report\.safetensors$/m)
-    expect(stdout).toMatch(/^memory +[\d.]+ kB weights, .* workspace \(bf16, cpu\)$/m)
+    expect(stdout).toMatch(/^memory +[\d.]+ kB weights, .* workspace, .* tokenizer \(bf16, cpu\)$/m)
     expect(stdout).toMatch(/^sparsity +0\.0 %$/m)
     expect(stdout).toMatch(/^time +\d+ ms loading, \d+ ms encoding$/m)
   })

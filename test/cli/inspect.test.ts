@@ -145,7 +145,7 @@ describe('skrr inspect', () => {
     expect(stdout).toMatch(/^parameters +[\d,]+ of 299,968$/m)
     expect(stdout).toMatch(/^sparsity +[\d.]+ %$/m)
     expect(stdout).toMatch(/^on disk +.*attention .* feed-forward .* embedding .* other/m)
-    expect(stdout).toMatch(/^in memory +.*weights .* embedding .* workspace/m)
+    expect(stdout).toMatch(/^in memory +.*weights .* embedding .* workspace .* tokenizer 0 B$/m)
     expect(stdout).toMatch(/^block +0 +1 +2 +3 +4 +5$/m)
     expect(stdout).not.toContain('\u001b[')
   })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
 import { finish } from '../../io/turns.js'
 import { encodeInChunks } from './chunks.js'
-import { packPieces, Pieces } from './pieces.js'
+import { packPieces, Pieces, type PieceArrays } from './pieces.js'
 import type { Tokenizer } from './types.js'
 
 const EXPECTED = 'the tokenizer.json of a T5, UMT5 or Pile-T5 model'
@@ -35,19 +35,45 @@ const llama = z.looseObject({
   added_tokens: addedTokens,
 })
 
+/** Of a T5 or UMT5: for the engine its JSON with the unknown piece alone as its vocabulary; the vocabulary in typed arrays. */
+interface UnigramJson {
+  readonly unigram: z.infer<typeof unigram>
+  readonly pieces: PieceArrays
+  readonly unkId: number
+}
+
+/** A tokenizer.json that was checked. It can be handed from thread to thread. */
+export type TokenizerJson = UnigramJson | { readonly llama: z.infer<typeof llama> }
+
+/** @throws TokenizerError */
+export function readTokenizerJson(file: string, bytes: Uint8Array): TokenizerJson {
+  const json = parse(file, bytes)
+  if (isLlama(json)) return { llama: check(file, llama, json) }
+  const checked = check(file, unigram, json)
+  const { vocab, unk_id: unkId } = checked.model
+  if (unkId >= vocab.length) {
+    throw new TokenizerError({
+      file,
+      field: 'model.unk_id',
+      found: String(unkId),
+      expected: `one of ${vocab.length} pieces`,
+    })
+  }
+  const withoutVocab = { ...checked, model: { ...checked.model, vocab: [vocab[unkId]!], unk_id: 0 } }
+  return { unigram: withoutVocab, pieces: packPieces(vocab), unkId }
+}
+
 /**
  * tokenizer.json by Hugging Face's own engine in JavaScript, so that ids are those diffusers gives: they differ from
  * Google's on literal `</s>` and `<extra_id_0>` (read as the tokens they name), stacked combining marks and some
  * "!!!" runs.
  */
-export function openTokenizerJson(file: string, bytes: Uint8Array): Tokenizer {
-  const json = parse(file, bytes)
-  if (isLlama(json)) return llamaTokenizer(file, check(file, llama, json))
-  const model = check(file, unigram, json)
-  const engine = attempt(file, () => unigramEngine(file, model))
+export function openTokenizerJson(file: string, read: TokenizerJson): Tokenizer {
+  if ('llama' in read) return llamaTokenizer(file, read.llama)
+  const engine = attempt(file, () => unigramEngine(read))
   return tokenizerOf(file, engine, {
     padId: engine.token_to_id('<pad>'),
-    vocab: idsOf(model.added_tokens, model.model.vocab.length),
+    vocab: idsOf(read.unigram.added_tokens, read.pieces.ends.length),
     keepsSpace: false,
   })
 }
@@ -100,19 +126,8 @@ function tokenizerOf(file: string, engine: Engine, { padId, vocab, keepsSpace }:
  * The engine with its vocabulary in typed arrays. Its own trie of objects takes 300 MB for UMT5; this one gives it the same pieces in
  * the same order, so the same ids. What is set here is what the constructor of its Unigram (0.2.0) derives from the vocabulary.
  */
-function unigramEngine(file: string, json: z.infer<typeof unigram>): Engine {
-  const { vocab, unk_id: unkId } = json.model
-  if (unkId >= vocab.length) {
-    throw new TokenizerError({
-      file,
-      field: 'model.unk_id',
-      found: String(unkId),
-      expected: `one of ${vocab.length} pieces`,
-    })
-  }
-  const unk = vocab[unkId]!
-  const engine = new Engine({ ...json, model: { ...json.model, vocab: [unk], unk_id: 0 } }, {})
-  const arrays = packPieces(vocab)
+function unigramEngine({ unigram: json, pieces: arrays, unkId }: UnigramJson): Engine {
+  const engine = new Engine(json, {})
   const pieces = new Pieces(arrays)
   const added = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
   const minScore = arrays.scores.reduce((min, score) => Math.min(min, score))

@@ -5,7 +5,7 @@ import { inTurns } from '../../io/turns.js'
 import { TOKENIZER_FILES } from '../../checkpoint/locate.js'
 import { identifyBytes } from '../../checkpoint/identify.js'
 import { InputError, TokenizerError } from '../../errors.js'
-import { openTokenizerJson } from './huggingface.js'
+import { openTokenizerJson, readTokenizerJson, type TokenizerJson } from './huggingface.js'
 import { openSentencePiece } from './sentencepiece.js'
 import type { Tokenizer } from './types.js'
 
@@ -35,19 +35,34 @@ export async function tokenizerFile(path: string): Promise<string> {
   })
 }
 
-/** @param path a file */
-export async function openTokenizerFile(path: string): Promise<Tokenizer> {
+/** Opens a file. @param readJson who reads a tokenizer.json */
+export async function openTokenizerFile(
+  path: string,
+  readJson: (path: string) => Promise<TokenizerJson> = readJsonFile,
+): Promise<Tokenizer> {
+  if (isJson(path)) return openTokenizerJson(path, await readJson(path))
+  return await openSentencePiece(path, await readModel(path))
+}
+
+/** Reads a tokenizer.json. @throws TokenizerError */
+export async function readJsonFile(path: string): Promise<TokenizerJson> {
+  return readTokenizerJson(path, await readModel(path))
+}
+
+const isJson = (path: string): boolean => path.endsWith('.json')
+
+/** The bytes of a file that may be a tokenizer. */
+async function readModel(path: string): Promise<Uint8Array> {
   const bytes = await readBounded(path)
-  const isJson = path.endsWith('.json')
   const other = identifyBytes(bytes)
-  if (other !== undefined && !(isJson && other === 'a JSON text')) {
+  if (other !== undefined && !(isJson(path) && other === 'a JSON text')) {
     throw new TokenizerError({
       file: path,
       found: other,
-      expected: isJson ? 'a tokenizer.json' : 'a SentencePiece model',
+      expected: isJson(path) ? 'a tokenizer.json' : 'a SentencePiece model',
     })
   }
-  return isJson ? openTokenizerJson(path, bytes) : openSentencePiece(path, bytes)
+  return bytes
 }
 
 async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undefined> {

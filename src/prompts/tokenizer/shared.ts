@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { TokenizerError, type ErrorDetail } from '../../errors.js'
 import { installedFile } from '../../io/installed.js'
 import { tokenizerFile, type Tokenized } from './index.js'
+import { MAX_HEAP_MB } from './read-apart.js'
 import type { Tokenizer } from './types.js'
 
 /** What a caller needs to know of a tokenizer on another thread. */
@@ -22,9 +23,12 @@ export interface Job {
 export interface Cancel {
   readonly cancel: number
 }
-/** From the thread: first what it opened or why it failed, then answers. Ids of all prompts lie one after the other. */
-export type Opened = { facts: TokenizerFacts } | { failed: ErrorDetail }
-export type Answer = { id: number } & (
+/**
+ * From the thread: first what it opened or why it failed, then answers. Ids of all prompts lie one after the other. `memory`: see
+ * memoryOfThread().
+ */
+export type Opened = { facts: TokenizerFacts; memory: number } | { failed: ErrorDetail }
+export type Answer = { id: number; memory: number } & (
   { ids: Int32Array; ends: Int32Array; truncated: boolean[] } | { error: string }
 )
 
@@ -40,8 +44,6 @@ const OPENING_S = 60
 const IDLE_MS = 60_000
 /** Threads that wait for calls; more end at once. */
 const MAX_IDLE = 4
-/** UMT5's vocabulary takes some 150 MB while it is read. */
-const MAX_HEAP_MB = 512
 
 // The same file from src/ (tests) and from dist/: a thread needs JavaScript.
 const workerFile = (): string => installedFile('dist', 'prompts', 'tokenizer', 'worker.js')
@@ -70,6 +72,7 @@ export class SharedTokenizer {
   #users = 0
   #live: Live | undefined
   #facts: TokenizerFacts | undefined
+  #memory = 0
   readonly #calls = new Map<number, Call>()
   /** Told of the facts, or of why there are none. */
   readonly #opening = new Set<{
@@ -104,6 +107,11 @@ export class SharedTokenizer {
     const worker = this.#drop()
     this.#failAll(new TokenizerError({ file: this.file, message: 'the tokenizer was closed' }))
     await worker?.terminate()
+  }
+
+  /** Bytes the thread held when it last answered; 0 where it does not run. */
+  get memory(): number {
+    return this.#live?.opened ? this.#memory : 0
   }
 
   /** Starts the thread where it does not run. @throws TokenizerError */
@@ -191,6 +199,7 @@ export class SharedTokenizer {
     }
     live.opened = true
     this.#facts = message.facts
+    this.#memory = message.memory
     for (const { resolve } of this.#opening) resolve(message.facts)
     this.#opening.clear()
     for (const call of this.#calls.values()) live.worker.postMessage(jobOf(call))
@@ -198,6 +207,7 @@ export class SharedTokenizer {
   }
 
   #answer(answer: Answer): void {
+    this.#memory = answer.memory
     const call = this.#calls.get(answer.id)
     if (call === undefined) return // aborted meanwhile
     this.#calls.delete(answer.id)

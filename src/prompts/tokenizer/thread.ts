@@ -40,6 +40,11 @@ export class TokenizerThread implements TokenizerFacts {
     }
   }
 
+  /** Bytes the thread holds, the same for all that share it; 0 once closed, or while the thread rests. */
+  get memory(): number {
+    return this.#closing.signal.aborted ? 0 : this.#shared.memory
+  }
+
   /**
    * @returns per prompt at most `maxTokens` ids, eos last
    * @throws InputError for prompts that are no strings, too many or too long, or `maxTokens` below 1; TokenizerError; the signal's

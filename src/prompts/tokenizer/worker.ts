@@ -1,6 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { TokenizerError } from '../../errors.js'
 import { openTokenizerFile, tokenizeAll, type Tokenizer } from './index.js'
+import { memoryOfThread } from './memory.js'
+import { readApart } from './read-apart.js'
 import { PROGRESS, type Answer, type Cancel, type Job, type Opened, type Start } from './shared.js'
 
 /** The thread of a SharedTokenizer: opens the tokenizer, then answers until it is terminated. */
@@ -34,23 +36,24 @@ async function answer(tokenizer: Tokenizer, { id, prompts, maxTokens }: Job): Pr
     const ends = Int32Array.from(tokenized.ids, ({ length }) => (end += length))
     const ids = new Int32Array(end)
     for (const [i, prompt] of tokenized.ids.entries()) ids.set(prompt, ends[i]! - prompt.length)
-    post({ id, ids, ends, truncated: tokenized.truncated }, [ids.buffer, ends.buffer])
+    const memory = memoryOfThread()
+    post({ id, memory, ids, ends, truncated: tokenized.truncated }, [ids.buffer, ends.buffer])
   } catch (error) {
     // nobody waits for a cancelled one
-    if (!cancelled.signal.aborted) post({ id, error: String(error) })
+    if (!cancelled.signal.aborted) post({ id, memory: memoryOfThread(), error: String(error) })
   } finally {
     running.delete(id)
   }
 }
 
 try {
-  const tokenizer = await openTokenizerFile(path)
+  const tokenizer = await openTokenizerFile(path, readApart)
   port.on('message', (request: Job | Cancel) => {
     if ('cancel' in request) running.get(request.cancel)?.abort()
     else void answer(tokenizer, request)
   })
   const { padId, eosId, vocab, file } = tokenizer
-  post({ facts: { padId, eosId, vocab, file } })
+  post({ facts: { padId, eosId, vocab, file }, memory: memoryOfThread() })
 } catch (error) {
   if (!(error instanceof TokenizerError)) throw error
   post({ failed: error.detail })

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { InputError, TokenizerError } from '../../../src/index.js'
 import { openTokenizer, tokenizeAll } from '../../../src/prompts/tokenizer/index.js'
+import { estimateTokenizer } from '../../../src/prompts/tokenizer/memory.js'
 import { TokenizerThread } from '../../../src/prompts/tokenizer/thread.js'
 import { temporaryFolder } from '../../checkpoint/helpers.js'
 import { busyShare } from '../../event-loop.js'
@@ -133,6 +134,22 @@ describe('a file', () => {
     await Promise.all(users.slice(1).map((user) => user.close()))
     expect((await users[0]!.tokenize(['a cat'], 9)).ids).toEqual([Int32Array.of(3, 9, 1712, 1)])
     await users[0]!.close()
+  })
+
+  it('tells what its thread holds, to all who use it, until they close it', async () => {
+    const users = [await TokenizerThread.open(folder), await TokenizerThread.open(folder)] as const
+    const held = users[0].memory
+    expect(users[1].memory).toBe(held)
+    expect(held).toBeGreaterThan(10e6)
+    await users[0].tokenize(['a cat '.repeat(2000)], 9)
+    expect(users[1].memory).not.toBe(held)
+    expect(users[1].memory).toBeLessThan(2 * (await estimateTokenizer(folder)))
+    expect(users[1].memory).toBeGreaterThan((await estimateTokenizer(folder)) / 2)
+    await users[0].close()
+    expect(users[0].memory).toBe(0)
+    expect(users[1].memory).toBeGreaterThan(10e6)
+    await users[1].close()
+    expect(users[1].memory).toBe(0)
   })
 
   it('cannot be asked for prompts without end', async () => {
