@@ -123,7 +123,7 @@ const identifyFile = (file: string): Promise<string | undefined> =>
     return identifyBytes(start)
   })
 
-/** tokenizer.json comes first: diffusers users get its ids. The last is Pile-T5's, a Llama tokenizer. */
+/** tokenizer.json comes first: diffusers users get its ids. tokenizer.model is how Llama's is named. */
 export const TOKENIZER_FILES = ['tokenizer.json', 'spiece.model', 'tokenizer.model'] as const
 
 /**

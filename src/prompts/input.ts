@@ -51,7 +51,7 @@ async function packPrompts(
   return { batch: await inTurns(packing, signal), truncated }
 }
 
-/** T5's own tokenizer fits the vocabulary of Pile-T5, and its ids mean nothing there. */
+/** A tokenizer may fit the vocabulary of another family's weights, and its ids mean nothing there. */
 function checkTokenizer({ file, eosId }: TokenizerThread, name: string, pipeline: Pipeline): void {
   if (pipeline.eosId === undefined || pipeline.eosId === eosId) return
   throw new TokenizerError({

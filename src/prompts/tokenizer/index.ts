@@ -13,6 +13,8 @@ export type { Tokenizer } from './types.js'
 
 /** UMT5's tokenizer.json is 17 MB, the largest in use. */
 const MAX_BYTES = 64 << 20
+/** Of a tokenizer.json: each takes far more memory than its two brackets. Gemma's 256,000 pieces and 580,000 merges have 600,000. */
+const MAX_VALUES = 2_000_000
 
 /**
  * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model (ids exactly Google's), or a folder that
@@ -46,7 +48,15 @@ export async function openTokenizerFile(
 
 /** Reads a tokenizer.json. @throws TokenizerError */
 export async function readJsonFile(path: string): Promise<TokenizerJson> {
-  return readTokenizerJson(path, await readModel(path))
+  const bytes = await readModel(path)
+  let values = 0
+  for (const byte of bytes) if (byte === 0x5b || byte === 0x7b) values++ // [ and {
+  if (values <= MAX_VALUES) return readTokenizerJson(path, bytes)
+  throw new TokenizerError({
+    file: path,
+    found: `${values} lists and objects`,
+    expected: `at most ${MAX_VALUES}`,
+  })
 }
 
 const isJson = (path: string): boolean => path.endsWith('.json')

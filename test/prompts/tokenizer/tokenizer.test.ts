@@ -232,6 +232,12 @@ describe('opening', () => {
     ['a pointer to the real file', 'spiece.model', pointer, 'a Git LFS pointer'],
     ['a pointer to the real file', 'tokenizer.json', pointer, 'a Git LFS pointer'],
     ['an empty file', 'spiece.model', '', 'an empty file'],
+    [
+      'what would fill the memory',
+      'tokenizer.json',
+      `{"x":[${'{},'.repeat(2_000_000)}0]}`,
+      '2000002 lists and objects',
+    ],
     ['a model cut short', 'spiece.model', model.subarray(0, 400_000), 'the SentencePiece model of a T5'],
     ['a model cut between pieces', 'spiece.model', model.subarray(0, 14), 'the SentencePiece model of a T5'],
     [
