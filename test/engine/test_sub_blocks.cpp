@@ -7,6 +7,13 @@ using namespace skrr;
 
 namespace {
 
+// Sanitizers take ten times as long and find what they look for in fewer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kCases = 25;
+#else
+constexpr int kCases = 150;
+#endif
+
 // Of 512 causal rows in tiles of 64, 36 of 64 tiles of keys are computed; a window of 100 leaves 8 + 7 + 6.
 void tiles_out_of_reach_are_left_out() {
   const auto tiles = [](const Distance& distance) {
@@ -29,7 +36,7 @@ int main() {
   skip_unless_isa_runs();
   tiles_out_of_reach_are_left_out();
   for (const Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
-    sub_block_suite::run(on_cpu::subject(precision), 150);
+    sub_block_suite::run(on_cpu::subject(precision), kCases);
   }
   return finish("sub-blocks");
 }
