@@ -93,7 +93,7 @@ describe('skrr select --compensate', () => {
     expect(stdout).toMatch(/compensation +rank 4: D on prompts left out of the fit 0\.\d+, with it 0\.\d+/)
     expect((await readPlan(inside('compensated.json'))).compensation!.rank).toBe(4)
     const inspected = await skrr(['inspect', '--model', MODEL, '--plan', inside('compensated.json')])
-    expect(inspected.stdout).toMatch(/compensation +rank 4: 512 parameters, 2\.05 kB/)
+    expect(inspected.stdout).toMatch(/compensation +rank 4 adds 512 parameters .*, 2\.05 kB/)
     expect(inspected.stdout).toContain('+ rank-4 compensation')
     const again = await skrrJson(select('bare.json', ...options, '--compensate', '0'))
     expect(again).not.toHaveProperty('compensation')
