@@ -1,6 +1,6 @@
 import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { ioReason, openRegular } from '../io/files.js'
+import { ioReason, withFile } from '../io/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
 import type { EncoderInput } from '../options.js'
 import { CheckpointError, InputError } from '../errors.js'
@@ -59,8 +59,7 @@ export async function readPrompts(file: string, signal?: AbortSignal): Promise<s
 async function readBytes(file: string, signal?: AbortSignal): Promise<Uint8Array> {
   try {
     if (file === '-') return await buffer(signal ? addAbortSignal(signal, process.stdin) : process.stdin)
-    await using handle = await openRegular(file)
-    return await handle.readFile()
+    return await withFile(file, (handle) => handle.readFile())
   } catch (cause) {
     if (cause instanceof CheckpointError) {
       const hint = cause.detail.found?.includes('pipe') ? 'Pipe prompts into --prompts -' : cause.detail.hint
