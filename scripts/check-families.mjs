@@ -22,10 +22,12 @@ const ALLOWED = [
 ]
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const files = FOLDERS.flatMap((folder) =>
-  readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/')),
+const files = FOLDERS.flatMap(
+  (folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+      .filter((name) => !name.startsWith('binding/build/')), // of node-gyp
 )
 let found = 0
 for (const file of files.filter((name) => !ALLOWED.some((allowed) => name.startsWith(allowed)))) {
