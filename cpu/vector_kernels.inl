@@ -226,9 +226,9 @@ Integers fit_integers(float* x, int n, float max) {
     for (int i = 0; i < n; i++) x[i] = 0;
     return {__builtin_nanf(""), 0};
   }
-  const float largest = float_of(bits), most = __FLT_MAX__;
-  const bool tiny = largest > 0 && max / largest > most;  // so near 0 that the factor has no end
-  const float factor = tiny ? most : largest > 0 ? max / largest : 0.0f;
+  const float largest = float_of(bits), max_factor = __FLT_MAX__;
+  const bool tiny = largest > 0 && max / largest > max_factor;  // so near 0 that the factor has no end
+  const float factor = tiny ? max_factor : largest > 0 ? max / largest : 0.0f;
   VecI sum{};
   for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
     sum += __builtin_convertvector(round(v * splat(factor)), VecI);
@@ -236,7 +236,7 @@ Integers fit_integers(float* x, int n, float max) {
   });
   int32_t total = 0;
   for (int i = 0; i < kLanes; i++) total += sum[i];
-  return {tiny ? 1 / most : largest / max, total};
+  return {tiny ? 1 / max_factor : largest / max, total};
 }
 
 // In all of x [n / (radix * stride)][radix][stride], radix numbers become their sums and differences, in registers.

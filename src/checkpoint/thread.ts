@@ -1,8 +1,7 @@
 import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
 import { CheckpointError, SkrrError, type ErrorCode, type ErrorDetail } from '../errors.js'
 import { onAbort } from '../io/abort.js'
-import { installedFile } from '../io/installed.js'
+import { isOutOfMemory, startWorker } from '../io/worker.js'
 import type { Checkpoint } from './types.js'
 
 /** To the thread (worker.ts). */
@@ -13,22 +12,16 @@ export interface Opening {
 /** From the thread. */
 export type Opened = { checkpoint: Checkpoint } | { failed: ErrorDetail; code?: ErrorCode }
 
-// The same file from src/ (tests) and from dist/: a thread needs JavaScript.
-const workerFile = (): string => installedFile('dist', 'checkpoint', 'worker.js')
-
 /** 8 MB of header make up to 140,000 tensors, and those about 100 MB. */
 const MAX_HEAP_MB = 256
 
 /**
  * Reads a checkpoint on a thread of its own: 8 MB of JSON take seconds, which an event loop must not wait for.
- * @throws CheckpointError; the signal's reason, at once
+ * @throws CheckpointError; ERR_ENGINE where no thread can be started; the signal's reason, at once
  */
 export async function readOnThread(opening: Opening, signal?: AbortSignal): Promise<Checkpoint> {
   signal?.throwIfAborted()
-  const worker = new Worker(workerFile(), {
-    workerData: opening,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-  })
+  const worker = startWorker(['checkpoint', 'worker.js'], opening, MAX_HEAP_MB)
   const ended = new AbortController()
   const stop = signal && onAbort(signal, () => ended.abort())
   try {
@@ -47,6 +40,3 @@ export async function readOnThread(opening: Opening, signal?: AbortSignal): Prom
     await worker.terminate()
   }
 }
-
-const isOutOfMemory = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'

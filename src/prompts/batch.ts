@@ -96,22 +96,19 @@ const MAX_COPIED = MAX_CALL_TOKENS
 const own = <T extends Int32Array | Float32Array>(array: T): T =>
   array.length > 0 && array.length <= MAX_COPIED ? (array.slice() as T) : array
 
-const ownMatrix = <T extends Int32Array | Float32Array>({ data, shape }: Matrix<T>): Matrix<T> => ({
-  data: own(data),
-  shape,
-})
+/** A packing that reads copies, made when it is called; what `pack` itself does waits for the first step. */
+const ofCopies =
+  <T extends Int32Array | Float32Array, O>(
+    pack: (matrix: Matrix<T>, mask: Int32Array | undefined, options: O) => Packing,
+  ) =>
+  ({ data, shape }: Matrix<T>, mask: Int32Array | undefined, options: O): Packing =>
+    pack({ data: own(data), shape }, mask && own(mask), options)
 
 /**
  * Token ids [batch, tokens] with any mask of zeros and ones, holes and left padding included: positions stay the
  * index in the row. Without a mask every token is visible.
  */
-export const packMatrix = (
-  inputIds: Matrix<Int32Array>,
-  mask: Int32Array | undefined,
-  options: { masked: Masked; vocab: number },
-): Packing => packOwnMatrix(ownMatrix(inputIds), mask && own(mask), options)
-
-function* packOwnMatrix(
+export const packMatrix = ofCopies(function* (
   inputIds: Matrix<Int32Array>,
   mask: Int32Array | undefined,
   { masked, vocab }: { masked: Masked; vocab: number },
@@ -131,16 +128,10 @@ function* packOwnMatrix(
     packed[i] = data[layout.outputRows[i]!]!
   }
   return { ...layout, ids: packed, attentionMask }
-}
+})
 
 /** Token ids [batch, tokens], padded as the pipeline pads prompts. A mask says how long each row is: ones, then zeros. */
-export const packPaddedMatrix = (
-  inputIds: Matrix<Int32Array>,
-  mask: Int32Array | undefined,
-  options: PaddingOptions,
-): Packing => packOwnPaddedMatrix(ownMatrix(inputIds), mask && own(mask), options)
-
-function* packOwnPaddedMatrix(
+export const packPaddedMatrix = ofCopies(function* (
   inputIds: Matrix<Int32Array>,
   mask: Int32Array | undefined,
   options: PaddingOptions,
@@ -149,7 +140,7 @@ function* packOwnPaddedMatrix(
   const { data } = inputIds
   const lengths = yield* rowLengths(rows, tokens, mask)
   return yield* packRows('inputIds', lengths, (row, t) => data[row * tokens + t]!, options)
-}
+})
 
 export interface EmbedsOptions {
   readonly masked: Masked
@@ -162,13 +153,7 @@ export interface EmbedsOptions {
  * Embeddings [batch, tokens, width] in place of ids, finite; otherwise as the ids.
  * @throws InputError also where more than MAX_COPIED numbers are transferred to another thread before they are packed
  */
-export const packEmbeds = (
-  inputsEmbeds: Matrix<Float32Array>,
-  mask: Int32Array | undefined,
-  options: EmbedsOptions,
-): Packing => packOwnEmbeds(ownMatrix(inputsEmbeds), mask && own(mask), options)
-
-function* packOwnEmbeds(
+export const packEmbeds = ofCopies(function* (
   inputsEmbeds: Matrix<Float32Array>,
   mask: Int32Array | undefined,
   { masked, width, pipeline }: EmbedsOptions,
@@ -207,7 +192,7 @@ function* packOwnEmbeds(
     }
   }
   return { ...layout, embeds, attentionMask }
-}
+})
 
 const detached = (): InputError =>
   new InputError({
@@ -291,7 +276,7 @@ function* rowLengths(
   return lengths
 }
 
-/** A copy of the mask, all ones where there is none. */
+/** The mask, all ones where there is none. */
 function* checkedMask(
   rows: number,
   tokens: number,
@@ -305,14 +290,13 @@ function* checkedMask(
       expected: `${rows * tokens}, one for each of ${rows} x ${tokens} tokens`,
     })
   }
-  const copy = mask.slice()
-  for (let i = 0; i < copy.length; i++) {
+  for (let i = 0; i < mask.length; i++) {
     if (i % STEP === STEP - 1) yield
-    if (copy[i] === 0 || copy[i] === 1) continue
+    if (mask[i] === 0 || mask[i] === 1) continue
     const field = `attentionMask[${Math.floor(i / tokens)}, ${i % tokens}]`
-    throw new InputError({ field, found: String(copy[i]), expected: '0 or 1' })
+    throw new InputError({ field, found: String(mask[i]), expected: '0 or 1' })
   }
-  return copy
+  return mask
 }
 
 function checkShape<const N extends readonly string[]>(

@@ -19,7 +19,7 @@ export type Presence = 'visible' | 'hidden' | 'absent'
 /** @throws InputError for more than MAX_ROW_TOKENS in a row or MAX_CALL_TOKENS in all */
 export function checkTokens(rows: number, tokens: number): void {
   if (tokens > MAX_ROW_TOKENS) {
-    const expected = `max ${MAX_ROW_TOKENS}`
+    const expected = `at most ${MAX_ROW_TOKENS}`
     throw new InputError({ field: 'batch', found: `rows of ${tokens} tokens`, expected })
   }
   if (rows * tokens <= MAX_CALL_TOKENS) return

@@ -17,6 +17,13 @@ describe('threads that the system does not start', () => {
     expect({ ours, code }).toEqual({ ours: true, code: 'ERR_ENGINE' })
     expect(message).toMatch(/^threads cannot be started: found \d+ of 1024 \(.+\)\. Ask for fewer/)
   })
+
+  it('of Node are ERR_ENGINE too, and the next ones start', async () => {
+    const message = expect.stringMatching(
+      /^ERR_ENGINE: a thread cannot be started\. Raise the limit/,
+    ) as string
+    expect(await run('no-worker.ts')).toEqual([message, message])
+  })
 })
 
 describe('an instruction set that is none, or not of this processor', () => {

@@ -282,7 +282,7 @@ describe('a large batch', () => {
   })
 
   it('has no row of more than 65536 tokens', () => {
-    const refused = 'batch: found rows of 65537 tokens, expected max 65536'
+    const refused = 'batch: found rows of 65537 tokens, expected at most 65536'
     const ids = { data: new Int32Array(65_537), shape: [1, 65_537] }
     const embeds = { data: new Float32Array(65_537), shape: [1, 65_537, 1] }
     const how = { masked: 'compute', vocab: 3, width: 1 } as const

@@ -13,7 +13,7 @@ export type { Tokenizer } from './types.js'
 
 /** UMT5's tokenizer.json is 17 MB, the largest in use. */
 const MAX_BYTES = 64 << 20
-/** Of a tokenizer.json: each takes far more memory than its two brackets. Gemma's 256,000 pieces and 580,000 merges have 600,000. */
+/** Of a tokenizer.json: each takes far more memory than its two brackets. UMT5's has a list for each of its 256,300 pieces. */
 const MAX_VALUES = 2_000_000
 
 /**

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { TokenizerError, type ErrorDetail } from '../../errors.js'
-import { installedFile } from '../../io/installed.js'
+import { isOutOfMemory, startWorker } from '../../io/worker.js'
 import { tokenizerFile, type Tokenized } from './index.js'
 import { MAX_HEAP_MB } from './read-apart.js'
 import type { Tokenizer } from './types.js'
@@ -44,9 +44,6 @@ const OPENING_S = 60
 const IDLE_MS = 60_000
 /** Threads that wait for calls; more end at once. */
 const MAX_IDLE = 4
-
-// The same file from src/ (tests) and from dist/: a thread needs JavaScript.
-const workerFile = (): string => installedFile('dist', 'prompts', 'tokenizer', 'worker.js')
 
 interface Call extends Job {
   readonly resolve: (result: Tokenized) => void
@@ -114,7 +111,7 @@ export class SharedTokenizer {
     return this.#live?.opened ? this.#memory : 0
   }
 
-  /** Starts the thread where it does not run. @throws TokenizerError */
+  /** Starts the thread where it does not run. @throws TokenizerError; ERR_ENGINE where no thread can be started */
   async facts(): Promise<TokenizerFacts> {
     if (this.#facts !== undefined) return this.#facts
     const facts = new Promise<TokenizerFacts>((resolve, reject) => this.#opening.add({ resolve, reject }))
@@ -175,10 +172,14 @@ export class SharedTokenizer {
   #start(): void {
     if (this.#live !== undefined) return
     const progress = new Int32Array(new SharedArrayBuffer(8))
-    const worker = new Worker(workerFile(), {
-      workerData: { file: this.file, progress } satisfies Start,
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-    })
+    const start: Start = { file: this.file, progress }
+    let worker: Worker
+    try {
+      worker = startWorker(['prompts', 'tokenizer', 'worker.js'], start, MAX_HEAP_MB)
+    } catch (error) {
+      this.#failAll(error)
+      return
+    }
     const live = { worker, progress, opened: false }
     this.#live = live
     worker.on('message', (message: Opened | Answer) => {
@@ -223,8 +224,7 @@ export class SharedTokenizer {
   /** A thread that ended by itself: its call fails, the others run again. */
   #died(live: Live, cause: Error | undefined): void {
     if (this.#live !== live) return
-    const outOfMemory = cause !== undefined && 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
-    const message = outOfMemory
+    const message = isOutOfMemory(cause)
       ? `takes more than ${MAX_HEAP_MB} MB`
       : `ended: ${cause?.message ?? 'its thread exited'}`
     this.#blame(live, new TokenizerError({ file: this.file, message }, { cause }))
@@ -264,7 +264,7 @@ export class SharedTokenizer {
     return worker
   }
 
-  #failAll(error: Error): void {
+  #failAll(error: unknown): void {
     const waiting = [...this.#calls.values(), ...this.#opening]
     this.#calls.clear()
     this.#opening.clear()
