@@ -55,10 +55,11 @@ function check({ ceilings, rows }: Report): void {
     expect(row.ms).toBeGreaterThan(0)
     expect(row.lowerQuartileMs).toBeLessThanOrEqual(row.ms)
     expect(row.upperQuartileMs).toBeGreaterThanOrEqual(row.ms)
-    // bf16's instruction is not slower than float32's, so attention's part can only make the share larger
+    // Attention's part is held to float32's ceiling, the rest to the precision's. Each was measured in its own
+    // moment: on a busy machine either may be the higher, so the whole is at least its share of the higher one.
     const share = Math.max(
       row.bytesPerSecond / ceilings.memoryBytesPerSecond,
-      row.flopsPerSecond / ceilings.multiplyFlopsPerSecond,
+      row.flopsPerSecond / Math.max(ceilings.multiplyFlopsPerSecond, ceilings.float32FlopsPerSecond),
     )
     expect(row.roofline).toBeGreaterThan(0.999 * share)
     expect(row.roofline, row.what).toBeLessThan(1.05)
