@@ -1,11 +1,11 @@
-import { readdir, realpath, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { readdir, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { openCheckpoint } from '../checkpoint/open.js'
 import { storedTensors } from '../checkpoint/types.js'
 import { InputError, OutputError } from '../errors.js'
-import { checkWritable, writeFileAtomically } from '../io/atomic.js'
+import { checkWritable, placeOf, writeFileAtomically } from '../io/atomic.js'
 import { ioReason } from '../io/files.js'
 
 /** An output of this name is stdout, an input stdin. */
@@ -41,7 +41,7 @@ export async function checkOutputs(options: OutputOptions, outputs: Named, input
   }
   const places = new Map<string, Given>()
   for (const output of files) {
-    const place = await placeOf(output[1])
+    const place = await identityOf(output[1])
     const other = places.get(place)
     if (other) throw clash(output, `what ${other[0]} writes`)
     places.set(place, output)
@@ -49,7 +49,7 @@ export async function checkOutputs(options: OutputOptions, outputs: Named, input
   if (!(await Promise.all(files.map(([, file]) => isThere(file)))).includes(true)) return // none replaces anything
   for (const [option, file] of await inputFiles(options, inputs)) {
     const path = file === STANDARD ? '/dev/stdin' : file
-    const output = (await isThere(path)) && places.get(await placeOf(path)) // a preset's name is no file
+    const output = (await isThere(path)) && places.get(await identityOf(path)) // a preset's name is no file
     if (output) throw clash(output, `what ${option} reads`)
   }
 }
@@ -64,12 +64,10 @@ const isThere = async (file: string): Promise<boolean> =>
   (await stat(file).catch(() => undefined)) !== undefined
 
 /** The same for two names of one file: its inode, or where it would be made. */
-async function placeOf(file: string): Promise<string> {
+async function identityOf(file: string): Promise<string> {
   if (file === STANDARD) return file
   const found = await stat(file).catch(() => undefined)
-  if (found) return `${found.dev}:${found.ino}`
-  const folder = dirname(resolve(file))
-  return join(await realpath(folder).catch(() => folder), basename(file))
+  return found ? `${found.dev}:${found.ino}` : await placeOf(file)
 }
 
 /** Files of a model beside its weights that are read where they are there. */

@@ -1,11 +1,34 @@
 import type { Stats } from 'node:fs'
-import { mkdir, open, readdir, rename, stat, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, open, readdir, readlink, realpath, rename, stat, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { OutputError, SkrrError } from '../errors.js'
 import { ioReason } from './files.js'
 import { withTemporary } from './temporaries.js'
 
-/** Outputs appear whole under their name or not at all: they are written beside it under another name, flushed and renamed. */
+/**
+ * Outputs appear whole under their name or not at all: they are written beside it under another name, flushed and renamed. A symbolic
+ * link stays what it is: what it points to is replaced, or made.
+ */
+
+/** As many as Linux follows. */
+const MOST_LINKS = 40
+
+/** The path that a file or folder is written under: the end of all links, also where nothing is there. @throws OutputError */
+export async function placeOf(path: string): Promise<string> {
+  let place = resolve(path)
+  for (let links = 0; links <= MOST_LINKS; links++) {
+    const folder = await realpath(dirname(place)).catch(() => dirname(place)) // what is wrong with it, open() says
+    place = join(folder, basename(place))
+    const target = await readlink(place).catch(() => undefined) // no link
+    if (target === undefined) return place
+    place = resolve(folder, target)
+  }
+  throw new OutputError({
+    file: path,
+    found: 'a link that leads to itself',
+    expected: 'a file, there or new',
+  })
+}
 
 /**
  * Writes a file through `fill`. What it replaces hands on its permissions, from the first byte on; a new one gets those of the umask.
@@ -19,7 +42,8 @@ export async function writeFileAtomically(
   try {
     signal?.throwIfAborted()
     const old = await replaceable(file)
-    await withTemporary(file, async (temporary) => {
+    const place = await placeOf(file)
+    await withTemporary(place, async (temporary) => {
       const handle = await open(temporary, 'wx', old === undefined ? 0o666 : 0o600)
       try {
         if (old !== undefined) await takePermissions(handle, old)
@@ -29,7 +53,7 @@ export async function writeFileAtomically(
         await handle.close()
       }
       signal?.throwIfAborted()
-      await rename(temporary, file)
+      await rename(temporary, place)
     })
   } catch (error) {
     throw asOutputError(file, error, signal)
@@ -40,7 +64,9 @@ export async function writeFileAtomically(
 export async function checkWritable(file: string): Promise<void> {
   try {
     await replaceable(file)
-    await withTemporary(file, async (temporary) => (await open(temporary, 'wx', 0o600)).close())
+    await withTemporary(await placeOf(file), async (temporary) =>
+      (await open(temporary, 'wx', 0o600)).close(),
+    )
   } catch (error) {
     throw asOutputError(file, error, undefined)
   }
@@ -75,14 +101,15 @@ export async function writeFolderAtomically(
 ): Promise<void> {
   await checkEmpty(folder)
   const old = await stat(folder).catch(() => undefined)
-  await withTemporary(folder, async (temporary) => {
+  const place = await placeOf(folder)
+  await withTemporary(place, async (temporary) => {
     try {
       signal?.throwIfAborted()
       await mkdir(temporary, old === undefined ? 0o777 : 0o700)
       await fill(temporary)
       signal?.throwIfAborted()
       if (old !== undefined) await takeFolderPermissions(temporary, old)
-      await putInPlace(temporary, folder)
+      await putInPlace(temporary, place)
     } catch (error) {
       throw asOutputError(folder, underFinalName(error, temporary, folder), signal)
     }

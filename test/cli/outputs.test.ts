@@ -24,6 +24,7 @@ beforeAll(async () => {
   await symlink(inside('ids.safetensors'), inside('symbolic-link'))
   await mkdir(inside('real'))
   await symlink(inside('real'), inside('other-name'))
+  await symlink(inside('real/p'), inside('dangling'))
 })
 
 const ENCODE = 'encode --model @/model --input-ids @/ids.safetensors'
@@ -63,6 +64,7 @@ describe('an output that is a file the command reads, or another of its outputs'
     ],
     ['one output twice', `${SELECT} --out @/p --trace @/p`, '--trace: found what --out writes'],
     ['by two paths', `${SELECT} --out @/real/p --report @/other-name/p`, '--report: found what --out writes'],
+    ['by a link to it', `${SELECT} --out @/real/p --trace @/dangling`, '--trace: found what --out writes'],
     [
       'a plan on the journal',
       `${SELECT} --out @/p --trace @/p.journal`,

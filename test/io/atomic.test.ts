@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -47,6 +47,58 @@ describe('permissions', () => {
       await io.writeFolderAtomically(${JSON.stringify(join(folder, 'folder'))}, async () => {})`
     await once(child(script), 'close')
     expect([await mode(join(folder, 'file')), await mode(join(folder, 'folder'))]).toEqual(['640', '750'])
+  })
+})
+
+describe('a symbolic link', () => {
+  const isLink = async (path: string): Promise<boolean> => (await lstat(path)).isSymbolicLink()
+
+  it.each([
+    ['to a file', true],
+    ['to nothing yet', false],
+  ])('%s stays a link; what it leads to is written', async (_, there) => {
+    const [folder, other] = [await temporaryFolder(), await temporaryFolder()]
+    const file = join(other, 'file')
+    if (there) {
+      await writeFile(file, 'old')
+      await chmod(file, 0o640)
+    }
+    await symlink('second', join(folder, 'first')) // one link after the other, from the folder that each is in
+    await symlink(file, join(folder, 'second'))
+    await checkWritable(join(folder, 'first'))
+    await writeFileAtomically(join(folder, 'first'), bytes)
+    expect(await readFile(file, 'utf8')).toBe('new')
+    if (there) expect(await mode(file)).toBe('640')
+    expect([await isLink(join(folder, 'first')), await isLink(join(folder, 'second'))]).toEqual([true, true])
+    expect([await readdir(folder), await readdir(other)]).toEqual([['first', 'second'], ['file']])
+  })
+
+  it.each([true, false])('to a folder (there: %s) stays a link; the folder is written', async (there) => {
+    const [folder, other] = [await temporaryFolder(), join(await temporaryFolder(), 'out')]
+    if (there) await mkdir(other)
+    await symlink(other, join(folder, 'link'))
+    await writeFolderAtomically(join(folder, 'link'), (temporary) => writeFile(join(temporary, 'a'), ''))
+    expect([await readdir(folder), await readdir(other)]).toEqual([['link'], ['a']])
+    expect(await isLink(join(folder, 'link'))).toBe(true)
+  })
+
+  it('in a folder that is itself a link starts from where that folder is', async () => {
+    const [outer, inner] = [await temporaryFolder(), join(await temporaryFolder(), 'inner')]
+    await mkdir(inner)
+    await symlink(inner, join(outer, 'folder'))
+    await symlink('../file', join(inner, 'link'))
+    await writeFileAtomically(join(outer, 'folder/link'), bytes)
+    expect(await readFile(join(inner, '../file'), 'utf8')).toBe('new')
+    expect(await readdir(outer)).toEqual(['folder'])
+  })
+
+  it('that leads to itself is refused', async () => {
+    const folder = await temporaryFolder()
+    await symlink('loop', join(folder, 'loop'))
+    const file = join(folder, 'loop')
+    await expect(checkWritable(file)).rejects.toThrow(`${file}: found a link that leads to itself`)
+    await expect(writeFileAtomically(file, bytes)).rejects.toThrow('a link that leads to itself')
+    expect(await readdir(folder)).toEqual(['loop'])
   })
 })
 
