@@ -170,7 +170,7 @@ Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
   const std::shared_ptr<const OwnedInput> input = parse_input(*pending, batch, size_t(width_));
   const std::shared_ptr<const OwnedOutput> output =
       parse_output(*pending, info[2], info[3].As<Napi::String>().Utf8Value(), batch.Get("outputRows"),
-                   input->positions.size(), size_t(width_));
+                   input->indices.size(), size_t(width_));
   return EngineThread::of(env).submit(env, cancel, std::move(pending),
                                       [=](Pending&) { owner->encode(input->view(), *plan, output->view(), *cancel); });
 }

@@ -1,5 +1,6 @@
 #include "binding/parse.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -100,6 +101,31 @@ Distance parse_distance(const Napi::Object& object) {
   return distance;
 }
 
+Rope parse_rope(const Napi::Object& object, int head_dim) {
+  Rope rope;
+  const Napi::Value frequencies = object.Get("frequencies");
+  const size_t pairs = length_of(frequencies, "rope.frequencies");
+  if (pairs == 0 || 2 * pairs > size_t(head_dim)) {
+    throw Napi::RangeError::New(object.Env(), "rope.frequencies: found " + std::to_string(pairs) + ", expected 1 to headDim / 2");
+  }
+  rope.frequencies = copied<double>(frequencies, pairs, "rope.frequencies");
+  for (const double frequency : rope.frequencies) {
+    if (!(frequency >= 0 && frequency <= 1)) throw Napi::RangeError::New(object.Env(), "rope.frequencies: expected numbers from 0 to 1");
+  }
+  rope.interleaved = flag(object, "interleaved");
+  rope.magnitude = factor(object, "magnitude");
+  if (const std::optional<Napi::Object> query = optional_object(object, "query")) {
+    rope.query_beta = factor(*query, "beta");
+    rope.query_period = small(*query, "period", kDistance);
+  }
+  return rope;
+}
+
+Bias parse_bias(const Napi::Object& object) {
+  constexpr std::array<const char*, 3> names{"none", "qkv", "all"};
+  return Bias(index_of(object.Env(), "bias", text(object, "bias"), names, [](const char* name) { return name; }));
+}
+
 Attention parse_attention(const Napi::Object& object) {
   Attention a;
   a.norm = parse_norm(field(object, "norm").ToObject());
@@ -108,16 +134,12 @@ Attention parse_attention(const Napi::Object& object) {
   a.key_heads = small(object, "keyHeads", {1, a.heads});
   if (a.heads % a.key_heads != 0) throw Napi::RangeError::New(object.Env(), "keyHeads: expected a divisor of heads");
   a.head_dim = small(object, "headDim", kHeadDim);
-  a.bias = flag(object, "bias");
+  a.bias = parse_bias(object);
   a.head_norm = parse_optional_norm(object, "headNorm");
   a.scale = factor(object, "scale");
   if (object.Get("softcap").IsNumber()) a.softcap = factor(object, "softcap");
   a.distance = parse_distance(field(object, "distance").ToObject());
-  if (const std::optional<Napi::Object> rope = optional_object(object, "rope")) {
-    const bool part = rope->Get("rotated").IsNumber();
-    a.rope = Rope{factor(*rope, "theta"), part ? small(*rope, "rotated", {0, a.head_dim}) : a.head_dim, ""};
-    if (const std::optional<Napi::Object> scaling = optional_object(*rope, "scaling")) a.rope->scaling = text(*scaling, "kind");
-  }
+  if (const std::optional<Napi::Object> rope = optional_object(object, "rope")) a.rope = parse_rope(*rope, a.head_dim);
   a.unseeing = text(object, "unseeing") == "zero" ? Unseeing::kZero : Unseeing::kMean;
   return a;
 }
@@ -162,6 +184,7 @@ TensorSource parse_tensor(const Napi::Object& tensors, const char* role) {
   source.columns = integer(*object, "columns", kColumns);
   require_within(object->Env(), "rows x columns", source.rows * source.columns, kElements);
   source.scale = factor(*object, "scale");
+  if (object->Get("plus").IsNumber()) source.plus = float(number(*object, "plus"));
   return source;
 }
 
@@ -203,7 +226,9 @@ EncoderSpec parse_spec(const Napi::Object& object) {
   for (uint32_t i = 0; i < files.Length(); i++) spec.files.push_back(files.Get(i).ToString().Utf8Value());
   const Napi::Object fixed = field(object, "fixed").ToObject();
   spec.embedding = parse_tensor(fixed, "embedding");
+  spec.positions = parse_tensor(fixed, "positions");
   spec.final_norm = parse_tensor(fixed, "finalNorm");
+  spec.final_norm_bias = parse_tensor(fixed, "finalNormBias");
   const Napi::Array sub_blocks = list(object, "subBlocks");
   for (uint32_t i = 0; i < sub_blocks.Length(); i++) {
     spec.sub_blocks.push_back(parse_sub_block(sub_blocks.Get(i).ToObject()));
@@ -289,9 +314,10 @@ namespace {
 
 void require_sound_batch(const Napi::Env& env, const OwnedInput& input) {
   const std::vector<int32_t>& starts = input.starts;
-  bool ascending = starts.size() >= 2 && starts.front() == 0 && size_t(starts.back()) == input.positions.size();
+  bool ascending = starts.size() >= 2 && starts.front() == 0 && size_t(starts.back()) == input.indices.size();
   for (size_t s = 1; ascending && s < starts.size(); s++) ascending = starts[s] > starts[s - 1];
   if (!ascending) throw Napi::RangeError::New(env, "starts: expected ascending offsets from 0 to the number of tokens");
+  for (const int32_t index : input.indices) require_within(env, "indices", index, kRow);
   for (const int32_t position : input.positions) require_within(env, "positions", position, kRow);
 }
 
@@ -299,9 +325,10 @@ void require_sound_batch(const Napi::Env& env, const OwnedInput& input) {
 
 std::shared_ptr<const OwnedInput> parse_input(Pending& pending, const Napi::Object& batch, size_t width) {
   auto input = std::make_shared<OwnedInput>();
-  const size_t tokens = length_of(batch.Get("positions"), "positions");
+  const size_t tokens = length_of(batch.Get("indices"), "indices");
   input->starts = copied<int32_t>(batch.Get("starts"), length_of(batch.Get("starts"), "starts"), "starts");
-  input->positions = copied<int32_t>(batch.Get("positions"), tokens, "positions");
+  input->indices = copied<int32_t>(batch.Get("indices"), tokens, "indices");
+  if (batch.Get("positions").IsTypedArray()) input->positions = copied<int32_t>(batch.Get("positions"), tokens, "positions");
   input->visible = copied<uint8_t>(batch.Get("visible"), tokens, "visible");
   require_sound_batch(batch.Env(), *input);
   if (batch.Get("embeds").IsTypedArray()) {
@@ -314,7 +341,8 @@ std::shared_ptr<const OwnedInput> parse_input(Pending& pending, const Napi::Obje
 
 Input OwnedInput::view() const {
   Input input;
-  input.batch = {int(starts.size()) - 1, int(positions.size()), starts.data(), positions.data(), visible.data()};
+  const int32_t* given = positions.empty() ? nullptr : positions.data();
+  input.batch = {int(starts.size()) - 1, int(indices.size()), starts.data(), indices.data(), visible.data(), given};
   input.ids = ids.empty() ? nullptr : ids.data();
   input.embeds = embeds;
   return input;

@@ -29,6 +29,8 @@ constexpr napi_typedarray_type kArrayType{};
 template <>
 inline constexpr napi_typedarray_type kArrayType<float> = napi_float32_array;
 template <>
+inline constexpr napi_typedarray_type kArrayType<double> = napi_float64_array;
+template <>
 inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
 template <>
 inline constexpr napi_typedarray_type kArrayType<uint16_t> = napi_uint16_array;
@@ -57,7 +59,8 @@ T* keep(Pending& pending, const Napi::Value& value, size_t count, const char* na
 
 // A packed batch (src/prompts/batch.ts) with arrays of its own, but for the embeds, which are kept.
 struct OwnedInput {
-  std::vector<int32_t> starts, positions, ids;
+  std::vector<int32_t> starts, indices, ids;
+  std::vector<int32_t> positions;  // empty: the indices
   std::vector<uint8_t> visible;
   const float* embeds = nullptr;
 

@@ -19,11 +19,11 @@ struct Head {
   int head_dim;
   int64_t stride;  // between tokens in q, k, v
   const float *q, *k, *v;
-  const int32_t* positions;  // [n], ascending
+  const int32_t* indices;    // [n], ascending
   const uint8_t* visible;    // [n]
-  bool plain;                // every key is visible and positions are consecutive: nearly always
+  bool plain;                // every key is visible and indices are consecutive: nearly always
   const Attention& attributes;
-  const float* line;  // line[position of query - position of key]; null: zeros
+  const float* line;  // line[index of query - index of key]; null: zeros
   float* out;         // [n, head_dim], rows out_stride apart
   int64_t out_stride;
 };
@@ -39,10 +39,10 @@ struct Panel {
 bool find_unseeing(const Head& head, Panel& panel) {
   bool any = false;
   for (int c = 0; c < panel.queries; c++) {
-    const int32_t query = head.positions[panel.first + c];
+    const int32_t query = head.indices[panel.first + c];
     bool& sees = panel.sees[c] = false;
     for (int key = panel.keys.first; key < panel.keys.last && !sees; key++) {
-      sees = head.visible[key] && head.attributes.distance.sees(head.positions[key] - query);
+      sees = head.visible[key] && head.attributes.distance.sees(head.indices[key] - query);
     }
     any |= !sees;
   }
@@ -52,23 +52,23 @@ bool find_unseeing(const Head& head, Panel& panel) {
 // Hides keys and adds the line in heads that are not plain. scores [keys][columns]. All scores of a query that sees no key
 // become equal, so that its softmax weighs all values alike.
 void mask(const Head& head, const Panel& panel, int columns, float* scores) {
-  const int32_t* query = head.positions + panel.first;
+  const int32_t* query = head.indices + panel.first;
   for (int key = panel.keys.first; key < panel.keys.last; key++, scores += columns) {
     if (!head.visible[key]) std::fill_n(scores, columns, -std::numeric_limits<float>::infinity());
     for (int c = 0; c < panel.queries; c++) {
       if (!panel.sees[c]) {
         scores[c] = 0;
       } else if (head.visible[key] && head.line) {
-        scores[c] += head.line[query[c] - head.positions[key]];
+        scores[c] += head.line[query[c] - head.indices[key]];
       }
     }
   }
 }
 
-bool is_plain(const int32_t* positions, const uint8_t* visible, int n) {
+bool is_plain(const int32_t* indices, const uint8_t* visible, int n) {
   if (std::memchr(visible, 0, size_t(n))) return false;
   for (int t = 1; t < n; t++) {
-    if (positions[t] != positions[0] + t) return false;
+    if (indices[t] != indices[0] + t) return false;
   }
   return true;
 }
@@ -173,11 +173,11 @@ void CpuBackend::attention(const Attention& a, const Slot& weights, float scale,
     const int sequence = task / a.heads, h = task % a.heads;
     const int64_t first = s.starts[size_t(sequence)];
     const int n = int(s.starts[size_t(sequence) + 1] - first);
-    const int32_t* positions = &s.positions[size_t(first)];
+    const int32_t* indices = &s.indices[size_t(first)];
     const uint8_t* visible = &s.visible[size_t(first)];
     const float* q = qkv + first * stride + h * a.head_dim;
     float* out = mixed + first * inner + h * a.head_dim;
-    const Head head{n, a.head_dim, stride, q, q + part, q + 2 * part, positions, visible, is_plain(positions, visible, n),
+    const Head head{n, a.head_dim, stride, q, q + part, q + 2 * part, indices, visible, is_plain(indices, visible, n),
                     a, line.of_head(h), out, inner};
     const AttentionScratch layout(context_.kernels.f32, n, a.head_dim);
     attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()), cancel);

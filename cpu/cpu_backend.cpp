@@ -75,9 +75,9 @@ std::unique_ptr<States> CpuBackend::begin(const Batch& batch, const ReadRow& rea
   states->hidden = Buffer(size_t(batch.tokens) * size_t(architecture_.width) * sizeof(float));
   context_.pool.run(batch.tokens, CancelFlag(), [&](int t, int) { read(t, states->row(t)); });
   states->starts.assign(batch.starts, batch.starts + batch.sequences + 1);
-  states->positions.assign(batch.positions, batch.positions + batch.tokens);
+  states->indices.assign(batch.indices, batch.indices + batch.tokens);
   states->visible.assign(batch.visible, batch.visible + batch.tokens);
-  for (int32_t position : states->positions) states->longest = std::max(states->longest, position + 1);
+  for (int32_t index : states->indices) states->longest = std::max(states->longest, index + 1);
   return states;
 }
 
@@ -88,7 +88,7 @@ std::unique_ptr<States> CpuStates::clone() const {
   copy->hidden = Buffer(hidden.bytes());
   std::memcpy(copy->hidden.as(), hidden.as(), hidden.bytes());
   copy->starts = starts;
-  copy->positions = positions;
+  copy->indices = indices;
   copy->visible = visible;
   return copy;
 }

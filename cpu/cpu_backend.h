@@ -33,16 +33,16 @@ struct Slot {
 // The residual stream and the row structure it was made with.
 struct CpuStates final : States {
   int width = 0;
-  int longest = 0;                 // 1 + the largest position: bounds every distance
+  int longest = 0;                 // 1 + the largest index: bounds every distance
   Buffer hidden;                   // [tokens, width] float32
   std::vector<int32_t> starts;     // [sequences + 1]
-  std::vector<int32_t> positions;  // [tokens]
+  std::vector<int32_t> indices;    // [tokens], see Batch
   std::vector<uint8_t> visible;    // [tokens]
 
   float* row(int64_t token) const { return hidden.as<float>() + token * width; }
   std::unique_ptr<States> clone() const override;
-  int tokens() const override { return int(positions.size()); }
-  size_t bytes() const override { return hidden.bytes() + positions.size() * 5 + starts.size() * 4; }
+  int tokens() const override { return int(indices.size()); }
+  size_t bytes() const override { return hidden.bytes() + indices.size() * 5 + starts.size() * 4; }
 };
 
 // A map on the processor: float32 weights, in tiles.

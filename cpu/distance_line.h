@@ -25,7 +25,7 @@ class DistanceLine {
 };
 
 // Keys [first, last) of `keys` that any of the queries [query, query + queries) reaches, by rows: `first` is rounded down to
-// a multiple of `tile`. Positions ascend, so two tokens are never further apart in rows than in positions: no key that is
+// a multiple of `tile`. Indices ascend, so two tokens are never further apart in the packed row than by index: no key that is
 // seen is left out.
 struct KeyRange {
   int first, last;

@@ -2,7 +2,7 @@
 //
 //   qkv [tokens, 3 heads kHead] bf16 (q, k, v of all heads one after the other), out [tokens, heads kHead] bf16
 //   Logits are not scaled by 1 / sqrt(d); logits, softmax and sums are float32. Weights are rounded to bf16 to multiply V.
-//   The block makes the line over the distance (position of key - position of query) in shared memory from the distance table:
+//   The block makes the line over the distance (index of key - index of query) in shared memory from the distance table:
 //   bias[bucket, head] within reach, -infinity past it. Nothing of size L x L exists; tiles of keys out of reach are left out.
 //   Keys that are not visible have weight 0. A query that sees no key gets the mean of all values, or zeros (Reach::mean).
 //   grid (64-query tiles of the longest sequence, heads, sequences), 4 warps of 16 queries; keys in tiles of 64
@@ -20,21 +20,21 @@ constexpr int kQueries = 64, kKeys = 64, kThreads = 128;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLowest = -1e30f;  // where a maximum starts: finite, so that no difference is infinity - infinity
 constexpr float kNever = -INFINITY;
-constexpr int kUniform = -1;       // in place of the position of a query that gets the mean of all values
+constexpr int kUniform = -1;       // in place of the index of a query that gets the mean of all values
 
 template <int kHead>
 struct Layout {
   static constexpr int kRowBytes = kHead * 2;
   static constexpr int kTileBytes = kKeys * kRowBytes;
   static constexpr int kQ = 0, kK = kQueries * kRowBytes, kV = kK + 2 * kTileBytes;  // K and V twice
-  static constexpr int kKeyPositions = kV + 2 * kTileBytes;                          // [2][kKeys] int
-  static constexpr int kLine = kKeyPositions + 2 * kKeys * 4;                        // [2 span + 1] float
+  static constexpr int kKeyIndices = kV + 2 * kTileBytes;                          // [2][kKeys] int
+  static constexpr int kLine = kKeyIndices + 2 * kKeys * 4;                        // [2 span + 1] float
 };
 
 // The sequence and head a block works on.
 struct Head {
   const bf16 *q, *k, *v;     // of its first token
-  const int* key_positions;  // of its first token
+  const int* key_indices;  // of its first token
   int stride;                // between tokens
   int length;
 };
@@ -52,7 +52,7 @@ SKRR_DEVICE void copy_rows(uint32_t shared, const bf16* rows, int first, const H
   }
 }
 
-// Copies K, V and the keys' positions of one tile into half `buffer` of their places.
+// Copies K, V and the keys' indices of one tile into half `buffer` of their places.
 template <int kHead>
 SKRR_DEVICE void copy_tile(unsigned char* memory, int buffer, int first, const Head& head) {
   using L = Layout<kHead>;
@@ -61,8 +61,8 @@ SKRR_DEVICE void copy_tile(unsigned char* memory, int buffer, int first, const H
   cp_async_commit();
   const int key = int(threadIdx.x);
   if (key < kKeys) {
-    int* positions = reinterpret_cast<int*>(memory + L::kKeyPositions) + buffer * kKeys;
-    positions[key] = first + key < head.length ? head.key_positions[first + key] : -1;
+    int* indices = reinterpret_cast<int*>(memory + L::kKeyIndices) + buffer * kKeys;
+    indices[key] = first + key < head.length ? head.key_indices[first + key] : -1;
   }
 }
 
@@ -75,7 +75,7 @@ SKRR_DEVICE void expand_line(float* line, const float* table, const int* buckets
 }
 
 // Tiles [first, last) of keys that 64 queries reach, counted in rows. Positions ascend by 1 or more a row, so a row out of
-// reach is out of reach by position too.
+// reach is out of reach by index too.
 struct KeyTiles {
   int first, last;
   SKRR_DEVICE KeyTiles(const Reach& reach, int query, int length) {
@@ -136,21 +136,21 @@ struct Line {
 
 // Adds the line and masks. All logits of a query at kUniform become 0 instead, so that all values weigh alike. It always masks
 // keys past the end.
-SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_positions, const int (&queries)[2],
+SKRR_DEVICE void add_line_and_mask(float (&s)[kKeys / 8][4], const int* key_indices, const int (&queries)[2],
                                    const Line& line, int keys_left) {
   const int pair = fragment_column();
 #pragma unroll
   for (int j = 0; j < kKeys / 8; j++) {
 #pragma unroll
     for (int e = 0; e < 2; e++) {
-      const int key = j * 8 + pair + e, position = key_positions[key];
+      const int key = j * 8 + pair + e, index = key_indices[key];
 #pragma unroll
       for (int r = 0; r < 2; r++) {
         float& score = s[j][r * 2 + e];
         if (queries[r] == kUniform) {
           score = key < keys_left ? 0 : kNever;
         } else {
-          score = position >= 0 ? score + line(position - queries[r]) : kNever;
+          score = index >= 0 ? score + line(index - queries[r]) : kNever;
         }
       }
     }
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
   const Slot& slot = a.at.slots[step.slot];
   const int inner = a.heads * kHead, h = int(blockIdx.y), span = a.rows.span;
   const bf16* first = a.qkv + size_t(start) * size_t(3 * inner) + size_t(h * kHead);
-  const Head head{first, first + inner, first + 2 * inner, a.rows.key_positions + start, 3 * inner, length};
+  const Head head{first, first + inner, first + 2 * inner, a.rows.key_indices + start, 3 * inner, length};
   float* line = reinterpret_cast<float*>(memory + L::kLine);
   // A query that gets the mean of all values needs all tiles.
   const int* unseeing = a.rows.unseeing + slot.reach.distance * a.rows.tokens + start;
@@ -226,10 +226,10 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
   expand_line(line, slot.bias, a.rows.buckets + slot.reach.distance * (2 * span + 1), span, a.heads, h);
 
   const int lane = int(threadIdx.x) % 32, warp_row = first_query + int(threadIdx.x) / 32 * 16;
-  int queries[2];  // their positions
+  int queries[2];  // their indices
   for (int r = 0; r < 2; r++) {
     const int row = fragment_at(warp_row, 0).row + r * 8;
-    queries[r] = row < length ? a.rows.positions[start + row] : 0;
+    queries[r] = row < length ? a.rows.indices[start + row] : 0;
     if (mean && row < length && (unseeing[row] & kSeesNone) != 0) queries[r] = kUniform;
   }
   uint32_t q_fragments[kHead / 16][4];
@@ -248,7 +248,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(AttentionCall a)
     if (key + kKeys < end) copy_tile<kHead>(memory, buffer ^ 1, key + kKeys, head);
     float s[kKeys / 8][4];
     multiply_keys<kHead>(s, q_fragments, shared_address(memory + L::kK + buffer * L::kTileBytes));
-    add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyPositions) + buffer * kKeys, queries,
+    add_line_and_mask(s, reinterpret_cast<const int*>(memory + L::kKeyIndices) + buffer * kKeys, queries,
                       {line + span, span}, length - key);
     online_softmax<kHead>(s, m, l, o);
     multiply_values<kHead>(o, s, shared_address(memory + L::kV + buffer * L::kTileBytes));

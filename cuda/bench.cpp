@@ -122,10 +122,10 @@ Row time_norm(Gpu& device, CacheScrub& scrub, const Architecture& architecture, 
 
 Row time_attention(Pool& pool, CacheScrub& scrub, const Architecture& architecture, const Slots& slots, int tokens, int repeats) {
   Gpu& device = pool.device();
-  std::vector<int32_t> starts{0, tokens}, positions;
-  for (int t = 0; t < tokens; t++) positions.push_back(t);
+  std::vector<int32_t> starts{0, tokens}, indices;
+  for (int t = 0; t < tokens; t++) indices.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  const BatchRows rows(pool, distances_of(architecture), {1, tokens, starts.data(), positions.data(), visible.data()});
+  const BatchRows rows(pool, distances_of(architecture), {1, tokens, starts.data(), indices.data(), visible.data()});
   const Pass pass(device, architecture, tokens);
   const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
   const Rows view = BatchRows::view(rows.extent(), rows.data());

@@ -133,8 +133,8 @@ void compensate(Stream stream, const float* down, const float* up, int rank, flo
 // The batch's rows in device memory.
 struct Rows {
   const int* starts;         // [sequences + 1]
-  const int* positions;      // [tokens]
-  const int* key_positions;  // [tokens]: the same, negative where the token is not attended to
+  const int* indices;      // [tokens], see Batch
+  const int* key_indices;  // [tokens]: the same, negative where the token is not attended to
   const int* unseeing;       // [distances][tokens]: kSeesNone where the query sees no key, and kSomeSeeNone where a query of
                              // its sequence sees none
   const int* buckets;        // [distances][2 span + 1]: bucket of the distance d - span, kOutOfReach for what is not seen

@@ -11,14 +11,14 @@ namespace {
 void add_unseeing(const Distance& distance, const Batch& batch, int first, int last, std::vector<int>& flags) {
   std::vector<int> keys;
   for (int t = first; t < last; t++) {
-    if (batch.visible[t]) keys.push_back(batch.positions[t]);
+    if (batch.visible[t]) keys.push_back(batch.indices[t]);
   }
   const size_t begin = flags.size();
   int any = 0;
   for (int t = first; t < last; t++) {
-    const int from = distance.back == Distance::kUnlimited ? 0 : batch.positions[t] - distance.back;
+    const int from = distance.back == Distance::kUnlimited ? 0 : batch.indices[t] - distance.back;
     const auto key = std::lower_bound(keys.begin(), keys.end(), from);
-    const bool sees = batch.visible[t] || (key != keys.end() && distance.sees(*key - batch.positions[t]));
+    const bool sees = batch.visible[t] || (key != keys.end() && distance.sees(*key - batch.indices[t]));
     flags.push_back(sees ? 0 : kSeesNone);
     any |= sees ? 0 : kSomeSeeNone;
   }
@@ -31,24 +31,24 @@ size_t BatchRows::Extent::ints() const {
   return size_t(sequences + 1) + 2 * size_t(tokens) + size_t(distances) * size_t(tokens + 2 * span + 1);
 }
 
-int span_of(const std::vector<Distance>& distances, int last_position) {
+int span_of(const std::vector<Distance>& distances, int last_index) {
   int span = 0;
   for (const Distance& d : distances) span = std::max({span, d.buckets > 0 ? d.max_distance : 0, d.ahead + 1, d.back + 1});
-  return std::min(span, last_position);
+  return std::min(span, last_index);
 }
 
 BatchRows::BatchRows(Pool& pool, const std::vector<Distance>& distances, const Batch& batch)
     : extent_{batch.sequences, batch.tokens, 0, 0, int(distances.size())},
       starts_(batch.starts, batch.starts + batch.sequences + 1) {
-  int last_position = 0;
-  for (int t = 0; t < batch.tokens; t++) last_position = std::max(last_position, batch.positions[t]);
+  int last_index = 0;
+  for (int t = 0; t < batch.tokens; t++) last_index = std::max(last_index, batch.indices[t]);
   for (int s = 0; s < batch.sequences; s++) extent_.longest = std::max(extent_.longest, starts_[size_t(s) + 1] - starts_[size_t(s)]);
-  extent_.span = span_of(distances, last_position);
+  extent_.span = span_of(distances, last_index);
 
   std::vector<int> ints = starts_;  // in the order in which view() takes them apart
   ints.reserve(extent_.ints());
-  ints.insert(ints.end(), batch.positions, batch.positions + batch.tokens);
-  for (int t = 0; t < batch.tokens; t++) ints.push_back(batch.visible[t] ? batch.positions[t] : -1);
+  ints.insert(ints.end(), batch.indices, batch.indices + batch.tokens);
+  for (int t = 0; t < batch.tokens; t++) ints.push_back(batch.visible[t] ? batch.indices[t] : -1);
   for (const Distance& distance : distances) {
     for (int s = 0; s < batch.sequences; s++) add_unseeing(distance, batch, starts_[size_t(s)], starts_[size_t(s) + 1], ints);
   }
@@ -66,9 +66,9 @@ BatchRows::BatchRows(Pool& pool, const std::vector<Distance>& distances, const B
 Rows BatchRows::view(const Extent& e, const int* data) {
   Rows rows{};
   rows.starts = data;
-  rows.positions = rows.starts + e.sequences + 1;
-  rows.key_positions = rows.positions + e.tokens;
-  rows.unseeing = rows.key_positions + e.tokens;
+  rows.indices = rows.starts + e.sequences + 1;
+  rows.key_indices = rows.indices + e.tokens;
+  rows.unseeing = rows.key_indices + e.tokens;
   rows.buckets = rows.unseeing + e.distances * e.tokens;
   rows.sequences = e.sequences;
   rows.tokens = e.tokens;

@@ -39,7 +39,7 @@ class BatchRows {
 };
 
 // The distance past which no distance's line changes, or the batch has no token.
-int span_of(const std::vector<Distance>& distances, int last_position);
+int span_of(const std::vector<Distance>& distances, int last_index);
 
 struct CudaStates final : States {
   std::shared_ptr<const BatchRows> rows;  // never changes: clones share it

@@ -77,12 +77,12 @@ std::vector<float> embed(const Device& device, const std::string& product_path, 
   backend->load(feed_forward, model.feed_forward, CancelFlag());
   const LayerTable table{{attention, 1}, {feed_forward, 0.5f}, {kSkipped, 1}, {feed_forward, 1}};
   const std::vector<int32_t> starts{0, kLong, kTokens};
-  std::vector<int32_t> positions;
-  positions.reserve(kTokens);
-  for (int t = 0; t < kTokens; t++) positions.push_back(t < kLong ? t : t - kLong);
+  std::vector<int32_t> indices;
+  indices.reserve(kTokens);
+  for (int t = 0; t < kTokens; t++) indices.push_back(t < kLong ? t : t - kLong);
   std::vector<uint8_t> visible(kTokens, 1);
   visible[kLong + 3] = visible[kTokens - 1] = 0;
-  const Batch batch{2, kTokens, starts.data(), positions.data(), visible.data()};
+  const Batch batch{2, kTokens, starts.data(), indices.data(), visible.data()};
   const auto states = backend->begin(batch, rows_from(reinterpret_cast<const float*>(model.embeddings.data), kWidth));
   backend->run(table, 0, int(table.size()), *states, CancelFlag());
   std::vector<float> out(size_t(kTokens) * size_t(kWidth));

@@ -20,7 +20,7 @@ void add_attention(Attributes& attributes, const Attention& a) {
   add_norm(attributes, a.norm);
   add(attributes, a.post_norm.has_value(), Attribute::kPostNorm);
   add(attributes, a.key_heads != a.heads, Attribute::kKeyHeads);
-  add(attributes, a.bias, Attribute::kAttentionBias);
+  add(attributes, a.bias != Bias::kNone, Attribute::kAttentionBias);
   add(attributes, a.head_norm.has_value(), Attribute::kHeadNorm);
   add(attributes, a.scale != 1, Attribute::kScale);
   add(attributes, a.softcap.has_value(), Attribute::kSoftcap);
@@ -43,7 +43,7 @@ const char* name_of(Attribute attribute) {
     case Attribute::kLayerNorm: return "LayerNorm";
     case Attribute::kPostNorm: return "a norm after a sub-block";
     case Attribute::kKeyHeads: return "grouped key heads";
-    case Attribute::kAttentionBias: return "biases of q, k, v and o";
+    case Attribute::kAttentionBias: return "biases of an attention";
     case Attribute::kHeadNorm: return "norms of heads";
     case Attribute::kScale: return "a scale of logits";
     case Attribute::kSoftcap: return "a softcap of logits";

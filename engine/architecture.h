@@ -3,7 +3,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "engine/activation.h"
@@ -34,11 +33,18 @@ struct Distance {
   }
 };
 
+// Rotary positions: pair j of a head's first 2 * frequencies.size() channels turns by the angle position * frequencies[j].
 struct Rope {
-  double theta = 0;
-  int rotated = 0;      // of head_dim
-  std::string scaling;  // the name of its kind; empty: none
+  std::vector<double> frequencies;  // scaled already: src/model/rope.ts knows theta and the kinds of scaling
+  bool interleaved = false;         // pairs (2j, 2j + 1), else (j, j + frequencies.size())
+  float magnitude = 1;              // factor on the cosines and sines
+  // Queries are multiplied by 1 + query_beta * ln(1 + floor(position / query_period)) afterwards; 0: they are not.
+  float query_beta = 0;
+  int query_period = 1;
 };
+
+// Which of an attention's matrices have a bias.
+enum class Bias { kNone, kQkv, kAll };
 
 // What a query that sees no key gets: the mean of all values (implementations that add a finite minimum), or zeros.
 enum class Unseeing { kMean, kZero };
@@ -47,8 +53,8 @@ struct Attention {
   Norm norm;
   std::optional<Norm> post_norm;
   int heads = 0, key_heads = 0, head_dim = 0;  // heads * head_dim need not equal the width
-  bool bias = false;                           // q, k, v, o have one
-  std::optional<Norm> head_norm;               // of each head of q and k
+  Bias bias = Bias::kNone;
+  std::optional<Norm> head_norm;               // of each head of q and k, before the rotation; RMS
   float scale = 1;                             // of logits
   std::optional<float> softcap;
   Distance distance;

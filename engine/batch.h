@@ -2,8 +2,10 @@
 //
 //   starts     0        3     5            9      [sequences + 1] offsets into the packed tokens
 //   token      a  b  c  d  e  f  g  h  i          [tokens]
-//   position   0  1  2  0  1  0  1  2  3          index of the token in its own row: relative positions come from it
+//   index      0  1  2  0  1  0  1  2  3          of the token in its row as it was given, pads that are left out here
+//                                                 included, ascending: distances and windows count these
 //   visible    1  1  1  1  1  1  1  1  0          0: the token attends but is not attended to (a masked pad)
+//   position   0  1  2  0  1  0  1  2  3          what rotations and a position table count, mostly the index
 //
 // A sequence in which nothing is visible attends uniformly to all of itself, as Hugging Face does (finfo.min, not -inf).
 #pragma once
@@ -17,8 +19,9 @@ struct Batch {
   int sequences = 0;
   int tokens = 0;
   const int32_t* starts = nullptr;
-  const int32_t* positions = nullptr;
+  const int32_t* indices = nullptr;
   const uint8_t* visible = nullptr;
+  const int32_t* positions = nullptr;  // null: the indices
 };
 
 // What an encoder reads: token ids, or rows [tokens, width] that stand in for their embeddings.

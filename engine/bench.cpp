@@ -53,7 +53,7 @@ Tensor RandomModel::matrix(int rows, int columns) const {
   return {"random", reinterpret_cast<const std::byte*>(values_.data()), Encoding::kBF16, rows, columns, 1};
 }
 
-FixedTensors RandomModel::fixed() const { return {{}, matrix(1, architecture_.width)}; }
+FixedTensors RandomModel::fixed() const { return {{}, {}, matrix(1, architecture_.width), {}}; }
 
 Weights RandomModel::sub_block(int index) const {
   const int width = architecture_.width;
@@ -121,10 +121,10 @@ LayerTable BackendBench::one_of_kind(int kind) const {
 
 // One sequence of random embeddings.
 std::unique_ptr<States> BackendBench::begin(int tokens) const {
-  std::vector<int32_t> starts{0, tokens}, positions;
-  for (int t = 0; t < tokens; t++) positions.push_back(t);
+  std::vector<int32_t> starts{0, tokens}, indices;
+  for (int t = 0; t < tokens; t++) indices.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  return backend_.begin({1, tokens, starts.data(), positions.data(), visible.data()},
+  return backend_.begin({1, tokens, starts.data(), indices.data(), visible.data()},
                         rows_from(model_.embeddings(tokens).data(), architecture_.width));
 }
 

@@ -13,7 +13,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
       loaded_(size_t(slot_count(spec.architecture)), false),
       leases_(std::make_shared<Leases>(loaded_.size())) {
   for (const std::string& path : spec_.files) files_.push_back(std::make_unique<WeightFile>(path));
-  fixed_ = {view(spec_.embedding), view(spec_.final_norm)};
+  fixed_ = {view(spec_.embedding), view(spec_.positions), view(spec_.final_norm), view(spec_.final_norm_bias)};
   backend_ = make_backend(spec_.architecture, fixed_);
   update_memory();
 }
@@ -23,7 +23,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
 Tensor Encoder::view(const TensorSource& source) const {
   if (source.name.empty()) return {};
   const WeightFile& file = *files_.at(size_t(source.file));
-  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, &file, source.offset};
+  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, source.plus, &file, source.offset};
   // Checked when the header was parsed; checked again because the file may have changed since.
   file.require(source.name, source.offset, tensor.bytes());
   return tensor;

@@ -23,7 +23,8 @@ struct TensorSource {
   Encoding encoding = Encoding::kF32;
   int64_t rows = 0;
   int64_t columns = 0;
-  float scale = 1;
+  float scale = 1;  // factor on every element
+  float plus = 0;   // added to every element afterwards
 };
 
 using SubBlockSource = ByRole<TensorSource>;
@@ -31,7 +32,7 @@ using SubBlockSource = ByRole<TensorSource>;
 struct EncoderSpec {
   Architecture architecture;
   std::vector<std::string> files;
-  TensorSource embedding, final_norm;
+  TensorSource embedding, positions, final_norm, final_norm_bias;  // see FixedTensors
   std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
   bool mapped = true;  // packed weights are used in their mapped files; false: each slot reads a copy
 };

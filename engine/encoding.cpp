@@ -66,6 +66,9 @@ void read_floats(const Tensor& tensor, int64_t first, int64_t count, float* out)
   if (tensor.scale != 1) {
     for (int64_t i = 0; i < count; i++) out[i] *= tensor.scale;
   }
+  if (tensor.plus != 0) {
+    for (int64_t i = 0; i < count; i++) out[i] += tensor.plus;
+  }
 }
 
 }  // namespace skrr

@@ -6,6 +6,7 @@ namespace skrr {
 
 enum class Role {
   kNorm,
+  kNormBias,
   kPostNorm,
   kQ,
   kK,
@@ -38,7 +39,8 @@ struct RoleFacts {
 };
 
 constexpr RoleFacts kRoleFacts[] = {
-    {"norm", RoleFacts::kVector},     {"postNorm", RoleFacts::kVector}, {"q", RoleFacts::kMatrix},
+    {"norm", RoleFacts::kVector},     {"normBias", RoleFacts::kVector}, {"postNorm", RoleFacts::kVector},
+    {"q", RoleFacts::kMatrix},
     {"k", RoleFacts::kMatrix},        {"v", RoleFacts::kMatrix},        {"o", RoleFacts::kMatrix},
     {"qBias", RoleFacts::kVector},    {"kBias", RoleFacts::kVector},    {"vBias", RoleFacts::kVector},
     {"oBias", RoleFacts::kVector},    {"qNorm", RoleFacts::kVector},    {"kNorm", RoleFacts::kVector},

@@ -20,6 +20,7 @@ struct Tensor {
   int64_t rows = 0;
   int64_t columns = 0;
   float scale = 1;  // factor on every element
+  float plus = 0;   // added to every element afterwards
   const WeightFile* file = nullptr;
   uint64_t offset = 0;  // in the file
 
@@ -69,8 +70,10 @@ inline PackedTensor packed_in(const Weights& weights, Role data, Role scales) {
 
 // What every plan keeps.
 struct FixedTensors {
-  Tensor embedding;   // [vocab, width], read from the file row by row
-  Tensor final_norm;  // [1, width]
+  Tensor embedding;        // [vocab, width], read from the file row by row
+  Tensor positions;        // [positions, width], likewise; absent without a position table
+  Tensor final_norm;       // [1, width]
+  Tensor final_norm_bias;  // [1, width], absent where it is an RMS norm
 };
 
 }  // namespace skrr

@@ -20,6 +20,8 @@ export interface TensorRef {
   readonly shape: readonly number[]
   /** Factor on every element (ComfyUI's scaled fp8 files carry one per matrix); absent means 1. */
   readonly scale?: number
+  /** Added to every element after the scale; absent means 0. */
+  readonly plus?: number
 }
 
 export type StoredSubBlock = Readonly<Partial<Record<Role, TensorRef>>>

@@ -10,7 +10,7 @@ import { firstBlocks, subBlockCount, type Architecture } from '../model/architec
 import { blocksOf } from '../model/parameters.js'
 import { native, runJob, type DeviceName } from '../native/addon.js'
 import type { Precision } from '../model/precision.js'
-import { nativePlan } from '../native/spec.js'
+import { nativeArchitecture, nativePlan } from '../native/spec.js'
 import { loadPlan } from '../plan/file.js'
 import { Plan } from '../plan/plan.js'
 import { action, deviceName, precisionOption, printJson, wholeNumber, type Run } from './command.js'
@@ -110,7 +110,13 @@ async function bench(options: Options, { signal }: Run): Promise<void> {
     repeats: options.repeats,
   }
   const measured = await runJob([signal], (cancel) =>
-    native().bench(architecture, { device: device.name, threads }, request, cancel, showProgress),
+    native().bench(
+      nativeArchitecture(architecture),
+      { device: device.name, threads },
+      request,
+      cancel,
+      showProgress,
+    ),
   ).finally(clearProgress)
   const comparison = earlier && compare(earlier, rowsOf(measured), subject, options.threshold ?? THRESHOLD)
   const warnings = [...warningsOf(machine, measured.rows), ...(earlier?.differences(machine) ?? [])]

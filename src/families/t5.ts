@@ -46,7 +46,7 @@ export function t5Architecture(sizes: T5Sizes): Architecture {
     heads,
     keyHeads: heads,
     headDim,
-    bias: false,
+    bias: 'none',
     scale: 1,
     distance: { buckets: family === 'umt5' ? table : { ...table, shared: true } },
     unseeing: 'mean',

@@ -37,9 +37,9 @@ export interface Attention {
   readonly keyHeads: number
   /** heads x headDim need not equal the width. */
   readonly headDim: number
-  /** Whether q, k, v and o have biases. */
-  readonly bias: boolean
-  /** Norms each head's queries and keys. */
+  /** Which of q, k, v and o have biases. */
+  readonly bias: Bias
+  /** Norms each head's queries and keys, before they are rotated. */
   readonly headNorm?: Norm
   /** Factor on a query times a key. */
   readonly scale: number
@@ -82,12 +82,40 @@ export interface Distance {
   readonly back?: number
 }
 
+export const BIASES = ['none', 'qkv', 'all'] as const
+export type Bias = (typeof BIASES)[number]
+
+/** Rotary positions: pairs of a head's channels turn with the position (RoFormer, arXiv 2104.09864). */
 export interface Rope {
   readonly theta: number
-  readonly scaling?: { readonly factor: number }
-  /** Dimensions of a head that are rotated; all where absent. */
+  /** Channels of a head that are rotated, its first; all where absent. */
   readonly rotated?: number
+  /** Pairs are (2j, 2j + 1); else (j, j + rotated / 2). */
+  readonly interleaved?: boolean
+  readonly scaling?: RopeScaling
+  /** Queries are multiplied by 1 + beta ln(1 + floor(position / period)) afterwards (Llama 4). */
+  readonly query?: { readonly beta: number; readonly period: number }
 }
+
+/** How frequencies were stretched for longer contexts, by the names and numbers of transformers' modeling_rope_utils.py. */
+export type RopeScaling =
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3'
+      readonly factor: number
+      readonly lowFreqFactor: number
+      readonly highFreqFactor: number
+      readonly originalPositions: number
+    }
+  | {
+      readonly kind: 'yarn'
+      readonly factor: number
+      readonly betaFast: number
+      readonly betaSlow: number
+      readonly originalPositions: number
+      /** On cosines and sines. */
+      readonly attentionFactor: number
+    }
 
 /** In the engine's order (engine/activation.h). gelu_tanh is Hugging Face's `gelu_new`; quick_gelu is x * sigmoid(1.702 x). */
 export const ACTIVATIONS = ['relu', 'gelu_tanh', 'gelu', 'quick_gelu', 'silu'] as const

@@ -1,16 +1,35 @@
 import { z } from 'zod'
 import { checkArgument, flag, number, oneOf, text } from '../io/arguments.js'
-import type { Activation, Architecture } from './architecture.js'
+import type { Activation, Architecture, Bias } from './architecture.js'
 
 // The fields of architecture.ts, their types alone: what numbers may be is checked where they come from.
 const object = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, { error: 'an object' })
 
 const norm = object({ kind: oneOf('rms', 'layer'), epsilon: number })
 const buckets = object({ count: number, max: number, shared: flag.optional() })
+const linear = object({ kind: z.literal('linear'), factor: number })
+const llama3 = object({
+  kind: z.literal('llama3'),
+  factor: number,
+  lowFreqFactor: number,
+  highFreqFactor: number,
+  originalPositions: number,
+})
+const yarn = object({
+  kind: z.literal('yarn'),
+  factor: number,
+  betaFast: number,
+  betaSlow: number,
+  originalPositions: number,
+  attentionFactor: number,
+})
+const scaling = z.discriminatedUnion('kind', [linear, llama3, yarn], { error: 'a scaling of frequencies' })
 const rope = object({
   theta: number,
-  scaling: object({ factor: number }).optional(),
   rotated: number.optional(),
+  interleaved: flag.optional(),
+  scaling: scaling.optional(),
+  query: object({ beta: number, period: number }).optional(),
 })
 const attention = object({
   kind: z.literal('attention'),
@@ -19,7 +38,7 @@ const attention = object({
   heads: number,
   keyHeads: number,
   headDim: number,
-  bias: flag,
+  bias: oneOf<Bias>('none', 'qkv', 'all'),
   headNorm: norm.optional(),
   scale: number,
   softcap: number.optional(),

@@ -27,7 +27,7 @@ export function subBlockParameters(architecture: Architecture, subBlock: number)
   }
   const outputs = (s.heads + 2 * s.keyHeads) * s.headDim
   const matrices = (outputs + s.heads * s.headDim) * width
-  const biases = s.bias ? outputs + width : 0
+  const biases = { none: 0, qkv: outputs, all: outputs + width }[s.bias]
   const ownTable = s.distance.buckets?.shared === true ? 0 : tableParameters(s)
   return norms + matrices + biases + 2 * normParameters(s.headNorm, s.headDim) + ownTable
 }

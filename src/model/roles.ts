@@ -5,6 +5,7 @@
  */
 export const ROLES = [
   'norm',
+  'normBias',
   'postNorm',
   'q',
   'k',
@@ -31,10 +32,21 @@ export const ROLES = [
 export type Role = (typeof ROLES)[number]
 
 /** Roles of the tensors outside the sub-blocks, which every plan keeps. */
-export const FIXED_ROLES = ['embedding', 'finalNorm'] as const
+export const FIXED_ROLES = ['embedding', 'positions', 'finalNorm', 'finalNormBias', 'projection'] as const
 export type FixedRole = (typeof FIXED_ROLES)[number]
 
-const MATRICES: readonly (Role | FixedRole)[] = ['embedding', 'q', 'k', 'v', 'o', 'gate', 'up', 'down']
+const MATRICES: readonly (Role | FixedRole)[] = [
+  'embedding',
+  'positions',
+  'projection',
+  'q',
+  'k',
+  'v',
+  'o',
+  'gate',
+  'up',
+  'down',
+]
 
 /** Whether a precision applies to the weight. Norms, biases and distance tables are few and stay exact. */
 export const isMatrix = (role: Role | FixedRole): boolean => MATRICES.includes(role)

@@ -3,9 +3,10 @@ import { dirname, join, resolve } from 'node:path'
 import { onAbort } from '../io/abort.js'
 import { installedFile } from '../io/installed.js'
 import { CheckpointError, InputError, PlanError, SkrrError, type ErrorCode } from '../errors.js'
-import type { Architecture } from '../model/architecture.js'
+import type { Architecture, Attention, FeedForward } from '../model/architecture.js'
 import type { Encoding } from '../model/encoding.js'
 import type { FixedRole, Role } from '../model/roles.js'
+import type { Rotation } from '../model/rope.js'
 import { checkVocabulary, type Vocabulary } from './vocabulary.js'
 
 /**
@@ -22,10 +23,20 @@ export interface NativeTensor {
   rows: number
   columns: number
   scale: number
+  /** Added to every element after the scale. */
+  plus?: number | undefined
+}
+
+/** An Architecture whose rotations are told by their frequencies (spec.ts). */
+export interface NativeArchitecture extends Omit<Architecture, 'subBlocks'> {
+  readonly subBlocks: readonly (NativeAttention | FeedForward)[]
+}
+export interface NativeAttention extends Omit<Attention, 'rope'> {
+  readonly rope?: Rotation
 }
 
 export interface NativeSpec {
-  architecture: Architecture
+  architecture: NativeArchitecture
   files: string[]
   /** Packed weights are used where they lie in their files; else each one is read. */
   mapped: boolean
@@ -49,7 +60,9 @@ export type OutputType = 'f32' | 'bf16' | 'f16'
 /** Packed sequences, see engine/batch.h. One of ids and embeds. */
 export interface NativeBatch {
   starts: Int32Array
-  positions: Int32Array
+  indices: Int32Array
+  /** Those of the indices where absent. */
+  positions?: Int32Array | undefined
   visible: Uint8Array
   outputRows: Int32Array
   ids?: Int32Array | undefined
@@ -221,7 +234,7 @@ export interface Binding {
   open(spec: NativeSpec, options: NativeOptions, cancel: CancelToken): Promise<NativeEncoder>
   /** Bytes of these slots (each once), of a map of this rank, and of a batch, on any device. */
   estimate(
-    architecture: Architecture,
+    architecture: NativeArchitecture,
     options: NativeOptions,
     slots: Int32Array,
     rank: number,
@@ -229,7 +242,7 @@ export interface Binding {
     longest: number,
   ): Promise<{ weights: number; workspace: number }>
   bench(
-    architecture: Architecture,
+    architecture: NativeArchitecture,
     options: NativeOptions,
     request: NativeBenchRequest,
     cancel: CancelToken,

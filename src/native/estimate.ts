@@ -7,7 +7,7 @@ import { native, runJob } from './addon.js'
 import { deviceOf, requireDevice, type Device } from './device.js'
 import { ownPrecision, resolved } from './precision.js'
 import { probeCuda } from './probe.js'
-import { slotsOf } from './spec.js'
+import { nativeArchitecture, slotsOf } from './spec.js'
 
 /** Bytes by kind. */
 export interface MemoryUse {
@@ -85,6 +85,6 @@ export async function estimateOn(
   const rank = plan.compensation?.rank ?? 0
   const options = { device: device.name, threads }
   return await runJob([], () =>
-    native().estimate(architecture, options, slotsOf(plan), rank, tokens, longest),
+    native().estimate(nativeArchitecture(architecture), options, slotsOf(plan), rank, tokens, longest),
   )
 }

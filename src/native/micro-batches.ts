@@ -16,7 +16,7 @@ export function* microBatches(
     const end = batch.starts[to]!
     yield {
       starts: batch.starts.subarray(from, to + 1).map((start) => start - first),
-      positions: batch.positions.subarray(first, end),
+      indices: batch.indices.subarray(first, end),
       visible: batch.visible.subarray(first, end),
       outputRows: batch.outputRows.subarray(first, end),
       ids: batch.ids?.subarray(first, end),

@@ -1,6 +1,8 @@
 import { holds, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
+import type { Architecture } from '../model/architecture.js'
 import type { Encoding } from '../model/encoding.js'
-import type { NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
+import { rotationOf } from '../model/rope.js'
+import type { NativeArchitecture, NativeMapSpec, NativePlan, NativeSpec, NativeTensor } from './addon.js'
 import type { PackedSubBlock } from '../checkpoint/packed.js'
 import { compensationWidth, intact, type Compensation } from '../plan/compensation.js'
 import type { Plan } from '../plan/plan.js'
@@ -18,7 +20,7 @@ export function nativeSpec(checkpoint: Checkpoint, mapped = true): NativeSpec {
       Object.entries(tensors).map(([role, ref]) => [role, nativeTensor(ref!, files.indexOf(ref!.file))]),
     )
   return {
-    architecture,
+    architecture: nativeArchitecture(architecture),
     files,
     mapped,
     fixed: locate(fixed),
@@ -27,6 +29,16 @@ export function nativeSpec(checkpoint: Checkpoint, mapped = true): NativeSpec {
     ),
   }
 }
+
+/** An architecture for the engine, which knows rotations by their frequencies alone. */
+export const nativeArchitecture = (a: Architecture): NativeArchitecture => ({
+  ...a,
+  subBlocks: a.subBlocks.map((s) => {
+    if (s.kind === 'feedForward') return s
+    const { rope, ...attention } = s
+    return rope ? { ...attention, rope: rotationOf(rope, s.headDim) } : attention
+  }),
+})
 
 function locatePacked(
   packed: PackedSubBlock | undefined,
@@ -41,7 +53,9 @@ function locatePacked(
   )
 }
 
-type Located = Pick<TensorRef, 'file' | 'name' | 'offset' | 'shape' | 'scale'> & { encoding: Encoding }
+type Located = Pick<TensorRef, 'file' | 'name' | 'offset' | 'shape' | 'scale' | 'plus'> & {
+  encoding: Encoding
+}
 
 function nativeTensor(tensor: Located, file: number): NativeTensor {
   const [first = 1, second] = tensor.shape
@@ -53,6 +67,7 @@ function nativeTensor(tensor: Located, file: number): NativeTensor {
     rows: second === undefined ? 1 : first,
     columns: second ?? first,
     scale: tensor.scale ?? 1,
+    plus: tensor.plus,
   }
 }
 

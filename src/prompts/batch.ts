@@ -15,8 +15,8 @@ export interface PackedBatch {
   /** [packed]; or else embeds [packed, width] */
   readonly ids?: Int32Array
   readonly embeds?: Float32Array
-  /** [packed] index of the token in its row; relative positions come from it. */
-  readonly positions: Int32Array
+  /** [packed] index of the token in its row, absent pads included; distances count these. */
+  readonly indices: Int32Array
   /** [packed] 1 where others attend to the token. In a sequence with none, all attend uniformly to all. */
   readonly visible: Uint8Array
   /** [packed] row of the [rows x tokens, width] result that the token is written to. */
@@ -80,7 +80,7 @@ function* packRows(
   for (let i = 0; i < packed.length; i++) {
     if (i % STEP === STEP - 1) yield
     const row = Math.floor(layout.outputRows[i]! / layout.tokens)
-    const t = layout.positions[i]!
+    const t = layout.indices[i]!
     packed[i] = t < lengths[row]! ? at(row, t) : padId
   }
   return { ...layout, ids: packed, attentionMask }
@@ -105,7 +105,7 @@ const ofCopies =
     pack({ data: own(data), shape }, mask && own(mask), options)
 
 /**
- * Token ids [batch, tokens] with any mask of zeros and ones, holes and left padding included: positions stay the
+ * Token ids [batch, tokens] with any mask of zeros and ones, holes and left padding included: indices stay the
  * index in the row. Without a mask every token is visible.
  */
 export const packMatrix = ofCopies(function* (
@@ -181,11 +181,11 @@ export const packEmbeds = ofCopies(function* (
       if (data.length !== elements) throw detached()
     }
     const row = Math.floor(layout.outputRows[packed]! / layout.tokens)
-    const from = (row * tokens + layout.positions[packed]!) * width
+    const from = (row * tokens + layout.indices[packed]!) * width
     for (let i = 0; i < width; i++) {
       const x = data[from + i]!
       if (!Number.isFinite(x)) {
-        const field = `inputsEmbeds[${row}, ${layout.positions[packed]}, ${i}]`
+        const field = `inputsEmbeds[${row}, ${layout.indices[packed]}, ${i}]`
         throw new InputError({ field, found: String(x), expected: 'a finite number' })
       }
       embeds[packed * width + i] = x

@@ -39,7 +39,7 @@ export function* layOut(
   checkTokens(rows, tokens)
   const total = rows * tokens
   const starts = new Int32Array(rows + 1)
-  const positions = new Int32Array(total)
+  const indices = new Int32Array(total)
   const visible = new Uint8Array(total)
   const outputRows = new Int32Array(total)
   let sequences = 0
@@ -50,7 +50,7 @@ export function* layOut(
       if (o % STEP === STEP - 1) yield
       const is = presence(row, t)
       if (is === 'absent') continue
-      positions[packed] = t
+      indices[packed] = t
       visible[packed] = is === 'visible' ? 1 : 0
       outputRows[packed++] = o
     }
@@ -60,7 +60,7 @@ export function* layOut(
     rows,
     tokens,
     starts: starts.subarray(0, sequences + 1),
-    positions: positions.subarray(0, packed),
+    indices: indices.subarray(0, packed),
     visible: visible.subarray(0, packed),
     outputRows: outputRows.subarray(0, packed),
   }

@@ -22,21 +22,21 @@ const Distance kBothSides{32, 128, 30, 70};
 
 // Sequences of the given lengths; hidden(sequence, token) says which tokens are not attended to.
 struct Sample {
-  std::vector<int> starts{0}, positions;
+  std::vector<int> starts{0}, indices;
   std::vector<uint8_t> visible;
 
   template <class Hidden>
-  Sample(const std::vector<int>& lengths, int first_position, Hidden hidden) {
+  Sample(const std::vector<int>& lengths, int first_index, Hidden hidden) {
     for (size_t s = 0; s < lengths.size(); s++) {
       for (int t = 0; t < lengths[s]; t++) {
-        positions.push_back(first_position + t);
+        indices.push_back(first_index + t);
         visible.push_back(hidden(int(s), t) ? 0 : 1);
       }
       starts.push_back(starts.back() + lengths[s]);
     }
   }
-  int tokens() const { return int(positions.size()); }
-  Batch batch() const { return {int(starts.size()) - 1, tokens(), starts.data(), positions.data(), visible.data()}; }
+  int tokens() const { return int(indices.size()); }
+  Batch batch() const { return {int(starts.size()) - 1, tokens(), starts.data(), indices.data(), visible.data()}; }
 };
 
 struct Result {
@@ -48,7 +48,7 @@ std::vector<double> logits(const Sample& sample, const Distance& distance, const
                            int first, int last, int i, const std::function<double(int)>& product) {
   std::vector<double> scores;
   for (int j = first; j < last; j++) {
-    const int d = sample.positions[size_t(j)] - sample.positions[size_t(i)];
+    const int d = sample.indices[size_t(j)] - sample.indices[size_t(i)];
     const bool reached = (distance.ahead < 0 || d <= distance.ahead) && (distance.back < 0 || -d <= distance.back);
     const double bias = distance.buckets > 0 ? double(table[size_t(position_bucket(d, distance.buckets, distance.max_distance) * heads + h)]) : 0;
     scores.push_back(reached && sample.visible[size_t(j)] ? product(j) + bias : -INFINITY);

@@ -46,13 +46,13 @@ void batches_of_any_extent_follow_each_other() {
   const Fixture fixture(kSmall);
   Encoder encoder = fixture.open(on_cuda);
   const auto plan = load(encoder, kAll);
-  std::vector<int32_t> two{0, 3, 10}, one{0, 60}, positions, rows;
-  for (int t = 0; t < 60; t++) positions.push_back(t), rows.push_back(t);
+  std::vector<int32_t> two{0, 3, 10}, one{0, 60}, indices, rows;
+  for (int t = 0; t < 60; t++) indices.push_back(t), rows.push_back(t);
   const std::vector<uint8_t> visible(60, 1);
   const std::vector<float> embeds = random_floats(60 * size_t(kSmall.width), 3);
   const auto run = [&](int sequences, int tokens, const std::vector<int32_t>& starts) {
     std::vector<float> out(60 * size_t(kSmall.width));
-    const Batch batch{sequences, tokens, starts.data(), positions.data(), visible.data()};
+    const Batch batch{sequences, tokens, starts.data(), indices.data(), visible.data()};
     encoder.encode({batch, nullptr, embeds.data()}, *plan, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
     return out;
   };

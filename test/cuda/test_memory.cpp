@@ -55,13 +55,13 @@ void a_second_encoder_that_does_not_fit_is_an_error(const Fixture& fixture) {
 
 // So many tokens in sequences of `longest`, the last one shorter.
 std::unique_ptr<States> computed(Encoder& encoder, const LoadedPlan& plan, const Extent& e, int width) {
-  std::vector<int32_t> starts, positions;
-  for (int t = 0; t < e.tokens; t++) positions.push_back(t % e.longest);
+  std::vector<int32_t> starts, indices;
+  for (int t = 0; t < e.tokens; t++) indices.push_back(t % e.longest);
   for (int start = 0; start < e.tokens; start += e.longest) starts.push_back(start);
   starts.push_back(e.tokens);
   const std::vector<uint8_t> visible(size_t(e.tokens), 1);
   const std::vector<float> embeds = random_floats(size_t(e.tokens) * size_t(width), 3);
-  const Batch batch{int(starts.size()) - 1, e.tokens, starts.data(), positions.data(), visible.data()};
+  const Batch batch{int(starts.size()) - 1, e.tokens, starts.data(), indices.data(), visible.data()};
   auto states = encoder.backend().begin(batch, rows_from(embeds.data(), width));
   encoder.advance(*states, plan, 0, int(plan.table().size()), CancelFlag());
   return states;

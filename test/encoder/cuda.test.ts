@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { t5Architecture, T5_V11_DEMO_SIZES } from '../../src/families/t5.js'
 import { Plan, Encoder } from '../../src/index.js'
 import { native, runJob } from '../../src/native/addon.js'
-import { slotIn } from '../../src/native/spec.js'
+import { nativeArchitecture, slotIn } from '../../src/native/spec.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
 import { golden, goldenCases } from '../golden.js'
 import { relativeError, TOLERANCE } from '../tolerance.js'
@@ -77,7 +77,7 @@ describe.skipIf(!existsSync(cudaLibrary))('device cuda', () => {
     const table = (run: number[]) => ({ slots: Int32Array.from(run, bf16), scales: Float32Array.of(1, 1) })
     const measured = await runJob([], (cancel) =>
       native().bench(
-        t5Architecture(sizes),
+        nativeArchitecture(t5Architecture(sizes)),
         { device: 'cuda', threads: 0 },
         {
           tables: [

@@ -11,19 +11,19 @@ using namespace models;
 
 // Three sequences: 5 tokens, 1 token, 40 tokens with a hole in what is visible; a fourth in which nothing is visible.
 struct Sample {
-  std::vector<int32_t> starts{0, 5, 6, 46, 50}, positions, rows;
+  std::vector<int32_t> starts{0, 5, 6, 46, 50}, indices, rows;
   std::vector<uint8_t> visible;
   std::vector<float> embeds;
   Sample(int width, int first_row = 0) : embeds(random_floats(50 * size_t(width), 99)) {
     for (size_t s = 0; s + 1 < starts.size(); s++) {
       for (int t = starts[s]; t < starts[s + 1]; t++) {
-        positions.push_back(t - starts[s] + (s == 2 ? 3 : 0));
+        indices.push_back(t - starts[s] + (s == 2 ? 3 : 0));
         visible.push_back(s == 3 ? 0 : !(s == 2 && t > 20 && t < 30));
         rows.push_back(first_row + t);
       }
     }
   }
-  Batch batch() const { return {4, 50, starts.data(), positions.data(), visible.data()}; }
+  Batch batch() const { return {4, 50, starts.data(), indices.data(), visible.data()}; }
 };
 
 inline std::vector<float> encode(Encoder& encoder, const Sample& sample, const LoadedPlan& plan, int width) {

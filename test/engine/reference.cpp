@@ -84,7 +84,7 @@ Matrix logits(const skrr::Attention& a, const Matrix& q, const Matrix& k, const 
   for (int key = first; key < last; key++) {
     double score = 0;
     for (size_t e = 0; e < d; e++) score += q[size_t(query) * inner + head * d + e] * k[size_t(key) * inner + head * d + e];
-    const int distance = batch.positions[key] - batch.positions[query];
+    const int distance = batch.indices[key] - batch.indices[query];
     if (!table.empty()) score += table[size_t(bucket(distance, a.distance.buckets, a.distance.max_distance)) * heads + head];
     const bool seen = batch.visible[key] && (a.distance.ahead < 0 || distance <= a.distance.ahead) &&
                       (a.distance.back < 0 || distance >= -a.distance.back);

@@ -35,7 +35,7 @@ struct Case {
   bool attends;
   Architecture architecture;  // of one block
   float scale;                // of the residual
-  std::vector<int32_t> starts{0}, positions;
+  std::vector<int32_t> starts{0}, indices;
   std::vector<uint8_t> visible;
 
   Case(unsigned seed, const Limits& limits) : seed(seed) {
@@ -51,7 +51,7 @@ struct Case {
     draw_batch(dice, limits);
   }
 
-  Batch batch() const { return {int(starts.size()) - 1, int(positions.size()), starts.data(), positions.data(), visible.data()}; }
+  Batch batch() const { return {int(starts.size()) - 1, int(indices.size()), starts.data(), indices.data(), visible.data()}; }
 
   // Relative, in the L2 norm. Sums of float32 are exact to 1e-5. Where rows are rounded before they are multiplied, in a few places
   // a float32 and a double on two sides of a rounding edge become neighbours of the format: errors of a few steps are left, more
@@ -104,12 +104,12 @@ struct Case {
       const int length = dice.one_in(3) ? dice.between(1, limits.max_length) : dice.between(1, 40);
       const bool gaps = dice.one_in(4);
       const int kind = dice.between(0, 4), edge = dice.between(0, length);  // which tokens are hidden
-      int position = dice.between(0, 5);
+      int index = dice.between(0, 5);
       for (int t = 0; t < length; t++) {
         const bool hidden = kind == 2 ? t < edge : kind == 3 ? t >= edge : kind == 4 && dice.one_in(3);
         visible.push_back(hidden ? 0 : 1);
-        positions.push_back(position);
-        position += gaps && dice.one_in(5) ? dice.between(2, 20) : 1;
+        indices.push_back(index);
+        index += gaps && dice.one_in(5) ? dice.between(2, 20) : 1;
       }
       starts.push_back(starts.back() + length);
     }
@@ -127,7 +127,7 @@ inline void check(const Subject& subject, const Case& c) {
   table[position] = {slot_of(int(position), subject.precision), c.scale};
 
   const int width = c.architecture.width;
-  const std::vector<float> rows = random_floats(c.positions.size() * size_t(width), c.seed);
+  const std::vector<float> rows = random_floats(c.indices.size() * size_t(width), c.seed);
   Encoder encoder = fixture.open(subject.make);
   const auto plan = load(encoder, table);
   if (subject.precision == Precision::kInt4) fixture.take_int4(encoder, slots_of(table));

@@ -27,7 +27,7 @@ void threads_and_company_do_not_change_a_bit(Precision precision) {
   const std::vector<int32_t> starts{0, count};
   const size_t offset = size_t(first) * size_t(kSmall.width), floats = size_t(count) * size_t(kSmall.width);
   std::vector<float> alone(floats);
-  three.encode({{1, count, starts.data(), &sample.positions[size_t(first)], &sample.visible[size_t(first)]},
+  three.encode({{1, count, starts.data(), &sample.indices[size_t(first)], &sample.visible[size_t(first)]},
                 nullptr, &sample.embeds[offset]},
                *plan_of_three, {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
   CHECK(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(offset)));

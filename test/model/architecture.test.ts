@@ -16,7 +16,7 @@ const attention: Attention = {
   heads: 4,
   keyHeads: 2,
   headDim: 8,
-  bias: true,
+  bias: 'all',
   scale: 8 ** -0.5,
   distance: { ahead: 0 },
   unseeing: 'zero',

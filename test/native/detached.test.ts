@@ -180,7 +180,7 @@ describe('arrays that were moved away before the call', () => {
 describe('the arrays of a batch', () => {
   const batch = (): NativeBatch => ({
     starts: Int32Array.from([0, 3]),
-    positions: Int32Array.from([0, 1, 2]),
+    indices: Int32Array.from([0, 1, 2]),
     visible: Uint8Array.from([1, 1, 1]),
     outputRows: Int32Array.from([0, 1, 2]),
     ids: Int32Array.from([5, 6, 1]),
@@ -202,7 +202,7 @@ describe('the arrays of a batch', () => {
     out: Float32Array,
   ): Promise<void> => engine.encode(given, plan, out, 'f32', new (native().CancelToken)())
 
-  it.each(['starts', 'positions', 'visible', 'outputRows', 'ids'] as const)('%s are copied', async (name) => {
+  it.each(['starts', 'indices', 'visible', 'outputRows', 'ids'] as const)('%s are copied', async (name) => {
     const encoder = await load()
     const { embeddings: expected } = await encoder.encode(ids())
     const given = batch()
@@ -219,8 +219,8 @@ describe('the arrays of a batch', () => {
     ['a sequence without tokens', { starts: Int32Array.from([0, 3, 3]) }],
     ['more tokens than there are', { starts: Int32Array.from([0, 9]) }],
     ['sequences before the first token', { starts: Int32Array.from([-9, 3]) }],
-    ['a negative position', { positions: Int32Array.from([0, -1, 2]) }],
-    ['a position without end', { positions: Int32Array.from([0, 1, 2 ** 30]) }],
+    ['a negative position', { indices: Int32Array.from([0, -1, 2]) }],
+    ['a position without end', { indices: Int32Array.from([0, 1, 2 ** 30]) }],
     ['a row past the result', { outputRows: Int32Array.from([0, 1, 3]) }],
     ['fewer marks than tokens', { visible: Uint8Array.of(1) }],
     ['no ids', { ids: undefined }],

@@ -16,7 +16,7 @@ import { golden } from '../golden.js'
 const WIDTH = 64
 const batch = {
   starts: Int32Array.from([0, 1]),
-  positions: Int32Array.from([0]),
+  indices: Int32Array.from([0]),
   visible: Uint8Array.from([1]),
   outputRows: Int32Array.from([0]),
   ids: Int32Array.from([5]),

@@ -38,7 +38,7 @@ describe('the vocabulary of both languages', () => {
   it('of an addon of the version before, which told none, is refused', () => {
     const { packedLayout } = theirs
     expect(() => checkVocabulary('skrr.node', { packedLayout } as Vocabulary)).toThrow(
-      /^skrr\.node: roles: found nothing, expected norm postNorm .*npm run build/,
+      /^skrr\.node: roles: found nothing, expected norm normBias postNorm .*npm run build/,
     )
   })
 })

@@ -31,7 +31,7 @@ describe('prompts', () => {
       tokens: 3,
       starts: [0, 3, 4],
       ids: [7, 8, 1, 1],
-      positions: [0, 1, 2, 0],
+      indices: [0, 1, 2, 0],
       visible: [1, 1, 1, 1],
       outputRows: [0, 1, 2, 3],
       attentionMask: [1, 1, 1, 1, 0, 0],
@@ -52,7 +52,7 @@ describe('prompts', () => {
     expect(flux).toMatchObject({
       starts: [0, 4, 8],
       ids: [7, 8, 1, 0, 1, 0, 0, 0],
-      positions: [0, 1, 2, 3, 0, 1, 2, 3],
+      indices: [0, 1, 2, 3, 0, 1, 2, 3],
       visible: Array(8).fill(1),
       attentionMask: Array(8).fill(1),
     })
@@ -67,7 +67,7 @@ describe('prompts', () => {
     expect(pack(pipelines.chroma)).toMatchObject({
       starts: [0, 4, 6],
       ids: [7, 8, 1, 0, 1, 0],
-      positions: [0, 1, 2, 3, 0, 1],
+      indices: [0, 1, 2, 3, 0, 1],
       visible: [1, 1, 1, 0, 1, 0],
       outputRows: [0, 1, 2, 3, 4, 5],
       attentionMask: [1, 1, 1, 1, 1, 1, 0, 0],
@@ -106,7 +106,7 @@ describe('a matrix of ids', () => {
       tokens: 3,
       starts: [0, 3, 6],
       ids: [1, 2, 3, 4, 5, 6],
-      positions: [0, 1, 2, 0, 1, 2],
+      indices: [0, 1, 2, 0, 1, 2],
       visible: [1, 1, 1, 1, 1, 1],
       outputRows: [0, 1, 2, 3, 4, 5],
       attentionMask: [1, 1, 1, 1, 1, 1],
@@ -121,13 +121,13 @@ describe('a matrix of ids', () => {
     })
   })
 
-  it('or leaves them out; positions stay those of the row, and a row masked whole is no sequence', () => {
+  it('or leaves them out; indices stay those of the row, and a row masked whole is no sequence', () => {
     expect(plain(packMatrix(ids, mask, { masked: 'zero', vocab: 9 }))).toEqual({
       rows: 2,
       tokens: 3,
       starts: [0, 1],
       ids: [2],
-      positions: [1],
+      indices: [1],
       visible: [1],
       outputRows: [1],
       attentionMask: [...mask],
@@ -187,7 +187,7 @@ describe('embeddings', () => {
     expect(plain(batch)).toMatchObject({
       starts: [0, 1, 2],
       embeds: [3, 4, 5, 6],
-      positions: [1, 0],
+      indices: [1, 0],
       outputRows: [1, 2],
     })
     expect(packEmbeds(embeds, undefined, { masked: 'compute', width: 2 }).embeds).toEqual(embeds.data)
@@ -327,7 +327,7 @@ describe('any mask', () => {
           expect([...batch.outputRows]).toEqual(wanted)
           expect([...batch.ids!]).toEqual(wanted.map((t) => data[t]))
           expect([...batch.visible]).toEqual(wanted.map((t) => mask[t]))
-          expect([...batch.positions]).toEqual(wanted.map((t) => t % shape[1]))
+          expect([...batch.indices]).toEqual(wanted.map((t) => t % shape[1]))
           for (const [s, start] of [...batch.starts.slice(0, -1)].entries()) {
             const rows = batch.outputRows
               .slice(start, batch.starts[s + 1])

@@ -196,7 +196,7 @@ describe('similarity', () => {
     const count = 2 * blocksOf(architecture)
     const { native: dense } = await engine.loadPlan(Plan.dense(blocksOf(architecture)), [])
     const batch = {
-      ...{ starts: Int32Array.of(0, 1), positions: Int32Array.of(0), visible: Uint8Array.of(1) },
+      ...{ starts: Int32Array.of(0, 1), indices: Int32Array.of(0), visible: Uint8Array.of(1) },
       ...{ outputRows: Int32Array.of(0), ids: Int32Array.of(7) },
     }
     const middle = await engine.native.advance(
