@@ -20,10 +20,17 @@ export interface Architecture {
   }
   readonly output: {
     readonly norm: Norm
-    /** A matrix without bias on one row of each prompt. */
+    /** The row of each prompt that stands for all of it; none where absent. */
+    readonly pooled?: Pooling
+    /** A matrix without bias on that row. */
     readonly projection?: { readonly from: 'pooled'; readonly width: number }
   }
 }
+
+/** Which row is pooled: the first or the last with id `eos`, the first with the largest id, or the last that is no pad. */
+export type Pooling =
+  | { readonly row: 'firstEos' | 'lastEos'; readonly eos: number }
+  | { readonly row: 'argmax' | 'last' }
 
 export type SubBlock = Attention | FeedForward
 

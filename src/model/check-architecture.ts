@@ -58,6 +58,8 @@ const feedForward = object({
 const subBlock = z.discriminatedUnion('kind', [attention, feedForward], {
   error: 'an attention or a feed-forward',
 })
+const byEos = object({ row: z.enum(['firstEos', 'lastEos']), eos: number })
+const byPlace = object({ row: z.enum(['argmax', 'last']) })
 const schema = object({
   family: text,
   width: number,
@@ -65,6 +67,7 @@ const schema = object({
   input: object({ vocab: number, scale: number.optional(), positions: number.optional() }),
   output: object({
     norm,
+    pooled: z.discriminatedUnion('row', [byEos, byPlace], { error: 'a row' }).optional(),
     projection: object({ from: z.literal('pooled'), width: number }).optional(),
   }),
 })
