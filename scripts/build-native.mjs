@@ -4,11 +4,13 @@
 // `npm run build:native -- --CDSKRR_SANITIZE=address,undefined`.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const verbose = process.argv.includes('--verbose')
+const jobs = String(availableParallelism()) // make takes one by itself, Ninja all
 const toCMake = process.argv.slice(2).filter((argument) => argument !== '--verbose')
 
 /** Runs a tool to its end; its output, or undefined where it failed. */
@@ -26,7 +28,15 @@ const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).
 
 function buildWithCMake() {
   const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  const output = run(process.execPath, [cmakeJs, 'build', '--out', 'build/cmake', ...toCMake])
+  const output = run(process.execPath, [
+    cmakeJs,
+    'build',
+    '--out',
+    'build/cmake',
+    '--parallel',
+    jobs,
+    ...toCMake,
+  ])
   if (output === undefined) return undefined
   const cuda = /CUDA.*left out.*/.exec(output)
   if (cuda) console.log(cuda[0])
@@ -43,7 +53,7 @@ function buildWithGyp() {
   // Headers of the running Node where they are installed; else node-gyp fetches them.
   const prefix = dirname(dirname(process.execPath))
   const headers = existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : []
-  const output = run(process.execPath, [gyp, 'rebuild', '-C', 'binding', ...headers])
+  const output = run(process.execPath, [gyp, 'rebuild', '-C', 'binding', '--jobs', jobs, ...headers])
   return output === undefined ? undefined : 'binding/build/Release/skrr.node'
 }
 

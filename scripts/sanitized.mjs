@@ -1,5 +1,6 @@
 // The addon under sanitizers, built beside the ordinary one, and the environment that runs it in Node.
 import { spawnSync } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -23,9 +24,14 @@ export function sanitizedEnvironment(sanitize) {
   const sanitizers = sanitize.split(',')
   const out = join('build', `addon-${sanitizers.join('-')}`)
   const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js')
-  run(process.execPath, [cmakeJs, 'build', '--out', out, `--CDSKRR_SANITIZE=${sanitize}`], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  const jobs = String(availableParallelism())
+  run(
+    process.execPath,
+    [cmakeJs, 'build', '--out', out, '--parallel', jobs, `--CDSKRR_SANITIZE=${sanitize}`],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
   return {
     ...process.env,
     SKRR_ADDON: join(root, out, 'Release/skrr.node'),
