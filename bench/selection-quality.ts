@@ -73,9 +73,9 @@ const validation = await embeds(validationFile, 'inputs_embeds')
 
 const searched = await Encoder.load(model, { precision: 'bf16' })
 const exact = await Encoder.load(model, { precision: 'f32' })
-const { architecture } = exact
+const { architecture, checkpoint } = exact
 const projection = values.projection && (await readProjection(values.projection, architecture.width))
-const packing = { architecture, maxTokens: 512 }
+const packing = { checkpoint, maxTokens: 512 }
 const evaluate = async (encoder: Encoder, prompts: typeof calibration): Promise<Evaluator> =>
   Evaluator.create({
     engine: encoder.engine,

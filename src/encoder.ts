@@ -1,7 +1,7 @@
 import { inspect, type InspectOptions } from 'node:util'
 import { openCheckpoint } from './checkpoint/open.js'
 import type { Checkpoint } from './checkpoint/types.js'
-import { InputError, SkrrError, TokenizerError } from './errors.js'
+import { InputError, SkrrError } from './errors.js'
 import { familyOf } from './families/index.js'
 import { type Architecture } from './model/architecture.js'
 import { blocksOf } from './model/parameters.js'
@@ -30,6 +30,7 @@ import { reporting, type Reports } from './io/reports.js'
 import { precisionsInWords } from './native/precision.js'
 import { microBatches } from './native/micro-batches.js'
 import { packInput, type PackedInput } from './prompts/input.js'
+import { tokenizerFor } from './prompts/tokenizer/fits.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
 /** Elements of a result: bf16 and f16 come as their bits. */
@@ -275,7 +276,7 @@ export class Encoder {
       vocab: tokens.vocab,
       width,
       padId: this.tokenizer?.padId ?? familyOf(this.architecture).padId,
-      tokenizer: () => this.#requireTokenizer(),
+      tokenizer: () => tokenizerFor(this.checkpoint, this.tokenizer),
     })
     return await this.#orDisposed(packing)
   }
@@ -288,19 +289,6 @@ export class Encoder {
       this.#check()
     }
   }
-
-  #requireTokenizer(): TokenizerThread {
-    if (this.tokenizer) {
-      checkVocabulary(this.tokenizer, this.checkpoint)
-      return this.tokenizer
-    }
-    throw new TokenizerError({
-      file: this.checkpoint.path,
-      found: 'no tokenizer.json, spiece.model or tokenizer.model beside the weights',
-      expected: 'one, to encode prompts',
-      hint: 'Give its path as `tokenizer` (CLI: --tokenizer), or pass inputIds',
-    })
-  }
 }
 
 type LoadReports = Reports<[LoadProgress]>
@@ -310,17 +298,6 @@ const openTokenizer = async (
   signal?: AbortSignal,
 ): Promise<TokenizerThread | undefined> =>
   path === undefined ? undefined : TokenizerThread.open(path, signal)
-
-/** A tokenizer of another model gives ids that mean nothing here, and some that do not exist. */
-function checkVocabulary(tokenizer: TokenizerThread, { path, architecture }: Checkpoint): void {
-  if (architecture.input.vocab === 0 || tokenizer.vocab <= architecture.input.vocab) return
-  throw new TokenizerError({
-    file: tokenizer.file,
-    found: `${tokenizer.vocab} ids`,
-    expected: `at most ${architecture.input.vocab}, the rows of the token embedding of ${path}`,
-    hint: 'It belongs to another model',
-  })
-}
 
 /** [batch, tokens, width], zeros. */
 function resultArray(shape: readonly number[], type: OutputType): Float32Array | Uint16Array {

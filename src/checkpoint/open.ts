@@ -117,7 +117,7 @@ async function openFolder(
   }
   const config = join(folder, 'config.json')
   const json = await readJson(config, CONFIG_BYTES)
-  const declared = { architecture: architectureFromConfig(config, json), method: quantisationMethod(json) }
+  const declared = declaredIn(config, json)
   const headers = await readHeaders(await locateWeights(folder, budget), budget)
   return assemble(path, folder, headers, folder, declared)
 }
@@ -144,14 +144,21 @@ async function declaredBeside(folder: string): Promise<Declared | undefined> {
   const json = await readJson(file, CONFIG_BYTES)
   const type = declaredModelType(json) ?? ''
   if (!MODEL_TYPES.includes(type)) return undefined
-  return { architecture: architectureFromConfig(file, json), method: quantisationMethod(json) }
+  return declaredIn(file, json)
 }
 
 /** What a config.json says of the weights. */
 interface Declared {
   readonly architecture: Architecture
   readonly method: string | undefined
+  readonly eosId: number | undefined
 }
+
+const declaredIn = (file: string, json: unknown): Declared => ({
+  architecture: architectureFromConfig(file, json),
+  method: quantisationMethod(json),
+  eosId: z.object({ eos_token_id: z.int() }).safeParse(json).data?.eos_token_id,
+})
 
 const quantisedConfig = z.object({ quantization_config: z.object({ quant_method: z.string() }) })
 
@@ -186,6 +193,7 @@ async function assemble(
     path,
     architecture,
     ...bound,
+    ...(declared?.eosId === undefined ? {} : { eosId: declared.eosId }),
     ...(precision === undefined ? {} : { precision }),
     ...(tokenizerPath === undefined ? {} : { tokenizerPath }),
     ...(planPath === undefined ? {} : { planPath }),

@@ -39,6 +39,8 @@ export interface Checkpoint {
   readonly packed: ReadonlyMap<number, PackedSubBlock>
   /** The precision given to `export --precision`; absent in other checkpoints. */
   readonly precision?: Precision
+  /** The id of `</s>` in config.json; absent where it says none. */
+  readonly eosId?: number
   /** tokenizer.json, spiece.model or tokenizer.model beside the weights, where one was found. */
   readonly tokenizerPath?: string
   /** skrr-plan.json beside the weights: the plan the checkpoint was exported under. */

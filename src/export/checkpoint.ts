@@ -80,7 +80,7 @@ export interface ModelFolder
  */
 export async function writeModel(
   outDir: string,
-  { architecture, tokenizerPath }: Checkpoint,
+  { architecture, tokenizerPath, eosId }: Checkpoint,
   tensors: readonly TensorSource[],
   { dtype, plan, metadata, align, ...ending }: ModelFolder,
 ): Promise<number> {
@@ -95,7 +95,10 @@ export async function writeModel(
       ...{ metadata, align, signal: reports.signal },
       onProgress: (done) => reports.report(done, total),
     })
-    const config = family.config(architecture, dtype)
+    const config = {
+      ...family.config(architecture, dtype),
+      ...(eosId === undefined ? {} : { eos_token_id: eosId }),
+    }
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
     if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
     await reports.settled()

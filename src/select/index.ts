@@ -106,9 +106,9 @@ async function chunksFor(
   calibration: CalibrationInput,
   options: SelectOptions,
 ): Promise<Chunk[]> {
-  const { architecture, tokenizer } = encoder
+  const { architecture, checkpoint, tokenizer } = encoder
   const { maxTokens = 512, signal, chunkTokens } = options
-  const packing = { architecture, tokenizer, maxTokens, signal }
+  const packing = { checkpoint, tokenizer, maxTokens, signal }
   return [
     ...chunksOf(await packCalibration(calibration, packing), architecture.width, false, chunkTokens),
     ...chunksOf(await packNull(options.null, packing), architecture.width, true, chunkTokens),

@@ -1,11 +1,12 @@
+import type { Checkpoint } from '../../checkpoint/types.js'
 import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } from '../../prompts/batch.js'
 import { inTurns } from '../../io/turns.js'
-import { InputError, TokenizerError } from '../../errors.js'
+import { InputError } from '../../errors.js'
 import { familyOf } from '../../families/index.js'
-import type { Architecture } from '../../model/architecture.js'
 import { microBatches } from '../../native/micro-batches.js'
 import type { NativeBatch } from '../../native/addon.js'
 import { pipelines } from '../../pipelines/index.js'
+import { tokenizerFor } from '../../prompts/tokenizer/fits.js'
 import type { TokenizerThread } from '../../prompts/tokenizer/thread.js'
 
 /** Prompts; or ids [batch, tokens]; or rows [batch, tokens, width] in place of the embedded tokens. Mask: 1 is a real token. */
@@ -23,7 +24,7 @@ export interface Chunk {
 }
 
 export interface PackOptions {
-  readonly architecture: Architecture
+  readonly checkpoint: Checkpoint
   readonly tokenizer?: TokenizerThread | undefined
   /** Longer prompts are an error: a cut prompt is not what the user chose to calibrate on. */
   readonly maxTokens: number
@@ -46,7 +47,8 @@ export async function packNull(
   input: CalibrationInput | undefined,
   options: PackOptions,
 ): Promise<PackedBatch> {
-  const { architecture, tokenizer } = options
+  const { checkpoint, tokenizer } = options
+  const { architecture } = checkpoint
   if (input !== undefined) return packReal(input, 'null condition', options)
   if (architecture.input.vocab === 0) {
     throw new InputError({
@@ -56,15 +58,16 @@ export async function packNull(
       hint: 'Give them as `null` (CLI: --null FILE)',
     })
   }
-  const ids = Int32Array.from(familyOf(architecture).emptyPrompt(tokenizer?.eosId))
+  const ids = Int32Array.from(familyOf(architecture).emptyPrompt(checkpoint.eosId ?? tokenizer?.eosId))
   return packReal({ inputIds: { data: ids, shape: [1, ids.length] } }, 'null condition', options)
 }
 
 async function packReal(
   input: CalibrationInput,
   field: string,
-  { architecture, tokenizer, maxTokens, signal }: PackOptions,
+  { checkpoint, tokenizer, maxTokens, signal }: PackOptions,
 ): Promise<PackedBatch> {
+  const { architecture } = checkpoint
   let batch: PackedBatch
   if ('inputIds' in input) {
     const options = { masked: 'zero', vocab: architecture.input.vocab } as const
@@ -77,7 +80,7 @@ async function packReal(
     batch = await packPrompts(
       input,
       field,
-      requireTokenizer(tokenizer),
+      tokenizerFor(checkpoint, tokenizer),
       maxTokens,
       architecture.input.vocab,
       signal,
@@ -111,15 +114,6 @@ async function packPrompts(
   }
   const pipeline = { ...pipelines.none, maxTokens }
   return await inTurns(packTokens(ids, { pipeline, padId: tokenizer.padId, vocab }), signal)
-}
-
-function requireTokenizer(tokenizer: TokenizerThread | undefined): TokenizerThread {
-  if (tokenizer) return tokenizer
-  throw new TokenizerError({
-    found: 'no tokenizer beside the weights',
-    expected: 'one, to calibrate on prompts',
-    hint: 'Give its path when loading the encoder (CLI: --tokenizer), or pass inputIds',
-  })
 }
 
 /**

@@ -55,8 +55,8 @@ export async function measureSimilarity(
   checkArgument(instance(Encoder, 'an Encoder'), encoder, 'encoder')
   checkBatch(calibration, 'calibration')
   const { maxTokens = 512, signal } = checkArgument(schema, options, 'options')
-  const { engine, architecture, tokenizer } = encoder
-  const batch = await packCalibration(calibration, { architecture, tokenizer, maxTokens, signal })
+  const { engine, architecture, checkpoint, tokenizer } = encoder
+  const batch = await packCalibration(calibration, { checkpoint, tokenizer, maxTokens, signal })
   const chunks = chunksOf(batch, architecture.width, false, CHUNK_TOKENS)
   const sample = spread(chunks, SAMPLE_TOKENS)
   const count = subBlockCount(architecture)
