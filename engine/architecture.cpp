@@ -52,8 +52,6 @@ const char* name_of(Attribute attribute) {
     case Attribute::kGelu: return "the activation gelu";
     case Attribute::kQuickGelu: return "the activation quick_gelu";
     case Attribute::kSilu: return "the activation silu";
-    case Attribute::kInputScale: return "a scale of embeddings";
-    case Attribute::kPositions: return "a table of positions";
   }
   return "an unknown attribute";
 }
@@ -65,8 +63,6 @@ std::vector<Attribute> attributes_of(const Architecture& architecture) {
     add_feed_forward(attributes, block.feed_forward);
   }
   add_norm(attributes, architecture.output_norm);
-  add(attributes, architecture.input_scale != 1, Attribute::kInputScale);
-  add(attributes, architecture.positions > 0, Attribute::kPositions);
   return attributes;
 }
 

@@ -84,7 +84,7 @@ struct Architecture {
   int width = 0;  // of the residual stream
   std::vector<Block> blocks;
   int vocab = 0;          // rows of the token embedding, 0 where there is none
-  float input_scale = 1;  // of embeddings
+  float input_scale = 1;  // of rows of the token embedding
   int positions = 0;      // rows of a position table, 0 where there is none
   Norm output_norm;
 
@@ -107,8 +107,6 @@ enum class Attribute {
   kGelu,
   kQuickGelu,
   kSilu,
-  kInputScale,
-  kPositions,
 };
 const char* name_of(Attribute attribute);  // for messages
 

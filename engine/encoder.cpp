@@ -165,7 +165,8 @@ void Encoder::encode(const Input& input, const LoadedPlan& plan, const Output& o
 }
 
 std::unique_ptr<States> Encoder::begin(const Input& input) {
-  return backend_->begin(input.batch, input.embeds ? rows_from(input.embeds, spec_.architecture.width) : gather(input));
+  ReadRow rows = input.embeds ? rows_from(input.embeds, spec_.architecture.width) : gather(input);
+  return backend_->begin(input.batch, with_positions(input.batch, std::move(rows)));
 }
 
 void Encoder::advance(States& states, const LoadedPlan& plan, int from, int to, const CancelFlag& cancel) {
@@ -184,16 +185,32 @@ void Encoder::require_weights_in_place(const LoadedPlan& plan, int from, int to)
   }
 }
 
-// Reads token rows from the file on demand: the embedding as a whole is never loaded.
+static int64_t require_row(const char* what, int64_t index, const Tensor& table) {
+  if (index >= 0 && index < table.rows) return index;
+  throw Error("ERR_INPUT", std::string(what) + ": found " + std::to_string(index) + ", expected 0 to " + std::to_string(table.rows - 1));
+}
+
+// Reads token rows from the file on demand: the embedding as a whole is never loaded. They are scaled; rows that a caller gives
+// in their place are not, as in Hugging Face's Gemma.
 ReadRow Encoder::gather(const Input& input) const {
   const int64_t width = spec_.architecture.width;
-  return [ids = input.ids, width, embedding = view(spec_.embedding)](int token, float* row) {
-    const int64_t id = ids[token];
-    if (id < 0 || id >= embedding.rows) {
-      throw Error("ERR_INPUT", "token id: found " + std::to_string(id) + ", expected 0 to " +
-                                   std::to_string(embedding.rows - 1));
-    }
-    read_floats(embedding, id * width, width, row);
+  const float scale = spec_.architecture.input_scale;
+  return [ids = input.ids, width, scale, embedding = view(spec_.embedding)](int token, float* row) {
+    read_floats(embedding, require_row("token id", ids[token], embedding) * width, width, row);
+    for (int64_t c = 0; scale != 1 && c < width; c++) row[c] *= scale;
+  };
+}
+
+// What `read` reads, plus the row of the position table where the encoder has one.
+ReadRow Encoder::with_positions(const Batch& batch, ReadRow read) const {
+  if (spec_.architecture.positions == 0) return read;
+  const int64_t width = spec_.architecture.width;
+  const int32_t* positions = batch.positions ? batch.positions : batch.indices;
+  return [positions, width, table = view(spec_.positions), read = std::move(read)](int token, float* row) {
+    std::vector<float> added(static_cast<size_t>(width));
+    read_floats(table, require_row("position", positions[token], table) * width, width, added.data());
+    read(token, row);
+    for (int64_t c = 0; c < width; c++) row[c] += added[size_t(c)];
   };
 }
 

@@ -81,6 +81,7 @@ class Encoder {
   void drop_packed(int slot);
   void require_weights_in_place(const LoadedPlan& plan, int from, int to) const;
   ReadRow gather(const Input& input) const;
+  ReadRow with_positions(const Batch& batch, ReadRow read) const;
   WriteRow scatter(const Output& output) const;
   void update_memory();
 

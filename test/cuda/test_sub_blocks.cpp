@@ -9,7 +9,9 @@ int main() {
   skip_without_device();
   const auto open = [](const Architecture& a, const FixedTensors& fixed) { return cuda::make_device(0)->open(a, fixed, ""); };
   const encoder_suite::Subject subject{open, Precision::kBF16, reference::Rows::kBF16, 0, true, 0};
-  sub_block_suite::run(subject, 40);
+  sub_block_suite::Limits limits;
+  limits.attributes = cuda::make_device(0)->facts().attributes;
+  sub_block_suite::run(subject, 40, limits);
   check_findings();
   return finish("cuda sub-blocks");
 }

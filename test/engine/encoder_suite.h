@@ -234,6 +234,45 @@ inline void bad_ids_and_nan_are_errors(const Subject& subject) {
   CHECK(refused == 2);
 }
 
+// Rows of the token embedding are scaled, rows that are given are not; to both the position's row is added.
+inline void embeddings_are_scaled_and_placed(const Subject& subject) {
+  Architecture a = kSmall;
+  a.input_scale = 6.5f, a.positions = 60;
+  const Fixture fixture(a);
+  Sample sample(a.width);
+  Encoder encoder = fixture.open(subject.make);
+  const auto plan = load(encoder, LayerTable(size_t(a.sub_blocks())));
+  std::vector<int32_t> ids, positions;
+  for (int t = 0; t < 50; t++) ids.push_back(t * 7 % a.vocab), positions.push_back(t * 11 % a.positions);
+  Batch batch = sample.batch();
+  for (const bool placed : {false, true}) {
+    batch.positions = placed ? positions.data() : nullptr;
+    reference::Matrix of_ids, of_rows;
+    for (size_t t = 0; t < 50; t++) {
+      const size_t position = size_t(placed ? positions[t] : sample.indices[t]), width = size_t(a.width);
+      for (size_t c = 0; c < width; c++) {
+        const double added = fixture.positions[position * width + c];
+        of_ids.push_back(fixture.embedding[size_t(ids[t]) * width + c] * double(a.input_scale) + added);
+        of_rows.push_back(double(sample.embeds[t * width + c]) + added);
+      }
+    }
+    std::vector<float> out(of_ids.size());
+    const Output output{OutputType::kF32, out.data(), sample.rows.data()};
+    encoder.encode({batch, ids.data(), nullptr}, *plan, output, CancelFlag());
+    CHECK_AT_MOST(relative_error(out, reference::encode(fixture.model, plan->table(), batch, of_ids)), 1e-6);
+    encoder.encode({batch, nullptr, sample.embeds.data()}, *plan, output, CancelFlag());
+    CHECK_AT_MOST(relative_error(out, reference::encode(fixture.model, plan->table(), batch, of_rows)), 1e-6);
+  }
+  std::string refusal;
+  positions[31] = a.positions;
+  try {
+    encoder.begin({batch, ids.data(), nullptr});
+  } catch (const Error& error) {
+    refusal = std::string(error.code) + " " + error.what();
+  }
+  CHECK(refusal == "ERR_INPUT position: found 60, expected 0 to 59");
+}
+
 inline void run_all(const Subject& subject) {
   for (const Architecture& a : {kSmall, kUngated, kGated}) matches_the_reference(subject, a);
   for (const Architecture& a : {kSmall, kGated}) a_low_rank_map_is_added(subject, a);
@@ -243,6 +282,7 @@ inline void run_all(const Subject& subject) {
   a_plan_may_outlive_its_encoder(subject);
   cancelling_leaves_an_encoder_that_works(subject);
   bad_ids_and_nan_are_errors(subject);
+  embeddings_are_scaled_and_placed(subject);
 }
 
 }  // namespace encoder_suite

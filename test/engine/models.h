@@ -51,6 +51,7 @@ struct Fixture {
   std::string path = "test_encoder." + std::to_string(getpid()) + ".bin";
   EncoderSpec spec;
   reference::Model model;
+  reference::Matrix embedding, positions;
   std::ofstream file;
   uint64_t offset = 0;
   unsigned seed = 1;
@@ -58,8 +59,10 @@ struct Fixture {
   explicit Fixture(const Architecture& a) : architecture(a), file(path, std::ios::binary) {
     spec.architecture = model.architecture = a;
     spec.files = {path};
-    add(spec.embedding, nullptr, a.vocab, a.width, 1);
+    add(spec.embedding, &embedding, a.vocab, a.width, 1);
+    if (a.positions > 0) add(spec.positions, &positions, a.positions, a.width, 1);
     add(spec.final_norm, &model.final_norm, 1, a.width, 1);
+    if (a.output_norm.kind == Norm::Kind::kLayer) add(spec.final_norm_bias, &model.final_norm_bias, 1, a.width, 1);
     for (int s = 0; s < a.sub_blocks(); s++) add_sub_block(s);
     file.close();
   }
@@ -87,8 +90,9 @@ struct Fixture {
         matrix = held;
       };
       if (is_attention(s)) {
-        const size_t panels = size_t((architecture.attention(s).inner() + 31) / 32);
-        take(Role::kQ, packed.in, 0, 1), take(Role::kK, packed.in, panels, 1), take(Role::kV, packed.in, 2 * panels, 1);
+        const Attention& a = architecture.attention(s);
+        const size_t queries = size_t((a.inner() + 31) / 32), keys = size_t((a.key_heads * a.head_dim + 31) / 32);
+        take(Role::kQ, packed.in, 0, 1), take(Role::kK, packed.in, queries, 1), take(Role::kV, packed.in, queries + keys, 1);
         take(Role::kO, packed.out, 0, 1);
       } else {
         const bool gated = architecture.feed_forward(s).gated;
@@ -108,17 +112,31 @@ struct Fixture {
     const auto add_role = [&](Role role, int rows, int columns, float scale) {
       add(spec.sub_blocks.back()[role], &model.sub_blocks.back()[role], rows, columns, scale);
     };
-    add_role(Role::kNorm, 1, width, 1);
+    const auto add_product = [&](Role role, Role bias, int rows, int columns, bool biased) {
+      add_role(role, rows, columns, 0.2f);
+      if (biased) add_role(bias, 1, rows, 1);
+    };
+    const auto add_norms = [&](const Norm& norm, bool post_norm) {
+      add_role(Role::kNorm, 1, width, 1);
+      if (norm.kind == Norm::Kind::kLayer) add_role(Role::kNormBias, 1, width, 1);
+      if (post_norm) add_role(Role::kPostNorm, 1, width, 1);
+    };
     if (is_attention(s)) {
       const Attention& a = architecture.attention(s);
-      for (const Role role : {Role::kQ, Role::kK, Role::kV}) add_role(role, a.inner(), width, 0.2f);
-      add_role(Role::kO, width, a.inner(), 0.2f);
+      const int keys = a.key_heads * a.head_dim;
+      const bool biased = a.bias != Bias::kNone;
+      add_norms(a.norm, a.post_norm.has_value());
+      add_product(Role::kQ, Role::kQBias, a.inner(), width, biased);
+      add_product(Role::kK, Role::kKBias, keys, width, biased), add_product(Role::kV, Role::kVBias, keys, width, biased);
+      add_product(Role::kO, Role::kOBias, width, a.inner(), a.bias == Bias::kAll);
+      if (a.head_norm) add_role(Role::kQNorm, 1, a.head_dim, 1), add_role(Role::kKNorm, 1, a.head_dim, 1);
       if (a.distance.buckets > 0) add_role(Role::kDistance, a.distance.buckets, a.heads, 1);
     } else {
       const FeedForward& f = architecture.feed_forward(s);
-      if (f.gated) add_role(Role::kGate, f.inner, width, 0.2f);
-      add_role(Role::kUp, f.inner, width, 0.2f);
-      add_role(Role::kDown, width, f.inner, 0.2f);
+      add_norms(f.norm, f.post_norm.has_value());
+      if (f.gated) add_product(Role::kGate, Role::kGateBias, f.inner, width, f.bias);
+      add_product(Role::kUp, Role::kUpBias, f.inner, width, f.bias);
+      add_product(Role::kDown, Role::kDownBias, width, f.inner, f.bias);
     }
   }
 

@@ -22,13 +22,14 @@ Matrix operand(const Model& model, Matrix x, size_t k) {
   return x;
 }
 
-// y [m, n] = x [m, k] w[n, k]^T
-Matrix multiply(const Matrix& x, const Matrix& w, size_t k) {
+// y [m, n] = x [m, k] w[n, k]^T + bias [n], which may be absent
+Matrix multiply(const Matrix& x, const Matrix& w, const Matrix& bias, size_t k) {
   const size_t m = x.size() / k, n = w.size() / k;
   Matrix y(m * n);
   for (size_t r = 0; r < m; r++) {
     for (size_t c = 0; c < n; c++) {
       for (size_t i = 0; i < k; i++) y[r * n + c] += x[r * k + i] * w[c * k + i];
+      if (!bias.empty()) y[r * n + c] += bias[c];
     }
   }
   return y;
@@ -45,25 +46,56 @@ double norm_factor(const double* row, size_t width, double epsilon) {
   return 1 / std::sqrt(squares / double(width) + epsilon);
 }
 
-Matrix rms_norm(const Matrix& x, const Matrix& weight, double epsilon) {
+// Rows of weight.size(); a LayerNorm's bias may be absent.
+Matrix normed(const skrr::Norm& norm, Matrix x, const Matrix& weight, const Matrix& bias) {
   const size_t width = weight.size();
-  Matrix y(x.size());
   for (size_t first = 0; first < x.size(); first += width) {
-    const double factor = norm_factor(&x[first], width, epsilon);
-    for (size_t i = 0; i < width; i++) y[first + i] = x[first + i] * factor * weight[i];
+    double mean = 0;
+    for (size_t i = 0; i < width; i++) mean += x[first + i] / double(width);
+    for (size_t i = 0; i < width && norm.kind == skrr::Norm::Kind::kLayer; i++) x[first + i] -= mean;
+    const double factor = norm_factor(&x[first], width, double(norm.epsilon));
+    for (size_t i = 0; i < width; i++) x[first + i] = x[first + i] * factor * weight[i] + (bias.empty() ? 0 : bias[i]);
   }
-  return y;
+  return x;
 }
 
 // The normed stream as a sub-block's first products take it.
-Matrix normed_operand(const Model& model, const Matrix& h, const Matrix& weight, double epsilon) {
+Matrix normed_operand(const Model& model, const skrr::Norm& norm, const Matrix& h, const SubBlock& w) {
+  const Matrix& weight = w[skrr::Role::kNorm];
   const size_t width = weight.size();
-  if (!model.tensor_cores) return operand(model, rms_norm(h, weight, epsilon), width);
+  if (!model.tensor_cores || norm.kind == skrr::Norm::Kind::kLayer) {
+    return operand(model, normed(norm, h, weight, w[skrr::Role::kNormBias]), width);
+  }
   Matrix x = h;
   for (size_t i = 0; i < x.size(); i++) x[i] *= weight[i % width];
   round_to_bf16(x);
-  for (size_t i = 0; i < x.size(); i++) x[i] *= norm_factor(&h[i / width * width], width, epsilon);
+  for (size_t i = 0; i < x.size(); i++) x[i] *= norm_factor(&h[i / width * width], width, double(norm.epsilon));
   return x;
+}
+
+// Turns the pairs of each head of x [tokens, heads * d]; queries are stretched too.
+void turn(const skrr::Rope& rope, const skrr::Batch& batch, size_t d, bool queries, Matrix& x) {
+  const size_t pairs = rope.frequencies.size(), row = x.size() / size_t(batch.tokens);
+  for (size_t head = 0; head < x.size(); head += d) {
+    const int position = (batch.positions ? batch.positions : batch.indices)[head / row];
+    for (size_t j = 0; j < pairs; j++) {
+      double& a = x[head + (rope.interleaved ? 2 * j : j)];
+      double& b = x[head + (rope.interleaved ? 2 * j + 1 : j + pairs)];
+      const double angle = position * rope.frequencies[j], length = double(rope.magnitude);
+      const double turned = (a * std::cos(angle) - b * std::sin(angle)) * length;
+      b = (b * std::cos(angle) + a * std::sin(angle)) * length;
+      a = turned;
+    }
+    const double stretch = 1 + double(rope.query_beta) * std::log(1.0 + position / rope.query_period);
+    for (size_t i = 0; i < d && queries; i++) x[head + i] *= stretch;
+  }
+}
+
+// q or k as logits take them: [tokens, heads * d].
+Matrix heads_of(const Model& model, const skrr::Attention& a, const skrr::Batch& batch, Matrix x, const Matrix& norm, bool queries) {
+  if (a.head_norm) x = normed(*a.head_norm, x, norm, {});
+  if (a.rope) turn(*a.rope, batch, size_t(a.head_dim), queries, x);
+  return attention_operand(model, x);
 }
 
 int bucket(int distance, int buckets, int max_distance) {
@@ -75,15 +107,19 @@ int bucket(int distance, int buckets, int max_distance) {
 }
 
 // Logits of one query over the keys of its sequence, with bias and mask; -infinity where a key is not seen. Where none is seen,
-// all are 0, or (Unseeing::kZero) the list is empty: the query gets nothing.
+// all are 0, or (Unseeing::kZero) the list is empty: the query gets nothing. Key head i serves heads / key_heads query heads, from
+// i * that number on.
 Matrix logits(const skrr::Attention& a, const Matrix& q, const Matrix& k, const Matrix& table, const skrr::Batch& batch, int first,
               int last, int query, size_t head) {
-  const size_t heads = size_t(a.heads), d = size_t(a.head_dim), inner = heads * d;
+  const size_t heads = size_t(a.heads), key_heads = size_t(a.key_heads), d = size_t(a.head_dim);
+  const size_t key_head = head / (heads / key_heads);
   Matrix scores;
   bool any = false;
   for (int key = first; key < last; key++) {
     double score = 0;
-    for (size_t e = 0; e < d; e++) score += q[size_t(query) * inner + head * d + e] * k[size_t(key) * inner + head * d + e];
+    for (size_t e = 0; e < d; e++) score += q[(size_t(query) * heads + head) * d + e] * k[(size_t(key) * key_heads + key_head) * d + e];
+    score *= double(a.scale);
+    if (a.softcap) score = double(*a.softcap) * std::tanh(score / double(*a.softcap));
     const int distance = batch.indices[key] - batch.indices[query];
     if (!table.empty()) score += table[size_t(bucket(distance, a.distance.buckets, a.distance.max_distance)) * heads + head];
     const bool seen = batch.visible[key] && (a.distance.ahead < 0 || distance <= a.distance.ahead) &&
@@ -96,16 +132,19 @@ Matrix logits(const skrr::Attention& a, const Matrix& q, const Matrix& k, const 
 }
 
 Matrix attention(const Model& model, const skrr::Attention& a, const SubBlock& w, const skrr::Batch& batch, const Matrix& x) {
-  const size_t heads = size_t(a.heads), d = size_t(a.head_dim), inner = heads * d, width = size_t(model.architecture.width);
-  const Matrix q = attention_operand(model, multiply(x, w[skrr::Role::kQ], width)),
-               k = attention_operand(model, multiply(x, w[skrr::Role::kK], width)),
-               v = attention_operand(model, multiply(x, w[skrr::Role::kV], width));
+  using skrr::Role;
+  const size_t heads = size_t(a.heads), key_heads = size_t(a.key_heads), d = size_t(a.head_dim), inner = heads * d;
+  const size_t width = size_t(model.architecture.width);
+  const Matrix q = heads_of(model, a, batch, multiply(x, w[Role::kQ], w[Role::kQBias], width), w[Role::kQNorm], true),
+               k = heads_of(model, a, batch, multiply(x, w[Role::kK], w[Role::kKBias], width), w[Role::kKNorm], false),
+               v = attention_operand(model, multiply(x, w[Role::kV], w[Role::kVBias], width));
   Matrix mixed(size_t(batch.tokens) * inner);
   for (int s = 0; s < batch.sequences; s++) {
     const int first = batch.starts[s], last = batch.starts[s + 1];
     for (size_t h = 0; h < heads; h++) {
       for (int i = first; i < last; i++) {
-        Matrix weight = logits(a, q, k, w[skrr::Role::kDistance], batch, first, last, i, h);
+        Matrix weight = logits(a, q, k, w[Role::kDistance], batch, first, last, i, h);
+        const size_t key_head = h / (heads / key_heads);
         if (weight.empty()) continue;
         const double top = *std::max_element(weight.begin(), weight.end());
         double sum = 0;
@@ -113,36 +152,34 @@ Matrix attention(const Model& model, const skrr::Attention& a, const SubBlock& w
         weight = attention_operand(model, weight);  // after the sum, as flash attention does
         for (int j = first; j < last; j++) {
           for (size_t e = 0; e < d; e++) {
-            mixed[size_t(i) * inner + h * d + e] +=
-                weight[size_t(j - first)] / sum * v[size_t(j) * inner + h * d + e];
+            mixed[size_t(i) * inner + h * d + e] += weight[size_t(j - first)] / sum * v[(size_t(j) * key_heads + key_head) * d + e];
           }
         }
       }
     }
   }
-  return multiply(operand(model, mixed, inner), w[skrr::Role::kO], inner);
+  return multiply(operand(model, mixed, inner), w[Role::kO], w[Role::kOBias], inner);
 }
 
 double activate(skrr::Activation activation, double x) {
   switch (activation) {
     case skrr::Activation::kRelu: return std::max(x, 0.0);
     case skrr::Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case skrr::Activation::kGelu:
-    case skrr::Activation::kQuickGelu:
-    case skrr::Activation::kSilu: break;
+    case skrr::Activation::kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case skrr::Activation::kQuickGelu: return x / (1 + std::exp(-1.702 * x));
+    case skrr::Activation::kSilu: return x / (1 + std::exp(-x));
   }
   throw std::logic_error("no reference for this activation");
 }
 
 Matrix feed_forward(const Model& model, const skrr::FeedForward& f, const SubBlock& w, const Matrix& x) {
+  using skrr::Role;
   const size_t width = size_t(model.architecture.width);
-  Matrix inner = multiply(x, w[f.gated ? skrr::Role::kGate : skrr::Role::kUp], width);
+  const Matrix up = multiply(x, w[Role::kUp], w[Role::kUpBias], width);
+  Matrix inner = f.gated ? multiply(x, w[Role::kGate], w[Role::kGateBias], width) : up;
   for (double& value : inner) value = activate(f.activation, value);
-  if (f.gated) {
-    const Matrix up = multiply(x, w[skrr::Role::kUp], width);
-    for (size_t i = 0; i < inner.size(); i++) inner[i] *= up[i];
-  }
-  return multiply(operand(model, inner, size_t(f.inner)), w[skrr::Role::kDown], size_t(f.inner));
+  for (size_t i = 0; i < inner.size() && f.gated; i++) inner[i] *= up[i];
+  return multiply(operand(model, inner, size_t(f.inner)), w[Role::kDown], w[Role::kDownBias], size_t(f.inner));
 }
 
 }  // namespace
@@ -207,13 +244,14 @@ Matrix encode(const Model& model, const skrr::LayerTable& table, const skrr::Bat
     if (slot == skrr::kSkipped) continue;
     const int s = skrr::sub_block_of(slot);
     const SubBlock& w = model.sub_blocks[size_t(s)];
-    const bool attends = s % 2 == 0;
-    const double epsilon = double(attends ? a.attention(s).norm.epsilon : a.feed_forward(s).norm.epsilon);
-    const Matrix x = normed_operand(model, h, w[skrr::Role::kNorm], epsilon);
-    const Matrix f = attends ? attention(model, a.attention(s), w, batch, x) : feed_forward(model, a.feed_forward(s), w, x);
+    const bool attends = skrr::is_attention(s);
+    const Matrix x = normed_operand(model, attends ? a.attention(s).norm : a.feed_forward(s).norm, h, w);
+    Matrix f = attends ? attention(model, a.attention(s), w, batch, x) : feed_forward(model, a.feed_forward(s), w, x);
+    const auto& post_norm = attends ? a.attention(s).post_norm : a.feed_forward(s).post_norm;
+    if (post_norm) f = normed(*post_norm, f, w[skrr::Role::kPostNorm], {});
     for (size_t i = 0; i < h.size(); i++) h[i] += double(scale) * f[i];
   }
-  return rms_norm(h, model.final_norm, double(a.output_norm.epsilon));
+  return normed(a.output_norm, h, model.final_norm, model.final_norm_bias);
 }
 
 }  // namespace reference

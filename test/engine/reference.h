@@ -1,5 +1,6 @@
 // The encoder by the book, in double and without any of the engine's tricks: what every backend is compared with.
-// Source: Hugging Face transformers, models/t5/modeling_t5.py (the stack as encoder) and its attention masks.
+// Sources: Hugging Face transformers, models/t5/modeling_t5.py (the stack as encoder) and its attention masks; models/clip, qwen3,
+// gemma2, glm and ministral3 for what T5 lacks.
 #pragma once
 
 #include <vector>
@@ -24,7 +25,7 @@ Matrix unpack_int4(const skrr::PackedTensor& packed, size_t rows, size_t width, 
 struct Model {
   skrr::Architecture architecture;
   std::vector<SubBlock> sub_blocks;
-  Matrix final_norm;
+  Matrix final_norm, final_norm_bias;
   Rows rows = Rows::kExact;  // what happens to the left operand of every product with a weight
   int integer_max = 0;       // where it becomes integers (TileKernel)
   // As tensor cores take them: q, k, v and the weights of the softmax are bf16 too, and rows of the stream are rounded before

@@ -43,8 +43,6 @@ void each_attribute_is_named() {
       {of_feed_forward([](FeedForward& f) { f.activation = Activation::kQuickGelu; }), "the activation quick_gelu"},
       {of_feed_forward([](FeedForward& f) { f.activation = Activation::kSilu; }), "the activation silu"},
       {refusal([&](Architecture& a) { a.output_norm = layer; }), "LayerNorm"},
-      {refusal([](Architecture& a) { a.input_scale = 8; }), "a scale of embeddings"},
-      {refusal([](Architecture& a) { a.positions = 77; }), "a table of positions"},
   };
   for (const auto& [found, name] : cases) {
     CHECK(found == std::string("device cpu: this encoder has ") + name + ", for which there is no kernel yet");

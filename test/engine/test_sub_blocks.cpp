@@ -35,8 +35,10 @@ void tiles_out_of_reach_are_left_out() {
 int main() {
   skip_unless_isa_runs();
   tiles_out_of_reach_are_left_out();
+  sub_block_suite::Limits limits;
+  limits.attributes = cpu::make_device(1)->facts().attributes;
   for (const Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
-    sub_block_suite::run(on_cpu::subject(precision), kCases);
+    sub_block_suite::run(on_cpu::subject(precision), kCases, limits);
   }
   return finish("sub-blocks");
 }
