@@ -2,11 +2,13 @@
 #include "cpu/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/distance_line.h"
+#include "cpu/norm.h"
 #include "cpu/stream.h"
 #include "engine/bench.h"
 
@@ -135,6 +137,7 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
     const KeyRange& keys = panel.keys;
     f32.pack_b(head.q + first * head.stride, queries, head.head_dim, head.stride, 1, query);
     f32.multiply(k_rows + int64_t(keys.first) * head.head_dim, query, nullptr, 0, keys.count(), head.head_dim, false, scores);
+    if (head.attributes.softcap) kernels.softcap(scores, keys.count() * f32.columns, *head.attributes.softcap);
     if (!head.plain) mask(head, panel, f32.columns, scores);
     kernels.softmax(scores, keys.count(), head.plain && head.line ? head.line + first - keys.first : nullptr, scales);
     for (int c = 0; unseeing && head.attributes.unseeing == Unseeing::kZero && c < queries; c++) {
@@ -145,15 +148,56 @@ void attend(const Kernels& kernels, const Head& head, const AttentionScratch& la
   }
 }
 
+// The cosines and sines [pairs] of a token's angles, in double before they are rounded: a position may be large.
+void angles_at(const Rope& rope, int position, float* cosines, float* sines) {
+  for (size_t j = 0; j < rope.frequencies.size(); j++) {
+    const double angle = position * rope.frequencies[j];
+    cosines[j] = float(double(rope.magnitude) * std::cos(angle));
+    sines[j] = float(double(rope.magnitude) * std::sin(angle));
+  }
+}
+
+// What all of a query is multiplied by.
+float query_factor(const Attention& a, int position) {
+  if (!a.rope || a.rope->query_beta == 0) return a.scale;
+  return float(double(a.scale) * (1 + double(a.rope->query_beta) * std::log1p(position / a.rope->query_period)));
+}
+
 }  // namespace
+
+// Norms, turns and scales the heads of q and k in rows of q|k|v.
+void CpuBackend::prepare_heads(const Attention& a, const Slot& weights, const CpuStates& s, float* qkv, const CancelFlag& cancel) {
+  const bool keys_change = a.head_norm || a.rope;
+  if (!keys_change && a.scale == 1) return;
+  const Kernels& kernels = context_.kernels;
+  const QkvRow at(a, weights.in.kernel().columns);
+  const int pairs = a.rope ? int(a.rope->frequencies.size()) : 0;
+  const bool interleaved = a.rope && a.rope->interleaved;
+  context_.pool.run(s.tokens(), cancel, [&](int t, int worker) {
+    float* cosines = context_.borrow(worker, 2 * pairs + a.head_dim);
+    float *sines = cosines + pairs, *normed = sines + pairs;
+    if (a.rope) angles_at(*a.rope, s.positions[size_t(t)], cosines, sines);
+    const auto prepare = [&](float* head, int heads, Role norm, float factor) {
+      for (int h = 0; h < heads; h++, head += a.head_dim) {
+        if (a.head_norm) {
+          normalise(kernels, *a.head_norm, weights.vectors[norm], {}, head, normed);
+          std::copy_n(normed, a.head_dim, head);
+        }
+        kernels.turn(head, a.head_dim, cosines, sines, pairs, interleaved, factor);
+      }
+    };
+    float* row = qkv + t * at.stride;
+    prepare(row, a.heads, Role::kQNorm, query_factor(a, s.positions[size_t(t)]));
+    if (keys_change) prepare(row + at.k, a.key_heads, Role::kKNorm, 1);
+  });
+}
 
 // h += scale * o(softmax(q k^T + line) v), q|k|v = W norm(h)
 void CpuBackend::attention(const Attention& a, const Slot& weights, float scale, CpuStates& s, const CancelFlag& cancel) {
   const int columns = weights.in.kernel().columns;
-  const int inner = a.inner();
-  const int64_t part = ceil_div(inner, columns) * columns;  // q, k and v each take whole panels of a row
-  const int64_t stride = 3 * part;
-  wide_.reserve(size_t(s.tokens() * stride) * sizeof(float));
+  const int inner = a.inner(), group = a.heads / a.key_heads;
+  const QkvRow at(a, columns);
+  wide_.reserve(size_t(s.tokens() * at.stride) * sizeof(float));
   mixed_.reserve(size_t(s.tokens()) * size_t(inner) * sizeof(float));
   float* qkv = wide_.as<float>();
   float* mixed = mixed_.as<float>();
@@ -161,13 +205,15 @@ void CpuBackend::attention(const Attention& a, const Slot& weights, float scale,
   pack_normed(a.norm, weights, s, cancel);
   context_.finished(bench::kNorm);
   multiply<1>(context_, rows_, weights.in, cancel, [&](int64_t first_row, int rows, int64_t panel, float* const* tiles) {
+    add_bias(weights.in_bias, panel, rows, columns, tiles[0]);
     for (int r = 0; r < rows; r++) {
-      stream(tiles[0] + r * columns, columns, qkv + (first_row + r) * stride + panel * columns);
+      stream(tiles[0] + r * columns, columns, qkv + (first_row + r) * at.stride + panel * columns);
     }
   });
   context_.finished(bench::kQkv);
 
-  const DistanceLine line(a.distance, weights.distance, a.heads, s.longest, context_.kernels.f32.columns);
+  prepare_heads(a, weights, s, qkv, cancel);
+  const DistanceLine line(a.distance, weights.vectors[Role::kDistance], a.heads, s.longest, context_.kernels.f32.columns);
   const int sequences = int(s.starts.size()) - 1;
   context_.pool.run(sequences * a.heads, cancel, [&](int task, int worker) {
     const int sequence = task / a.heads, h = task % a.heads;
@@ -175,9 +221,9 @@ void CpuBackend::attention(const Attention& a, const Slot& weights, float scale,
     const int n = int(s.starts[size_t(sequence) + 1] - first);
     const int32_t* indices = &s.indices[size_t(first)];
     const uint8_t* visible = &s.visible[size_t(first)];
-    const float* q = qkv + first * stride + h * a.head_dim;
+    const float *row = qkv + first * at.stride, *k = row + at.k + h / group * a.head_dim, *v = k + at.v - at.k;
     float* out = mixed + first * inner + h * a.head_dim;
-    const Head head{n, a.head_dim, stride, q, q + part, q + 2 * part, indices, visible, is_plain(indices, visible, n),
+    const Head head{n, a.head_dim, at.stride, row + h * a.head_dim, k, v, indices, visible, is_plain(indices, visible, n),
                     a, line.of_head(h), out, inner};
     const AttentionScratch layout(context_.kernels.f32, n, a.head_dim);
     attend(context_.kernels, head, layout, context_.borrow(worker, layout.floats()), cancel);
@@ -187,7 +233,7 @@ void CpuBackend::attention(const Attention& a, const Slot& weights, float scale,
   const size_t inner_bytes = size_t(inner) * sizeof(float);
   rows_.pack(context_, weights.out.kernel(), s.tokens(), inner, cancel,
              [&](int64_t r, float* out) { std::memcpy(out, mixed + r * inner, inner_bytes); });
-  add_product(weights.out, scale, s, cancel);
+  add_product(weights, a.post_norm, scale, s, cancel);
   context_.finished(bench::kO);
 }
 

@@ -1,9 +1,18 @@
-// Scratch layout of one attention task, shared by attention.cpp and the memory estimate.
+// Layouts of an attention's memory, shared by attention.cpp and the memory estimate.
 #pragma once
 
 #include "cpu/matrix.h"
+#include "engine/architecture.h"
 
 namespace skrr::cpu {
+
+// Where q, k and v stand in a row of what the first product gives. Each takes whole panels.
+struct QkvRow {
+  int64_t k, v, stride;  // floats; q comes first
+
+  QkvRow(const Attention& a, int columns)
+      : k(round_up(a.inner(), columns)), v(k + round_up(a.key_inner(), columns)), stride(2 * v - k) {}
+};
 
 // One task is one head of one sequence of n tokens. All products are float32, in the tiles of kernels.f32. Queries stand in
 // columns, a panel of them at a time:

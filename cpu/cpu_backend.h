@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cpu/matrix.h"
@@ -22,12 +23,16 @@ inline const TileKernel& tile_kernel(const Kernels& kernels, Precision precision
 
 // A filled slot.
 struct Slot {
-  std::vector<float> norm;      // [width]
-  PackedMatrix in;              // attention: q over k over v; feed-forward: up, or gate and up panel by panel
-  PackedMatrix out;             // attention: o; feed-forward: down
-  std::vector<float> distance;  // [buckets, heads]; empty without a distance table
+  ByRole<std::vector<float>> vectors;    // norms and the distance table [buckets, heads]; empty where absent
+  PackedMatrix in;                       // attention: q over k over v; feed-forward: up, or gate and up panel by panel
+  PackedMatrix out;                      // attention: o; feed-forward: down
+  std::vector<float> in_bias, out_bias;  // as the panels stand, zeros in their missing rows; empty without biases
 
-  size_t bytes() const { return (norm.size() + distance.size()) * sizeof(float) + in.bytes() + out.bytes(); }
+  size_t bytes() const {
+    size_t floats = in_bias.size() + out_bias.size();
+    for (const std::vector<float>& vector : vectors.all) floats += vector.size();
+    return floats * sizeof(float) + in.bytes() + out.bytes();
+  }
 };
 
 // The residual stream and the row structure it was made with.
@@ -37,12 +42,13 @@ struct CpuStates final : States {
   Buffer hidden;                   // [tokens, width] float32
   std::vector<int32_t> starts;     // [sequences + 1]
   std::vector<int32_t> indices;    // [tokens], see Batch
+  std::vector<int32_t> positions;  // [tokens]
   std::vector<uint8_t> visible;    // [tokens]
 
   float* row(int64_t token) const { return hidden.as<float>() + token * width; }
   std::unique_ptr<States> clone() const override;
   int tokens() const override { return int(indices.size()); }
-  size_t bytes() const override { return hidden.bytes() + indices.size() * 5 + starts.size() * 4; }
+  size_t bytes() const override { return hidden.bytes() + indices.size() * 9 + starts.size() * 4; }
 };
 
 // A map on the processor: float32 weights, in tiles.
@@ -81,18 +87,21 @@ class CpuBackend final : public Backend {
  private:
   void attention(const Attention& attributes, const Slot& weights, float scale, CpuStates& states,
                  const CancelFlag& cancel);  // attention.cpp
+  void prepare_heads(const Attention& attributes, const Slot& weights, const CpuStates& states, float* qkv, const CancelFlag& cancel);
   void feed_forward(const FeedForward& attributes, const Slot& weights, float scale, CpuStates& states,
                     const CancelFlag& cancel);
   void pack_normed(const Norm& norm, const Slot& weights, const CpuStates& states, const CancelFlag& cancel);
-  void add_product(const PackedMatrix& w, float scale, CpuStates& states, const CancelFlag& cancel);
+  void add_bias(const std::vector<float>& bias, int64_t panel, int rows, int columns, float* tile) const;
+  void add_product(const Slot& weights, const std::optional<Norm>& post_norm, float scale, CpuStates& states, const CancelFlag& cancel);
   void apply(const CpuMap& map, int64_t tokens, const float* x, float* y, const CancelFlag& cancel);  // map.cpp
 
   const Architecture architecture_;
   Context context_;
-  std::vector<float> final_norm_;                 // [width]
+  std::vector<float> final_norm_, final_norm_bias_;  // [width]; the bias may be absent
   std::vector<std::unique_ptr<Slot>> slots_;      // [slot_count]
   PackedRows rows_;                               // the left operand of the running product
-  Buffer wide_;                                   // q|k|v, the feed-forward's activations, the output: [tokens, wide]
+  Buffer wide_;                                   // q|k|v, the feed-forward's activations, what is normed before it is added,
+                                                  // the output: [tokens, wide]
   Buffer mixed_;                                  // attention's result before o [tokens, inner]; rows between a map's layers
 };
 

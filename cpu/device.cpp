@@ -15,28 +15,51 @@ namespace {
 
 // The sizes of a sub-block's two products, [n, k] each.
 struct Products {
-  int64_t in_parts, in_rows;  // in: that many matrices of that many rows, side by side
-  int64_t inner;              // rows of activations between the two
+  std::vector<int64_t> in_rows;  // in: of its matrices
+  int64_t inner;                 // rows of activations between the two
+  bool in_bias, out_bias;
+
+  int64_t in_columns(int columns) const {  // in whole panels
+    int64_t sum = 0;
+    for (const int64_t rows : in_rows) sum += round_up(rows, columns);
+    return sum;
+  }
 };
 
-Products products_of(const Architecture& a, int sub_block) {
-  if (is_attention(sub_block)) return {3, a.attention(sub_block).inner(), a.attention(sub_block).inner()};
-  const FeedForward& f = a.feed_forward(sub_block);
-  return {f.gated ? 2 : 1, f.inner, f.inner};
+Products products_of(const Architecture& architecture, int sub_block) {
+  if (is_attention(sub_block)) {
+    const Attention& a = architecture.attention(sub_block);
+    return {{a.inner(), a.key_inner(), a.key_inner()}, a.inner(), a.bias != Bias::kNone, a.bias == Bias::kAll};
+  }
+  const FeedForward& f = architecture.feed_forward(sub_block);
+  return {std::vector<int64_t>(f.gated ? 2 : 1, f.inner), f.inner, f.bias, f.bias};
+}
+
+int64_t floats_of(const Norm& norm, int64_t width) { return norm.kind == Norm::Kind::kLayer ? 2 * width : width; }
+
+// Floats of its norms and its distance table.
+int64_t vectors_of(const Architecture& architecture, int sub_block) {
+  const int64_t width = architecture.width;
+  if (!is_attention(sub_block)) {
+    const FeedForward& f = architecture.feed_forward(sub_block);
+    return floats_of(f.norm, width) + (f.post_norm ? width : 0);
+  }
+  const Attention& a = architecture.attention(sub_block);
+  return floats_of(a.norm, width) + (a.post_norm ? width : 0) + (a.head_norm ? 2 * a.head_dim : 0) +
+         int64_t(a.distance.buckets) * a.heads;
 }
 
 size_t weights_of(const Architecture& a, const TileKernel& kernel, int sub_block) {
   const Products p = products_of(a, sub_block);
-  const size_t matrices = size_t(p.in_parts) * PackedMatrix::bytes_for(kernel, p.in_rows, a.width) +
-                          PackedMatrix::bytes_for(kernel, a.width, p.inner);
-  const int distance_table = is_attention(sub_block) ? a.attention(sub_block).distance.buckets * a.attention(sub_block).heads : 0;
-  return size_t(a.width + distance_table) * sizeof(float) + matrices;
+  const int64_t in = p.in_columns(kernel.columns), out = round_up(a.width, kernel.columns);
+  const int64_t floats = vectors_of(a, sub_block) + (p.in_bias ? in : 0) + (p.out_bias ? out : 0);
+  return size_t(floats) * sizeof(float) + PackedMatrix::bytes_for(kernel, in, a.width) + PackedMatrix::bytes_for(kernel, out, p.inner);
 }
 
 // The working memory of one sub-block. All sub-blocks use the same buffers, so each buffer grows to the largest.
 struct Workspace {
   size_t rows = 0;      // bytes of a packed left operand
-  int64_t wide = 0;     // floats: q|k|v or activations
+  int64_t wide = 0;     // floats: q|k|v, activations, or what is normed before it is added
   int64_t mixed = 0;    // floats: attention's result
   int64_t scratch = 0;  // floats of one worker: packing weights or rows, a product's tiles, one head of attention
 };
@@ -46,16 +69,16 @@ Workspace workspace_of(const Architecture& a, const Kernels& kernels, const Tile
   const int64_t tokens = extent.tokens, width = a.width;
   const Products p = products_of(a, sub_block);
   const bool attention = is_attention(sub_block);
-  const int64_t max_k = std::max(width, p.inner);
-  const auto product = [&](int64_t n, int64_t k, int together) {
-    const int64_t panels = together * ceil_div(n, kernel.columns);
+  const int64_t max_k = std::max(width, p.inner), in_columns = p.in_columns(kernel.columns);
+  const auto product = [&](int64_t columns, int64_t k, int together) {
+    const int64_t panels = ceil_div(columns, kernel.columns);
     return Tiling(kernel, tokens, round_up(k, kernel.depth), panels, threads, together).scratch_floats(kernel);
   };
   Workspace w;
   w.rows = size_t(round_up(tokens, kernel.rows) * round_up(max_k, kernel.depth)) * kernel.a_size;
-  w.wide = tokens * std::max((attention ? 3 : 1) * round_up(p.inner, kernel.columns), width);
+  w.wide = tokens * std::max(attention ? in_columns : round_up(p.inner, kernel.columns), width);
   w.mixed = attention ? tokens * p.inner : 0;
-  const int64_t in = attention ? product(3 * p.inner, width, 1) : product(p.inner, width, int(p.in_parts));
+  const int64_t in = product(in_columns, width, attention ? 1 : int(p.in_rows.size()));
   const int64_t head = attention ? AttentionScratch(kernels.f32, extent.longest, a.attention(sub_block).head_dim).floats() : 0;
   w.scratch = std::max({kernel.columns * max_k, kernel.rows * max_k, in, product(width, p.inner, 1), head});
   return w;
@@ -74,7 +97,7 @@ class CpuDevice final : public Device {
   Estimate estimate(const Architecture& a, const std::vector<int>& slots, int rank, const Extent& extent) const override {
     require_kernels(facts_, a);
     const Kernels& kernels = cpu::kernels();
-    size_t weights = size_t(a.width) * sizeof(float);  // the final norm
+    size_t weights = size_t(floats_of(a.output_norm, a.width)) * sizeof(float);
     if (rank > 0) weights += map_bytes(kernels, a.width, rank);
     Workspace max;
     max.mixed = int64_t(extent.tokens) * rank;  // between the layers of the map
@@ -99,7 +122,7 @@ class CpuDevice final : public Device {
 
  private:
   const int threads_;
-  const DeviceFacts facts_{"cpu", "the processor", {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}, {}};
+  const DeviceFacts facts_{"cpu", "the processor", {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}, {}, all_attributes()};
 };
 
 // Raises the ceilings to what is timed now: before and after all rows, in case another program was busy at one of the two times.

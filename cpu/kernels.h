@@ -78,6 +78,11 @@ struct Kernels {
   // RMS norm of x [n]: out = x / sqrt(mean(x^2) + epsilon) * weight; no mean is subtracted, there is no bias. Computed in
   // double: a factor that is off in its last bit is off for a whole row. `out` overlaps neither x nor weight.
   void (*rms_norm)(const float* x, const float* weight, int n, double epsilon, float* out);
+  // out = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias, likewise; bias null: zeros.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int n, double epsilon, float* out);
+  // Rotary positions, in place: pair j of x [n] turns by the angle whose cosine and sine are cosines[j] and sines[j]. Pairs are
+  // (2j, 2j + 1) where `interleaved`, else (j, j + pairs). Then all of x is multiplied by `factor`.
+  void (*turn)(float* x, int n, const float* cosines, const float* sines, int pairs, bool interleaved, float factor);
   // Scales x in place to the range +-`max`. Packing rounds to the nearest integer, ties to even; the sum already does.
   Integers (*fit_integers)(float* x, int n, float max);
   // In place, x as [n / (block * lanes)][block][lanes]: the Hadamard transform (sums and differences, each number times
@@ -86,14 +91,21 @@ struct Kernels {
   // c [rows][columns], int32 = (c - row_offsets[row]) * row_scales[row] * column_scales[column], as float32.
   void (*rescale)(float* c, int rows, int columns, const float* row_scales, const int32_t* row_offsets,
                   const float* column_scales);
+  // c [rows][columns] += bias [columns]; columns as a TileKernel has them.
+  void (*add_bias)(float* c, int rows, int columns, const float* bias);
   // out [rows][columns], rows `out_stride` apart, += scale * x [rows][columns], rows `x_stride` apart.
   void (*add_rows)(const float* x, int x_stride, int rows, int columns, float scale, float* out, int64_t out_stride);
+  // x [n] = cap * tanh(x / cap)
+  void (*softcap)(float* x, int n, float cap);
   // With s = x [rows][f32.columns] + bias[column - row]: x becomes exp(s - max of its column of s), and scales [columns]
   // 1 / the sum of each column of x. -infinity gives 0; every column has a finite number. bias null: zeros.
   void (*softmax)(float* x, int rows, const float* bias, float* scales);
-  // x[i] = gelu_tanh(x[i]) or relu(x[i]), times gate[i] unless gate is null.
-  void (*gelu_tanh)(float* x, const float* gate, int n);
+  // x[i] = relu(x[i]) and so on (engine/activation.h), times gate[i] unless gate is null.
   void (*relu)(float* x, const float* gate, int n);
+  void (*gelu_tanh)(float* x, const float* gate, int n);
+  void (*gelu)(float* x, const float* gate, int n);
+  void (*quick_gelu)(float* x, const float* gate, int n);
+  void (*silu)(float* x, const float* gate, int n);
 };
 
 // The kernel table `kernels` with the int8 and int4 products of `int8`; weights are packed and expanded as before.

@@ -177,24 +177,6 @@ inline void store_part(float* p, Vec v, int count) {
   else std::memcpy(p, &v, size_t(count) * sizeof(float));
 }
 
-// Plain loops: g++ 12 converts to double better in these than between vector types.
-inline double sum_of_squares(const float* x, int n) {
-  constexpr int kSums = 2 * kLanes;
-  double sums[kSums] = {}, total = 0;
-  int i = 0;
-  for (; i + kSums <= n; i += kSums) {
-    for (int j = 0; j < kSums; j++) sums[j] += double(x[i + j]) * double(x[i + j]);
-  }
-  for (; i < n; i++) total += double(x[i]) * double(x[i]);
-  for (double sum : sums) total += sum;
-  return total;
-}
-
-void rms_norm(const float* x, const float* weight, int n, double epsilon, float* __restrict out) {
-  const double factor = 1.0 / __builtin_sqrt(sum_of_squares(x, n) / n + epsilon);
-  for (int i = 0; i < n; i++) out[i] = float(double(x[i]) * factor * double(weight[i]));
-}
-
 // Rounds to the nearest integer, ties to even: the sum's last bit is worth 1. For |x| < 2^22.
 inline Vec round(Vec x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 
@@ -324,26 +306,8 @@ void softmax(float* x, int rows, const float* bias, float* scales) {
   for (int v = 0; v < kVectors; v++) store(scales + v * kLanes, splat(1.0f) / sum[v]);
 }
 
-// 0.5 x (1 + tanh u) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3): Hugging Face's gelu_new.
-inline Vec gelu(Vec x) {
-  const Vec u = splat(0.7978845608f) * (x + splat(0.044715f) * x * x * x);
-  return x / (splat(1.0f) + exp_vec(splat(-2.0f) * u));
-}
-inline Vec rectify(Vec x) { return x > Vec{} ? x : Vec{}; }
-
-template <Vec (*activation)(Vec)>
-void activate(float* x, const float* gate, int n) {
-  for_each_vector(n, x, 0, [&](int i, int count, Vec v) {
-    Vec y = activation(v);
-    if (gate) {
-      Vec g{};
-      std::memcpy(&g, gate + i, size_t(count) * sizeof(float));
-      y *= g;
-    }
-    store_part(x + i, y, count);
-  });
-}
-
+#include "cpu/activation_kernels.inl"
+#include "cpu/row_kernels.inl"
 #include "cpu/packed_kernels.inl"
 
 constexpr Kernels make_kernels(const char* isa) {
@@ -355,11 +319,18 @@ constexpr Kernels make_kernels(const char* isa) {
           dot::tile_kernel<dot::Int16>(pack_int8),
           int4_kernel(),
           rms_norm,
+          layer_norm,
+          turn,
           fit_integers,
           rotate,
           rescale,
+          add_bias,
           add_rows,
+          softcap,
           softmax,
+          activate<rectify>,
+          activate<gelu_tanh>,
           activate<gelu>,
-          activate<rectify>};
+          activate<quick_gelu>,
+          activate<silu>};
 }

@@ -38,6 +38,12 @@ void add_feed_forward(Attributes& attributes, const FeedForward& f) {
 
 }  // namespace
 
+std::vector<Attribute> all_attributes() {
+  Attributes all;
+  for (int i = 0; i < kAttributes; i++) all.push_back(Attribute(i));
+  return all;
+}
+
 const char* name_of(Attribute attribute) {
   switch (attribute) {
     case Attribute::kLayerNorm: return "LayerNorm";

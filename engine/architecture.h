@@ -62,6 +62,7 @@ struct Attention {
   Unseeing unseeing = Unseeing::kMean;
 
   int inner() const { return heads * head_dim; }
+  int key_inner() const { return key_heads * head_dim; }
 };
 
 struct FeedForward {
@@ -108,6 +109,8 @@ enum class Attribute {
   kQuickGelu,
   kSilu,
 };
+constexpr int kAttributes = int(Attribute::kSilu) + 1;
+std::vector<Attribute> all_attributes();
 const char* name_of(Attribute attribute);  // for messages
 
 // Those the architecture has, each once.

@@ -53,23 +53,40 @@ Tensor RandomModel::matrix(int rows, int columns) const {
   return {"random", reinterpret_cast<const std::byte*>(values_.data()), Encoding::kBF16, rows, columns, 1};
 }
 
-FixedTensors RandomModel::fixed() const { return {{}, {}, matrix(1, architecture_.width), {}}; }
+FixedTensors RandomModel::fixed() const {
+  const Tensor norm = matrix(1, architecture_.width);
+  return {{}, {}, norm, architecture_.output_norm.kind == Norm::Kind::kLayer ? norm : Tensor()};
+}
 
 Weights RandomModel::sub_block(int index) const {
   const int width = architecture_.width;
+  const bool attends = is_attention(index);
+  const Norm& norm = attends ? architecture_.attention(index).norm : architecture_.feed_forward(index).norm;
+  const auto& post_norm = attends ? architecture_.attention(index).post_norm : architecture_.feed_forward(index).post_norm;
   Weights w;
   w[Role::kNorm] = matrix(1, width);
-  if (is_attention(index)) {
-    const Attention& a = architecture_.attention(index);
-    w[Role::kQ] = w[Role::kK] = w[Role::kV] = matrix(a.inner(), width);
-    w[Role::kO] = matrix(width, a.inner());
-    if (a.distance.buckets > 0) w[Role::kDistance] = matrix(a.distance.buckets, a.heads);
-  } else {
-    const FeedForward& f = architecture_.feed_forward(index);
-    w[Role::kUp] = matrix(f.inner, width), w[Role::kDown] = matrix(width, f.inner);
-    if (f.gated) w[Role::kGate] = w[Role::kUp];
-  }
+  if (norm.kind == Norm::Kind::kLayer) w[Role::kNormBias] = w[Role::kNorm];
+  if (post_norm) w[Role::kPostNorm] = w[Role::kNorm];
+  if (attends) add_attention(architecture_.attention(index), w);
+  else add_feed_forward(architecture_.feed_forward(index), w);
   return w;
+}
+
+void RandomModel::add_attention(const Attention& a, Weights& w) const {
+  const int width = architecture_.width;
+  w[Role::kQ] = matrix(a.inner(), width), w[Role::kO] = matrix(width, a.inner());
+  w[Role::kK] = w[Role::kV] = matrix(a.key_inner(), width);
+  if (a.bias != Bias::kNone) w[Role::kQBias] = matrix(1, a.inner()), w[Role::kKBias] = w[Role::kVBias] = matrix(1, a.key_inner());
+  if (a.bias == Bias::kAll) w[Role::kOBias] = matrix(1, width);
+  if (a.head_norm) w[Role::kQNorm] = w[Role::kKNorm] = matrix(1, a.head_dim);
+  if (a.distance.buckets > 0) w[Role::kDistance] = matrix(a.distance.buckets, a.heads);
+}
+
+void RandomModel::add_feed_forward(const FeedForward& f, Weights& w) const {
+  const int width = architecture_.width;
+  w[Role::kUp] = matrix(f.inner, width), w[Role::kDown] = matrix(width, f.inner);
+  if (f.bias) w[Role::kUpBias] = matrix(1, f.inner), w[Role::kDownBias] = matrix(1, width);
+  if (f.gated) w[Role::kGate] = w[Role::kUp], w[Role::kGateBias] = w[Role::kUpBias];
 }
 
 std::vector<float> RandomModel::embeddings(int tokens) const {
@@ -79,15 +96,20 @@ std::vector<float> RandomModel::embeddings(int tokens) const {
 }
 
 double matrix_parameters(const Architecture& a, int sub_block) {
-  if (is_attention(sub_block)) return 4.0 * a.attention(sub_block).inner() * a.width;
+  if (is_attention(sub_block)) return 2.0 * (a.attention(sub_block).inner() + a.attention(sub_block).key_inner()) * a.width;
   const FeedForward& f = a.feed_forward(sub_block);
   return (f.gated ? 3.0 : 2.0) * f.inner * a.width;
 }
 
 double product_flops(const Architecture& a, int sub_block, int tokens) { return 2.0 * tokens * matrix_parameters(a, sub_block); }
 
-double attention_flops(const Architecture& a, int sub_block, int tokens) {
-  return is_attention(sub_block) ? 4.0 * tokens * tokens * a.attention(sub_block).inner() : 0;
+double attention_flops(const Architecture& architecture, int sub_block, int tokens) {
+  if (!is_attention(sub_block)) return 0;
+  const Attention& a = architecture.attention(sub_block);
+  const auto within = [&](int limit, int there) { return limit == Distance::kUnlimited ? there : std::min(limit, there); };
+  double pairs = 0;  // of a query and a key that it reaches
+  for (int t = 0; t < tokens; t++) pairs += within(a.distance.back, t) + 1 + within(a.distance.ahead, tokens - 1 - t);
+  return 4.0 * pairs * a.inner();
 }
 
 // --- a backend ---
@@ -163,14 +185,15 @@ std::vector<Row> BackendBench::sub_blocks(const Request& request, const Progress
 Row BackendBench::row_of(const std::string& part, int tokens) const {
   const int attention = 0, feed_forward = 1;  // every sub-block of a kind counts as the first
   const FeedForward& f = architecture_.feed_forward(feed_forward);
-  const double t = tokens, width = architecture_.width, heads = architecture_.attention(attention).inner(), inner = f.inner;
+  const Attention& a = architecture_.attention(attention);
+  const double t = tokens, width = architecture_.width, inner = f.inner;
   const std::string name = part == kUp && !f.gated ? kUngatedUp : part;
   const auto product = [&](double n, double k, int kind) {
     const double share = n * k / matrix_parameters(architecture_, kind);
     return Row{name, "", tokens, {}, share * slot_bytes_[size_t(first_[kind])], 2 * t * n * k, 0};
   };
-  if (part == kQkv) return product(3 * heads, width, attention);
-  if (part == kO) return product(width, heads, attention);
+  if (part == kQkv) return product(a.inner() + 2 * a.key_inner(), width, attention);
+  if (part == kO) return product(width, a.inner(), attention);
   if (part == kUp) return product((f.gated ? 2 : 1) * inner, width, feed_forward);
   if (part == kDown) return product(width, inner, feed_forward);
   const double in_float32 = part == kAttend ? attention_flops(architecture_, attention, tokens) : 3 * t * width;

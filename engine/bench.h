@@ -86,6 +86,8 @@ class RandomModel {
   std::vector<float> embeddings(int tokens) const;  // [tokens, width]
 
  private:
+  void add_attention(const Attention& a, Weights& weights) const;
+  void add_feed_forward(const FeedForward& f, Weights& weights) const;
   Tensor matrix(int rows, int columns) const;
 
   const Architecture architecture_;

@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "cpu/device.h"
+#include "engine/device.h"
 #include "test/engine/models.h"
 
 using namespace skrr;
@@ -11,8 +12,9 @@ namespace {
 std::string refusal(const std::function<void(Architecture&)>& change) {
   Architecture a = models::architecture_of({});
   change(a);
+  require_kernels(cpu::make_device(1)->facts(), a);  // has them all
   try {
-    cpu::make_device(1)->estimate(a, {}, 0, {1, 1});
+    require_kernels({"bare", "a device without any", {}, {}}, a);
   } catch (const Error& error) {
     CHECK(std::string(error.code) == "ERR_DEVICE");
     return error.what();
@@ -45,7 +47,7 @@ void each_attribute_is_named() {
       {refusal([&](Architecture& a) { a.output_norm = layer; }), "LayerNorm"},
   };
   for (const auto& [found, name] : cases) {
-    CHECK(found == std::string("device cpu: this encoder has ") + name + ", for which there is no kernel yet");
+    CHECK(found == std::string("device bare: this encoder has ") + name + ", for which there is no kernel yet");
   }
   CHECK(refusal([](Architecture&) {}).empty());
 }

@@ -33,17 +33,36 @@ void threads_and_company_do_not_change_a_bit(Precision precision) {
   CHECK(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(offset)));
 }
 
-void the_estimate_is_what_is_loaded(Precision precision) {
-  const Fixture fixture(kSmall);
+// Whatever takes memory: norms with biases, norms of heads and of results, biases, key heads, a width that fills no panel.
+Architecture with_everything() {
+  Architecture a = architecture_of({2, 72, 6, 24, 100, 20, 50, 1e-5f});
+  a.output_norm.kind = Norm::Kind::kLayer;
+  for (Block& block : a.blocks) {
+    block.attention.norm.kind = block.feed_forward.norm.kind = Norm::Kind::kLayer;
+    block.attention.post_norm = block.feed_forward.post_norm = block.attention.head_norm = Norm{Norm::Kind::kRms, 1e-5f};
+    block.attention.bias = Bias::kAll, block.feed_forward.bias = true;
+    block.attention.key_heads = 2;
+    block.attention.rope = Rope{{1, 0.1, 0.01}};
+  }
+  return a;
+}
+
+void the_estimate_is_what_is_loaded(Precision precision, const Architecture& a) {
+  const Fixture fixture(a);
   Encoder encoder = fixture.open(on_cpu::make(2));
-  LayerTable table = dense(kSmall, precision);
+  LayerTable table = dense(a, precision);
   for (size_t p = 2; p < table.size(); p++) table[p].slot = kSkipped;
   const auto device = cpu::make_device(2);
   const auto plan = load(encoder, table);
-  CHECK(device->estimate(kSmall, slots_of(table), 0, {50, 50}).weights == encoder.memory().weights);
-  const LowRank map(kSmall.width, 3, 1);
+  const Estimate estimate = device->estimate(a, slots_of(table), 0, {50, 50});
+  CHECK(estimate.weights == encoder.memory().weights);
+  const Sample sample(a.width);
+  encode(encoder, sample, *plan, a.width);
+  const size_t streams = 2 * sample.embeds.size() * sizeof(float);  // they count in workspace, and are not the backend's
+  CHECK(encoder.memory().workspace + streams <= estimate.workspace);
+  const LowRank map(a.width, 3, 1);
   const auto mapped = load(encoder, table, &map.spec);
-  CHECK(device->estimate(kSmall, slots_of(table), 3, {50, 50}).weights == encoder.memory().weights + mapped->bytes());
+  CHECK(device->estimate(a, slots_of(table), 3, {50, 50}).weights == encoder.memory().weights + mapped->bytes());
 }
 
 // T5-11B's feed-forward, the largest k there is, with every integer of a row and of a weight at its maximum: no sum overflows. One
@@ -199,7 +218,7 @@ int main() {
   }
   for (Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
     threads_and_company_do_not_change_a_bit(precision);
-    the_estimate_is_what_is_loaded(precision);
+    for (const Architecture& a : {kSmall, with_everything()}) the_estimate_is_what_is_loaded(precision, a);
   }
   for (Precision precision : {Precision::kInt8, Precision::kInt4}) the_largest_sums_fit(precision);
   packed_weights_are_used_in_place();

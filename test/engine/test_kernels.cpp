@@ -300,25 +300,90 @@ void softmax(const Kernels& kernels) {
   CHECK(zeros[0] * scales[0] == 0.5f);
 }
 
+double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+
 void activations(const Kernels& kernels) {
+  using Kernel = decltype(kernels.relu);
+  const std::pair<Kernel, double (*)(double)> list[] = {
+      {kernels.relu, [](double x) { return std::max(x, 0.0); }},
+      {kernels.gelu_tanh, [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
+      {kernels.gelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }},
+      {kernels.quick_gelu, [](double x) { return x * logistic(1.702 * x); }},
+      {kernels.silu, [](double x) { return x * logistic(x); }},
+  };
   for (int n : {1, 15, 64, 1001}) {
     const std::vector<float> x = random_floats(size_t(n), 5, 4), gate = random_floats(size_t(n), 6);
-    std::vector<double> gelu, relu;
-    for (size_t i = 0; i < x.size(); i++) {
-      const double v = x[i];
-      gelu.push_back(0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))) * double(gate[i]));
-      relu.push_back(std::max(v, 0.0));
+    for (const auto& [activate, exact] : list) {
+      std::vector<double> expected, gated;
+      for (size_t i = 0; i < x.size(); i++) expected.push_back(exact(double(x[i]))), gated.push_back(expected[i] * double(gate[i]));
+      std::vector<float> y = x;
+      activate(y.data(), nullptr, n);
+      CHECK_AT_MOST(relative_error(y, expected), 1e-6);
+      y = x;
+      activate(y.data(), gate.data(), n);
+      CHECK_AT_MOST(relative_error(y, gated), 1e-6);
     }
-    std::vector<float> y = x;
-    kernels.gelu_tanh(y.data(), gate.data(), n);
-    CHECK_AT_MOST(relative_error(y, gelu), 1e-6);
-    y = x;
-    kernels.relu(y.data(), nullptr, n);
-    CHECK_AT_MOST(relative_error(y, relu), 0);
   }
-  std::vector<float> extremes{-1e30f, -100, 0, 100, 1e30f};
-  kernels.gelu_tanh(extremes.data(), nullptr, 5);
-  CHECK(std::abs(extremes[0]) < 1e-6 && std::abs(extremes[1]) < 1e-6 && extremes[2] == 0 && extremes[3] == 100);
+  for (const auto& [activate, exact] : list) {
+    std::vector<float> extremes{-1e30f, -100, 0, 100, 1e30f, NAN};
+    activate(extremes.data(), nullptr, 6);
+    CHECK(std::abs(extremes[0]) < 1e-6 && std::abs(extremes[1]) < 1e-6 && extremes[2] == 0 && extremes[3] == 100 && extremes[4] == 1e30f);
+    CHECK(std::isnan(extremes[5]) || activate == kernels.relu);
+  }
+  // Each number on its own: gelu's small values below 0 are exact too, but for the rounding of the exponent.
+  std::vector<float> x;
+  for (float v = -12; v < 6; v += 0.01f) x.push_back(v);
+  std::vector<float> y = x;
+  kernels.gelu(y.data(), nullptr, int(y.size()));
+  for (size_t i = 0; i < x.size(); i++) {
+    const double exact = 0.5 * double(x[i]) * std::erfc(-double(x[i]) / std::sqrt(2.0)), exponent = 0.5 * double(x[i]) * double(x[i]);
+    CHECK_AT_MOST(std::abs(double(y[i]) - exact), (5e-7 + 3e-7 * exponent) * std::abs(exact) + 1e-37);
+  }
+}
+
+void softcap(const Kernels& kernels) {
+  for (const int n : {1, 15, 64, 1001}) {
+    for (const float cap : {1.0f, 50.0f}) {
+      const std::vector<float> x = random_floats(size_t(n), 7, 30);
+      std::vector<float> y = x;
+      kernels.softcap(y.data(), n, cap);
+      for (size_t i = 0; i < x.size(); i++) {
+        const double exact = double(cap) * std::tanh(double(x[i]) / double(cap));
+        CHECK_AT_MOST(std::abs(double(y[i]) - exact), 4e-7 * std::abs(exact));
+      }
+    }
+  }
+  std::vector<float> extremes{-1e30f, 0, 1e30f};
+  kernels.softcap(extremes.data(), 3, 50);
+  CHECK(extremes[0] == -50 && extremes[1] == 0 && extremes[2] == 50);
+}
+
+// Pairs turn; then the factor takes all of them, and what does not turn.
+void turning_pairs(const Kernels& kernels) {
+  for (const auto& [n, pairs] : {std::array{2, 1}, std::array{40, 20}, std::array{64, 32}, std::array{130, 37}, std::array{24, 0}}) {
+    for (const bool interleaved : {false, true}) {
+      const std::vector<float> x = random_floats(size_t(n), 3), cosines = random_floats(size_t(pairs + 1), 4), sines = random_floats(size_t(pairs + 1), 5);
+      std::vector<double> expected(x.begin(), x.end());
+      for (int j = 0; j < pairs; j++) {
+        const size_t a = size_t(interleaved ? 2 * j : j), b = size_t(interleaved ? 2 * j + 1 : j + pairs);
+        expected[a] = double(x[a]) * double(cosines[size_t(j)]) - double(x[b]) * double(sines[size_t(j)]);
+        expected[b] = double(x[b]) * double(cosines[size_t(j)]) + double(x[a]) * double(sines[size_t(j)]);
+      }
+      for (double& value : expected) value *= 0.3f;
+      std::vector<float> y = x;
+      kernels.turn(y.data(), n, cosines.data(), sines.data(), pairs, interleaved, 0.3f);
+      CHECK_AT_MOST(relative_error(y, expected), 2e-7);
+    }
+  }
+}
+
+void adding_biases(const Kernels& kernels) {
+  for (const int columns : {kernels.f32.columns, kernels.int8.columns}) {
+    const std::vector<float> c = random_floats(size_t(3 * columns), 1), bias = random_floats(size_t(columns), 2);
+    std::vector<float> y = c;
+    kernels.add_bias(y.data(), 3, columns, bias.data());
+    for (size_t i = 0; i < y.size(); i++) CHECK(y[i] == c[i] + bias[i % size_t(columns)]);
+  }
 }
 
 void rms_norm(const Kernels& kernels) {
@@ -332,6 +397,27 @@ void rms_norm(const Kernels& kernels) {
     for (size_t i = 0; i < y.size(); i++) {  // rounded once: half a unit in the last place, and what double has lost
       const double exact = double(x[i]) * factor * double(weight[i]);
       CHECK_AT_MOST(std::abs(double(y[i]) - exact), std::abs(exact) * (std::ldexp(1, -24) + 1e-14));
+    }
+  }
+}
+
+void layer_norm(const Kernels& kernels) {
+  for (const int n : {1, 17, 4096}) {
+    std::vector<float> x = random_floats(size_t(n), 9, 3);
+    const std::vector<float> weight = random_floats(size_t(n), 10), bias = random_floats(size_t(n), 11);
+    for (float& value : x) value += 1000;  // a mean that squares would drown in
+    double mean = 0, variance = 0;
+    for (const float v : x) mean += double(v) / n;
+    for (const float v : x) variance += (double(v) - mean) * (double(v) - mean) / n;
+    const double factor = 1 / std::sqrt(variance + 1e-5);
+    for (const float* added : {bias.data(), static_cast<const float*>(nullptr)}) {
+      std::vector<float> y(x.size());
+      kernels.layer_norm(x.data(), weight.data(), added, n, 1e-5, y.data());
+      for (size_t i = 0; i < y.size(); i++) {
+        const double normed = (double(x[i]) - mean) * factor * double(weight[i]);
+        const double exact = added ? normed + double(added[i]) : normed;
+        CHECK_AT_MOST(std::abs(double(y[i]) - exact), std::ldexp(std::abs(exact), -24) + 1e-10);
+      }
     }
   }
 }
@@ -358,6 +444,10 @@ int main() {
   packing_a_transposed_matrix(kernels.bf16);
   softmax(kernels);
   activations(kernels);
+  softcap(kernels);
+  turning_pairs(kernels);
+  adding_biases(kernels);
   rms_norm(kernels);
+  layer_norm(kernels);
   return finish("kernels");
 }

@@ -37,6 +37,7 @@ int main() {
   tiles_out_of_reach_are_left_out();
   sub_block_suite::Limits limits;
   limits.attributes = cpu::make_device(1)->facts().attributes;
+  limits.max_head_dim = 256;
   for (const Precision precision : {Precision::kF32, Precision::kBF16, Precision::kInt8, Precision::kInt4}) {
     sub_block_suite::run(on_cpu::subject(precision), kCases, limits);
   }
