@@ -47,13 +47,16 @@ export async function bindTensors(
 ): Promise<Bound> {
   const family = familyOf(architecture)
   const bound = new Map<string, TensorRef>()
+  const names = new Set<string>()
   const bind = async <R extends Role | FixedRole>(
     specs: readonly TensorSpec<R>[],
   ): Promise<Partial<Record<R, TensorRef>>> => {
     const byRole: Partial<Record<R, TensorRef>> = {}
     for (const spec of specs) {
-      const ref = bound.get(spec.name) ?? (await bindOne(spec, located, source))
-      bound.set(spec.name, ref)
+      const key = `${spec.name} ${spec.part?.from ?? 0}`
+      const ref = bound.get(key) ?? (await bindOne(spec, located, source))
+      bound.set(key, ref)
+      names.add(spec.name)
       byRole[spec.role] = ref
     }
     return byRole
@@ -76,7 +79,7 @@ export async function bindTensors(
     packed.set(s, { precision, tensors: byRole as PackedSubBlock['tensors'] })
   }
   checkAllKnown(architecture, located, [
-    ...bound.keys(),
+    ...names,
     ...[...packed.values()].flatMap(({ tensors }) => Object.values(tensors).map(({ name }) => name)),
   ])
   return { fixed, subBlocks, packed }
@@ -101,23 +104,24 @@ function checkAllKnown(
 
 /** The tensor under a name, of the shape it must have. */
 function find(
-  spec: Pick<TensorSpec, 'name' | 'shape'>,
+  spec: Pick<TensorSpec, 'name' | 'shape' | 'part'>,
   located: ReadonlyMap<string, Located>,
   source: string,
 ): Located {
   const tensor = located.get(spec.name)
+  const wanted = spec.part === undefined ? spec.shape : [spec.part.of, ...spec.shape.slice(1)]
   if (tensor === undefined) {
     throw new CheckpointError({
       file: source,
       field: spec.name,
       found: 'no such tensor',
-      expected: `one of shape [${spec.shape.join(', ')}]`,
+      expected: `one of shape [${wanted.join(', ')}]`,
       hint: /-\d{5}-of-\d{5}\./.test(source) ? 'This is one shard of several: name its folder.' : undefined,
     })
   }
   const { file, name, shape } = tensor
-  if (shape.length !== spec.shape.length || shape.some((n, i) => n !== spec.shape[i])) {
-    const [found, expected] = [shape, spec.shape].map((list) => `shape [${list.join(', ')}]`)
+  if (shape.length !== wanted.length || shape.some((n, i) => n !== wanted[i])) {
+    const [found, expected] = [shape, wanted].map((list) => `shape [${list.join(', ')}]`)
     throw new CheckpointError({ file, field: name, found, expected })
   }
   return tensor
@@ -148,9 +152,19 @@ async function bindOne(
     throw new CheckpointError({ file, field: name, found: isDType(dtype) ? dtype : show(dtype), expected })
   }
   soundTensor(tensor, file)
-  const ref = { name, file, offset, bytes, encoding: dtype, shape }
+  const { part, plus } = spec
+  const row = part === undefined ? 0 : bytes / part.of
   const scale = await scaleOf(spec.name, located)
-  return scale === 1 ? ref : { ...ref, scale }
+  return {
+    name,
+    file,
+    offset: part === undefined ? offset : offset + part.from * row,
+    bytes: part === undefined ? bytes : spec.shape[0]! * row,
+    encoding: dtype,
+    shape: part === undefined ? shape : spec.shape,
+    ...(scale !== 1 && { scale }),
+    ...(plus !== undefined && { plus }),
+  }
 }
 
 async function scaleOf(name: string, located: ReadonlyMap<string, Located>): Promise<number> {

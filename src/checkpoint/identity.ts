@@ -15,7 +15,9 @@ export async function modelIdentity(checkpoint: Checkpoint): Promise<string> {
   const packed = [...checkpoint.packed.values()]
     .flatMap(({ tensors }) => Object.values(tensors))
     .map((tensor) => ({ ...tensor, type: tensor.dtype, scale: 1 }))
-  const tensors = [...plain, ...packed].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const tensors = [...plain, ...packed].sort((a, b) =>
+    a.name === b.name ? a.offset - b.offset : a.name < b.name ? -1 : 1,
+  )
   for (const { name, type, shape, scale, file, offset, bytes } of tensors) {
     hash.update(JSON.stringify([name, type, shape, scale ?? 1]))
     const sample = new Uint8Array(Math.min(bytes, SAMPLE_BYTES))

@@ -11,6 +11,7 @@ import {
   architectureFromConfig,
   declaredModelType,
   FAMILIES,
+  BESIDE_TYPES,
   familyOf,
   MODEL_TYPES,
   ONE_ENCODER,
@@ -134,7 +135,9 @@ function wayOutOf(names: readonly string[]): string | undefined {
 async function openFile(path: string, budget: JsonBudget): Promise<Checkpoint> {
   const headers = await readHeaders({ files: [path] }, budget)
   const folder = dirname(resolve(path))
-  return assemble(path, path, headers, folder, await declaredBeside(folder))
+  const beside = await declaredBeside(folder)
+  const isOwn = beside !== undefined && familyOf(beside.architecture).prefixes(headers.all.keys()).length > 0
+  return assemble(path, path, headers, folder, isOwn ? beside : undefined)
 }
 
 /** What a config.json beside a single file says, where it is an encoder's; other models' configs are ignored. */
@@ -154,11 +157,15 @@ interface Declared {
   readonly eosId: number | undefined
 }
 
-const declaredIn = (file: string, json: unknown): Declared => ({
-  architecture: architectureFromConfig(file, json),
-  method: quantisationMethod(json),
-  eosId: z.object({ eos_token_id: z.int() }).safeParse(json).data?.eos_token_id,
-})
+function declaredIn(file: string, json: unknown): Declared {
+  const architecture = architectureFromConfig(file, json)
+  const eos = z.object({ eos_token_id: z.int() }).safeParse(json).data?.eos_token_id
+  return {
+    architecture,
+    method: quantisationMethod(json),
+    eosId: familyOf(architecture).endsWithEos ? eos : undefined,
+  }
+}
 
 const quantisedConfig = z.object({ quantization_config: z.object({ quant_method: z.string() }) })
 
@@ -175,11 +182,15 @@ async function assemble(
   folder: string,
   declared: Declared | undefined,
 ): Promise<Checkpoint> {
-  const families = declared === undefined ? FAMILIES : [familyOf(declared.architecture)]
-  const { family, located } = encoderTensors(source, all, families)
+  const { family, located } =
+    declared === undefined
+      ? undeclaredTensors(source, all)
+      : encoderTensors(source, all, [familyOf(declared.architecture)])
   refuseUnmerged(located)
   await refuseQuantised(located, { metadata, method: declared?.method })
-  const full = declared?.architecture ?? family.fromShapes(source, located)
+  const full = declared
+    ? (family.asStored?.(declared.architecture, located) ?? declared.architecture)
+    : family.fromShapes!(source, located)
   const embedding = family.fixed(full).find(({ role }) => role === 'embedding')
   // an encoder of something else than tokens has no embedding, whatever its config says
   const absent = embedding !== undefined && !located.has(embedding.name)
@@ -233,12 +244,35 @@ async function readHeaders({ files, index }: WeightFiles, budget: JsonBudget): P
   return { all, metadata }
 }
 
-/** The tensors of the one encoder among `all`, by canonical names. */
+/** The tensors of the one encoder among `all` of a file without config.json, whose shapes tell its architecture. */
+function undeclaredTensors(source: string, all: ReadonlyMap<string, Located>): EncoderTensors {
+  const byShapes = FAMILIES.filter((family) => family.fromShapes !== undefined)
+  const isIn = (family: Family): boolean => family.prefixes(all.keys()).length > 0
+  const other = FAMILIES.filter((family) => !byShapes.includes(family)).find(isIn)
+  if (other === undefined || byShapes.some(isIn)) {
+    const main = byShapes.filter((family) => family.beside !== true)
+    return encoderTensors(source, all, main.some(isIn) ? main : byShapes)
+  }
+  throw new CheckpointError({
+    file: source,
+    found: `${identifyTensors([...all.keys()])}, without a config.json`,
+    expected: 'the config.json of its model beside it',
+    hint: 'Download it from where the weights are from: shapes tell neither its heads nor its rotations.',
+  })
+}
+
+interface EncoderTensors {
+  readonly family: Family
+  /** By canonical names. */
+  readonly located: Map<string, Located>
+}
+
+/** The tensors of the one encoder of these families among `all`. */
 function encoderTensors(
   source: string,
   all: ReadonlyMap<string, Located>,
   families: readonly Family[],
-): { family: Family; located: Map<string, Located> } {
+): EncoderTensors {
   const found = families.flatMap((family) =>
     family.prefixes(all.keys()).map((prefix) => ({ family, prefix })),
   )
@@ -285,7 +319,9 @@ async function chooseEncoder(
       expected: `one of ${listed}`,
     })
   }
-  const usable = encoders.filter((name) => MODEL_TYPES.includes(types.get(name)!))
+  const known = encoders.filter((name) => MODEL_TYPES.includes(types.get(name)!))
+  const main = known.filter((name) => !BESIDE_TYPES.includes(types.get(name)!))
+  const usable = main.length > 0 ? main : known
   const [only] = usable
   if (only !== undefined && usable.length === 1) return only
   if (only === undefined && unreadable !== undefined) throw unreadable

@@ -7,15 +7,18 @@ import { callback, checkArgument, checkPath, flag, optionsOf, abortSignal } from
 import { checkIsCheckpoint } from '../checkpoint/check.js'
 import { checkIsPlan, type Plan } from '../plan/plan.js'
 import { familyOf, type PlacedTensor, type TensorSpec } from '../families/index.js'
+import { configText } from '../families/hugging-face.js'
 import { writeFolderAtomically } from '../io/atomic.js'
 import { reporting, type Reports } from '../io/reports.js'
 import { constantChunks, foldedChunks, ordinaryDType, rawChunks } from './fold.js'
 import { scaleNames } from '../checkpoint/companions.js'
 import { PLAN_FILE } from '../checkpoint/open.js'
+import { joined, type Part } from './parts.js'
 import { copyTokenizer } from './tokenizer-files.js'
 import { storedTensors, type Checkpoint, type TensorRef } from '../checkpoint/types.js'
+import type { Architecture } from '../model/architecture.js'
 import type { PlainEncoding } from '../model/encoding.js'
-import { isOutput, type Role } from '../model/roles.js'
+import { isNorm, isOutput, type Role } from '../model/roles.js'
 import { tensorBytes, writeSafetensors, type TensorSource, type WriteOptions } from './write.js'
 
 export interface ExportOptions {
@@ -57,7 +60,10 @@ export async function exportCheckpoint(
   refusePacked(checkpoint)
   checkPlanFits(plan, checkpoint)
   const tensors = materialize ? materialized(checkpoint, plan) : kept(checkpoint, plan)
-  return await writeModel(folder, checkpoint, tensors, {
+  const written = materialize
+    ? { ...checkpoint, architecture: materializedArchitecture(checkpoint, plan) }
+    : checkpoint
+  return await writeModel(folder, written, tensors, {
     dtype: mainDType(tensors),
     plan: materialize ? plan.remainder() : plan,
     // transformers refuses a file that does not say this
@@ -99,7 +105,7 @@ export async function writeModel(
       ...family.config(architecture, dtype),
       ...(eosId === undefined ? {} : { eos_token_id: eosId }),
     }
-    await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`, { flush: true })
+    await writeFile(join(folder, 'config.json'), configText(config), { flush: true })
     if (plan !== undefined) await writeFile(join(folder, PLAN_FILE), plan.stringify(), { flush: true })
     await reports.settled()
   }
@@ -125,12 +131,16 @@ export function refusePacked({ path, packed }: Checkpoint): void {
 function kept(checkpoint: Checkpoint, { table }: Plan): Stored[] {
   const stays = ({ subBlock, shared }: PlacedTensor): boolean =>
     subBlock === undefined || shared === true || table.includes(subBlock)
-  return storedTensors(checkpoint)
-    .filter(stays)
-    .flatMap(({ name, shape, ref }) => {
-      const stored = { name, dtype: ref.encoding, shape, data: rawChunks(ref) }
-      return ref.scale === undefined ? [stored] : [stored, scaleTensor(name, ref.scale)]
-    })
+  const tensors = storedTensors(checkpoint).filter(stays)
+  const scales = new Map(
+    tensors.flatMap(({ name, ref }) => (ref.scale === undefined ? [] : [[name, ref.scale]])),
+  )
+  return [
+    ...joined(
+      tensors.map((tensor) => ({ ...tensor, dtype: tensor.ref.encoding, data: rawChunks(tensor.ref) })),
+    ),
+    ...[...scales].map(([name, scale]) => scaleTensor(name, scale)),
+  ]
 }
 
 const scaleTensor = (name: string, scale: number): Stored => ({
@@ -143,6 +153,12 @@ const scaleTensor = (name: string, scale: number): Stored => ({
 /** A weight on its way to a file. */
 type Stored = TensorSource & { readonly dtype: PlainEncoding }
 
+/** Attributes travel with weights: a position that runs another's has that one's window and rotation too. */
+function materializedArchitecture({ architecture }: Checkpoint, { table }: Plan): Architecture {
+  const { subBlocks } = architecture
+  return { ...architecture, subBlocks: table.map((source, p) => subBlocks[source ?? p]!) }
+}
+
 function materialized(checkpoint: Checkpoint, { table, scales }: Plan): Stored[] {
   const { architecture, subBlocks } = checkpoint
   const fixed = storedTensors(checkpoint).filter(({ subBlock, shared }) => subBlock === undefined || shared)
@@ -151,25 +167,34 @@ function materialized(checkpoint: Checkpoint, { table, scales }: Plan): Stored[]
       .subBlock(architecture, p)
       .filter(({ shared }) => !shared)
     if (source === null) return specs.map((spec) => skipped(spec, subBlocks[p]![spec.role], checkpoint))
+    const scaled = scaledRoles(specs)
     return specs.map((spec) =>
-      copied(spec, subBlocks[source]![spec.role]!, isOutput(spec.role) ? scales[p]! : 1),
+      copied(spec, subBlocks[source]![spec.role]!, scaled.includes(spec.role) ? scales[p]! : 1),
     )
   })
-  return [...fixed.map((tensor) => copied(tensor, tensor.ref, 1)), ...inPlace]
+  return joined([...fixed.map((tensor) => copied(tensor, tensor.ref, 1)), ...inPlace])
 }
 
-function copied({ name, shape }: TensorSpec, ref: TensorRef, factor: number): Stored {
+/** What a residual scale multiplies: the norm of what is added, where there is one, else the last matrix and its bias. */
+const scaledRoles = (specs: readonly TensorSpec<Role>[]): readonly Role[] =>
+  specs.some(({ role }) => role === 'postNorm') ? ['postNorm'] : ['o', 'oBias', 'down', 'downBias']
+
+/** What is zero where nothing is added. */
+const isAdded = (role: Role): boolean => isOutput(role) || role === 'oBias' || role === 'downBias'
+
+function copied({ name, shape, part }: TensorSpec, ref: TensorRef, factor: number): Stored & Part {
   const dtype = ordinaryDType(ref)
-  return { name, shape, dtype, data: foldedChunks(ref, factor, dtype) }
+  return { name, shape, dtype, part, data: foldedChunks(ref, factor, dtype) }
 }
 
 /** A skipped position keeps its own weights where the checkpoint holds them; only its output matrix is zeroed. */
-function skipped(spec: TensorSpec<Role>, ref: TensorRef | undefined, { fixed }: Checkpoint): Stored {
-  const { name, shape, role } = spec
-  if (ref !== undefined && !isOutput(role)) return copied(spec, ref, 1)
+function skipped(spec: TensorSpec<Role>, ref: TensorRef | undefined, { fixed }: Checkpoint): Stored & Part {
+  const { name, shape, role, part, plus = 0 } = spec
+  if (ref !== undefined && !isAdded(role)) return copied(spec, ref, 1)
   const dtype = ordinaryDType(ref ?? fixed.finalNorm!)
   const count = shape.reduce((product, n) => product * n, 1)
-  return { name, shape, dtype, data: constantChunks(role === 'norm' ? 1 : 0, dtype, count) }
+  const value = isNorm(role) ? 1 - plus : 0
+  return { name, shape, dtype, part, data: constantChunks(value, dtype, count) }
 }
 
 /** The element type with the most bytes: what a config.json calls torch_dtype. */

@@ -31,14 +31,16 @@ export async function* foldedChunks(
   dtype: PlainEncoding,
 ): AsyncGenerator<Uint8Array> {
   const product = factor * (ref.scale ?? 1)
+  const plus = (factor - 1) * (ref.plus ?? 0) // files hold w of 1 + w
   for await (const chunk of rawChunks(ref)) {
-    if (product === 1 && dtype === ref.encoding) {
+    if (product === 1 && plus === 0 && dtype === ref.encoding) {
       yield chunk
       continue
     }
     const values = toFloat32(ref.encoding, chunk)
     const finite = values.every(Number.isFinite)
     for (let i = 0; i < values.length; i++) values[i] = values[i]! * product
+    if (plus !== 0) for (let i = 0; i < values.length; i++) values[i] = values[i]! + plus
     const out = fromFloat32(dtype, values)
     if (finite && Math.abs(product) > 1 && !toFloat32(dtype, out).every(Number.isFinite)) {
       throw new CheckpointError({

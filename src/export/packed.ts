@@ -1,4 +1,5 @@
 import { writeModel, refusePacked } from './checkpoint.js'
+import { joined } from './parts.js'
 import { CHUNK_BYTES } from '../io/files.js'
 import { foldedChunks } from './fold.js'
 import {
@@ -99,10 +100,12 @@ export async function exportPacked(
 
 /** Tensors as files hold them: matrices in `dtype`, everything else in float32. */
 const ordinary = (tensors: readonly StoredTensor[], dtype: 'F32' | 'BF16'): TensorSource[] =>
-  tensors.map(({ name, shape, role, ref }) => {
-    const own = isMatrix(role) ? dtype : 'F32'
-    return { name, shape, dtype: own, data: foldedChunks(ref, 1, own) }
-  })
+  joined(
+    tensors.map(({ name, shape, part, role, ref }) => {
+      const own = isMatrix(role) ? dtype : 'F32'
+      return { name, shape, part, dtype: own, data: foldedChunks(ref, 1, own) }
+    }),
+  )
 
 type Pieces = Readonly<Record<PackedRole, Uint8Array>>
 

@@ -2,6 +2,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { attentionOf, feedForwardOf, type Architecture } from '../model/architecture.js'
 import { familyOf, tensorsOf, type TensorSpec } from '../families/index.js'
+import { configText } from '../families/hugging-face.js'
+import { isNorm } from '../model/roles.js'
+import { joined } from './parts.js'
 import { writeFolderAtomically } from '../io/atomic.js'
 import { reporting, type Reports } from '../io/reports.js'
 import { fromFloat32 } from '../model/half.js'
@@ -52,13 +55,13 @@ export async function writeSynthetic(
       before += written
       for (const tensor of tensors) weightMap.set(tensor.name, name)
     }
-    const json = (name: string, value: unknown): Promise<void> =>
-      writeFile(join(temporary, name), `${JSON.stringify(value, null, 2)}\n`, { flush: true })
+    const write = (name: string, value: string): Promise<void> =>
+      writeFile(join(temporary, name), value, { flush: true })
     if (shards.length > 1) {
       const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(weightMap) }
-      await json('model.safetensors.index.json', index)
+      await write('model.safetensors.index.json', `${JSON.stringify(index, null, 2)}\n`)
     }
-    await json('config.json', family.config(architecture, dtype))
+    await write('config.json', configText(family.config(architecture, dtype)))
     if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, temporary, family.tokenizerFiles)
     await reports.settled()
   }
@@ -89,23 +92,29 @@ function splitShards(tensors: readonly TensorSource[], limit: number): TensorSou
 function syntheticTensors(g: Architecture, dtype: 'BF16' | 'F32', seed: number): TensorSource[] {
   const deviations = deviationsOf(g)
   const ringOf = rings(dtype, normals(seed))
-  return tensorsOf(g).map(({ role, name, shape }, i) => {
-    const ring = ringOf(role === 'norm' || role === 'finalNorm' ? 1 : 0, deviations[role] ?? g.width ** -0.5)
+  const tensors = tensorsOf(g).map(({ role, name, shape, part, plus = 0 }, i) => {
+    const ring = ringOf(isNorm(role) ? 1 - plus : 0, deviations[role] ?? g.width ** -0.5)
     const start = Math.floor(random(seed ^ Math.imul(i + 1, 0x9e3779b1))() * PERIOD)
     const bytes = tensorBytes({ dtype, shape })
-    return { name, dtype, shape, data: { [Symbol.iterator]: () => turns(ring, start, bytes) } }
+    return { name, dtype, shape, part, data: { [Symbol.iterator]: () => turns(ring, start, bytes) } }
   })
+  return joined(tensors)
 }
 
 /** Standard deviation of a tensor's elements, as T5PreTrainedModel._init_weights has it; of others width ** -0.5. */
 function deviationsOf(a: Architecture): Partial<Record<TensorSpec['role'], number>> {
-  const { heads, headDim } = attentionOf(a)!
+  const { heads, headDim, scale } = attentionOf(a)!
   return {
     norm: 0.05,
+    normBias: 0.05,
+    postNorm: 0.05,
+    qNorm: 0.05,
+    kNorm: 0.05,
     finalNorm: 0.05,
+    finalNormBias: 0.05,
     embedding: 1,
     distance: 0.5,
-    q: (a.width * headDim) ** -0.5,
+    q: scale === 1 ? (a.width * headDim) ** -0.5 : a.width ** -0.5, // T5 scales its queries' weights alone
     o: (heads * headDim) ** -0.5,
     down: feedForwardOf(a)!.inner ** -0.5,
   }

@@ -9,7 +9,14 @@ export interface TensorSpec<R extends Role | FixedRole = Role | FixedRole> {
   readonly shape: readonly number[]
   /** Several sub-blocks have this one; it is stored once, and kept by every plan. */
   readonly shared?: boolean
+  /** It is rows [from, from + shape[0]) of a tensor of that name with `of` rows. */
+  readonly part?: { readonly from: number; readonly of: number }
+  /** Added to every element: norms that multiply by 1 + w. Files hold w. */
+  readonly plus?: number
 }
+
+/** Tensors by canonical names. */
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>
 
 /** Encoders whose files have the same names and config fields. Everything about them is known in their Family alone. */
 export interface Family {
@@ -19,6 +26,8 @@ export interface Family {
   readonly modelTypes: readonly string[]
   /** For messages, after "a" or "one". */
   readonly title: string
+  /** In pipelines it stands beside larger encoders; where one of those is found, it is not the one that is meant. */
+  readonly beside?: boolean
   /** For messages: what tensors to expect. */
   readonly tensors: string
   /** For messages: one encoder, "a ...". */
@@ -28,8 +37,10 @@ export interface Family {
   typeOfClass(name: string): string | undefined
   /** @throws CheckpointError; `file` is named in it */
   fromConfig(file: string, modelType: string, json: unknown): Architecture
-  /** For a file without config.json; `tensors` are keyed by canonical names. @throws CheckpointError */
-  fromShapes(file: string, tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>): Architecture
+  /** For a file without config.json; absent where shapes do not tell enough. @throws CheckpointError */
+  fromShapes?(file: string, tensors: Shapes): Architecture
+  /** The declared architecture with what its config.json leaves open and its tensors tell. */
+  asStored?(a: Architecture, tensors: Shapes): Architecture
   /** A config.json that Hugging Face's class for the encoder takes. */
   config(a: Architecture, encoding: PlainEncoding): Record<string, unknown>
 
@@ -43,6 +54,8 @@ export interface Family {
   /** Canonical name -> name in the file, for what belongs to the encoder under `prefix`; everything else is left out. */
   canonical(names: Iterable<string>, prefix: string): Map<string, string>
 
+  /** Its tokenizer ends every prompt with the id that config.json calls eos_token_id. */
+  readonly endsWithEos?: boolean
   /** Token ids of the empty prompt; `eos` is the tokenizer's, where there is one. */
   emptyPrompt(eos: number | undefined): readonly number[]
   /** The pad of the models its code was first written for; a tokenizer may have another. */

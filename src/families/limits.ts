@@ -18,6 +18,10 @@ export const LIMITS = {
   /** Half of them are for one direction, half of those for exact distances: with fewer there are none. */
   buckets: { min: 4, max: 4096 },
   maxDistance: { min: 1, max: 1 << 24 },
+  /** Of a window, of a context. */
+  distance: { min: 0, max: 1 << 24 },
+  /** Rows of a position table. */
+  positions: { min: 1, max: 1 << 20 },
 } as const satisfies Record<string, Range>
 
 /** Of one matrix. */

@@ -2,18 +2,12 @@ import { z } from 'zod'
 import { CheckpointError } from '../errors.js'
 import { check, show } from '../io/check.js'
 import type { PlainEncoding } from '../model/encoding.js'
-import { inWords, LIMITS, type Range } from './limits.js'
+import { TORCH_DTYPES } from './hugging-face.js'
+import { LIMITS } from './limits.js'
+import { epsilon, integer } from './numbers.js'
 import { checkSizes, type SizeFields, type T5Sizes } from './t5-sizes.js'
 
 /** What config.json and the shapes of tensors say of a T5, mT5 or UMT5. */
-
-const integer = (range: Range): z.ZodInt => {
-  const expected = inWords(range)
-  return z.int(expected).min(range.min, expected).max(range.max, expected)
-}
-
-// of float32's normal numbers: smaller ones are zero to the engine
-const SMALLEST = 2 ** -126
 
 const schema = z.object(
   {
@@ -25,10 +19,7 @@ const schema = z.object(
     vocab_size: integer(LIMITS.vocab),
     relative_attention_num_buckets: integer(LIMITS.buckets),
     relative_attention_max_distance: integer(LIMITS.maxDistance).optional(),
-    layer_norm_epsilon: z
-      .number('a small positive number')
-      .min(SMALLEST, 'a positive number')
-      .max(1, 'at most 1'),
+    layer_norm_epsilon: epsilon,
     feed_forward_proj: z.string('the name of an activation').optional(),
     dense_act_fn: z.string('the name of an activation').optional(),
     is_gated_act: z.boolean('true or false').optional(),
@@ -89,13 +80,6 @@ function feedForward(
     found: show(config.dense_act_fn ?? projection),
     expected: 'relu, or GELU in its tanh form (gelu_new, gated-gelu)',
   })
-}
-
-const TORCH_DTYPES: Readonly<Record<PlainEncoding, string>> = {
-  F32: 'float32',
-  F16: 'float16',
-  BF16: 'bfloat16',
-  F8_E4M3: 'float8_e4m3fn',
 }
 
 /** A config.json that Hugging Face's T5EncoderModel or UMT5EncoderModel takes. Token ids are those of the T5 family. */

@@ -1,5 +1,6 @@
 import { CheckpointError } from '../errors.js'
-import { inWords, isWithin, LIMITS, MAX_ELEMENTS } from './limits.js'
+import { inWords, isWithin, LIMITS } from './limits.js'
+import { checkMatrix } from './numbers.js'
 
 /** The numbers that tell encoders of this family apart, under names shorter than config.json's. */
 export interface T5Sizes {
@@ -58,10 +59,4 @@ function checkBuckets(file: string, { buckets, maxDistance }: T5Sizes, fields: S
     found: inferred ? `${buckets} buckets for distances up to ${maxDistance}` : String(maxDistance),
     expected: inferred ? `fewer than ${4 * maxDistance}` : `more than a quarter of the ${buckets} buckets`,
   })
-}
-
-function checkMatrix(file: string, field: string, rows: number, columns: number): void {
-  if (rows * columns <= MAX_ELEMENTS) return
-  const found = `a matrix of ${rows} x ${columns}`
-  throw new CheckpointError({ file, field, found, expected: `at most ${MAX_ELEMENTS} elements` })
 }

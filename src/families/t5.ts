@@ -22,6 +22,7 @@ export const t5: Family = {
   packed: packedNames,
   prefixes: encoderPrefixes,
   canonical: encoderNames,
+  endsWithEos: true,
   // </s> alone
   emptyPrompt: (eos = 1) => [eos],
   padId: 0,

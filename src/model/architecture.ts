@@ -15,6 +15,8 @@ export interface Architecture {
     readonly vocab: number
     /** Factor on the embedding's rows; 1 where absent. */
     readonly scale?: number
+    /** Where a call gives no mask, tokens with this id are masked; none where absent. */
+    readonly masked?: number
     /** Rows of a position table that is added; none where absent. */
     readonly positions?: number
   }
@@ -29,8 +31,7 @@ export interface Architecture {
 
 /** Which row is pooled: the first or the last with id `eos`, the first with the largest id, or the last that is no pad. */
 export type Pooling =
-  | { readonly row: 'firstEos' | 'lastEos'; readonly eos: number }
-  | { readonly row: 'argmax' | 'last' }
+  { readonly row: 'firstEos' | 'lastEos'; readonly eos: number } | { readonly row: 'argmax' | 'last' }
 
 export type SubBlock = Attention | FeedForward
 

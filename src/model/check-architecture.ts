@@ -64,7 +64,12 @@ const schema = object({
   family: text,
   width: number,
   subBlocks: z.array(subBlock, { error: 'an array of sub-blocks' }),
-  input: object({ vocab: number, scale: number.optional(), positions: number.optional() }),
+  input: object({
+    vocab: number,
+    scale: number.optional(),
+    masked: number.optional(),
+    positions: number.optional(),
+  }),
   output: object({
     norm,
     pooled: z.discriminatedUnion('row', [byEos, byPlace], { error: 'a row' }).optional(),

@@ -53,3 +53,7 @@ export const isMatrix = (role: Role | FixedRole): boolean => MATRICES.includes(r
 
 /** The matrix whose product is added to the residual stream. */
 export const isOutput = (role: Role): boolean => role === 'o' || role === 'down'
+
+/** Factors of a norm: weights that are 1 where nothing is known of them. */
+export const isNorm = (role: Role | FixedRole): boolean =>
+  ['norm', 'postNorm', 'qNorm', 'kNorm', 'finalNorm'].includes(role)

@@ -63,11 +63,7 @@ describe('the architecture in a config.json', () => {
 
 describe('a config.json that cannot be used says which field', () => {
   const cases: [string, Record<string, unknown>, string][] = [
-    [
-      'another model',
-      { model_type: 'clip_text_model' },
-      'model_type: found "clip_text_model", a CLIP text encoder',
-    ],
+    ['another model', { model_type: 'bert' }, 'model_type: found "bert", a BERT encoder'],
     [
       'an unknown model',
       { model_type: '__proto__' },
