@@ -1,5 +1,6 @@
 #include "binding/encoder.h"
 
+#include <cmath>
 #include <string>
 
 #include "binding/devices.h"
@@ -12,39 +13,79 @@ namespace {
 // What open() hands to the constructor through a Napi::External.
 struct Opened {
   std::shared_ptr<Encoder> encoder;
-  int width;
+  int width, projected;  // columns of a row, and of a projected one; 0: no projection
   size_t positions;
   int threads;
 };
 
 Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
 
-// The array of a result, and its rows in a copy.
-struct OwnedOutput {
-  std::vector<int32_t> rows;
-  OutputType type = OutputType::kF32;
-  void* data = nullptr;
-
-  Output view() const { return {type, data, rows.data()}; }
+// Where results go; their rows in copies.
+struct OwnedOutputs {
+  std::vector<std::vector<int32_t>> rows;
+  std::vector<Output> outputs;
 };
 
-std::shared_ptr<const OwnedOutput> parse_output(Pending& pending, const Napi::Value& array, const std::string& type,
-                                                const Napi::Value& rows, size_t tokens, size_t width) {
-  auto output = std::make_shared<OwnedOutput>();
-  output->rows = copied<int32_t>(rows, tokens, "outputRows");
+int64_t integer_of(const Napi::Object& object, const char* name, int64_t max) {
+  const Napi::Value value = object.Get(name);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (number >= 0 && number <= double(max) && number == std::floor(number)) return int64_t(number);
+  throw Napi::RangeError::New(object.Env(), std::string(name) + ": expected an integer from 0 to " + std::to_string(max));
+}
+
+// { data, type, rows, after, norm, projected, stride, first, step }: see Output. `columns` of a row are written.
+Output parse_output(Pending& pending, const Napi::Object& object, const std::vector<int32_t>& rows, int positions, int64_t columns) {
+  constexpr int64_t kMaxStride = int64_t(1) << 31;
+  Output output;
+  const Napi::Value array = object.Get("data");
+  const std::string type = object.Get("type").ToString().Utf8Value();
+  output.after = int(integer_of(object, "after", positions));
+  output.norm = object.Get("norm").ToBoolean();
+  output.projected = object.Get("projected").ToBoolean();
+  output.rows = rows.data();
+  output.stride = integer_of(object, "stride", kMaxStride);
+  output.first = integer_of(object, "first", kMaxStride);
+  output.step = integer_of(object, "step", kMaxStride);
   const size_t elements = length_of(array, "output");
-  for (const int32_t row : output->rows) {
-    if (row < 0 || (size_t(row) + 1) * width > elements) {
-      throw Napi::RangeError::New(array.Env(), "outputRows: found " + std::to_string(row));
+  const int64_t end = output.first + (columns - 1) * output.step;  // the last element of a row that is written
+  if (end >= output.stride) throw Napi::RangeError::New(object.Env(), "stride: a row is longer");
+  for (const int32_t row : rows) {
+    if (row < -1 || (row >= 0 && size_t(row * output.stride + end) >= elements)) {
+      throw Napi::RangeError::New(object.Env(), "rows: found " + std::to_string(row));
     }
   }
   if (type == "f32") {
-    output->data = keep<float>(pending, array, elements, "output");
+    output.data = keep<float>(pending, array, elements, "output");
   } else {
-    output->type = type == "bf16" ? OutputType::kBF16 : OutputType::kF16;
-    output->data = keep<uint16_t>(pending, array, elements, "output");
+    output.type = type == "bf16" ? OutputType::kBF16 : OutputType::kF16;
+    output.data = keep<uint16_t>(pending, array, elements, "output");
   }
   return output;
+}
+
+// What an encoder's results are measured by.
+struct Extents {
+  int width, projected;  // columns of a row, and of a projected one; 0: the encoder has no projection
+  int positions;         // of its layer table
+};
+
+std::shared_ptr<const OwnedOutputs> parse_outputs(Pending& pending, const Napi::Value& value, size_t tokens, const Extents& extents) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "outputs: expected an array");
+  const Napi::Array given = value.As<Napi::Array>();
+  auto owned = std::make_shared<OwnedOutputs>();
+  owned->rows.reserve(given.Length());  // outputs point into them
+  for (uint32_t i = 0; i < given.Length(); i++) {
+    const Napi::Object object = given.Get(i).ToObject();
+    const std::vector<int32_t>& rows = owned->rows.emplace_back(copied<int32_t>(object.Get("rows"), tokens, "rows"));
+    const bool projected = object.Get("projected").ToBoolean();
+    if (projected && extents.projected == 0) throw Napi::RangeError::New(value.Env(), "projected: the encoder has no projection");
+    const Output output = parse_output(pending, object, rows, extents.positions, projected ? extents.projected : extents.width);
+    if (!owned->outputs.empty() && output.after < owned->outputs.back().after) {
+      throw Napi::RangeError::New(value.Env(), "outputs: expected in the order of `after`");
+    }
+    owned->outputs.push_back(output);
+  }
+  return owned;
 }
 
 }  // namespace
@@ -76,7 +117,7 @@ Napi::Value EncoderObject::open(const Napi::CallbackInfo& info) {
   const EncoderSpec spec = parse_spec(info[0].As<Napi::Object>());
   const DeviceOptions options = parse_device_options(info[1].As<Napi::Object>());
   const auto opened = std::make_shared<Opened>(
-      Opened{nullptr, spec.architecture.width, size_t(spec.architecture.sub_blocks()), options.threads});
+      Opened{nullptr, spec.architecture.width, int(spec.projection.rows), size_t(spec.architecture.sub_blocks()), options.threads});
   auto pending = std::make_unique<Pending>();
   pending->result = [opened](Napi::Env env) -> Napi::Value {
     return EngineThread::of(env).encoder_class.New({Napi::External<Opened>::New(env, opened.get())});
@@ -93,7 +134,7 @@ EncoderObject::EncoderObject(const Napi::CallbackInfo& info) : Tagged<EncoderObj
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Encoder: use open()");
   Opened& opened = *info[0].As<Napi::External<Opened>>().Data();
   encoder_ = std::move(opened.encoder);
-  width_ = opened.width;
+  width_ = opened.width, projected_ = opened.projected;
   positions_ = opened.positions;
   threads_ = opened.threads;
 }
@@ -164,15 +205,13 @@ Napi::Value EncoderObject::encode(const Napi::CallbackInfo& info) {
   const Napi::Object batch = info[0].As<Napi::Object>();
   const std::shared_ptr<Encoder> owner = encoder(env);
   const std::shared_ptr<LoadedPlan> plan = LoadedPlanHandle::unwrap(info[1], owner);
-  const std::shared_ptr<CancelFlag> cancel = flag_of(info[4]);
+  const std::shared_ptr<CancelFlag> cancel = flag_of(info[3]);
   auto pending = std::make_unique<Pending>();
   pending->result = nothing;
   const std::shared_ptr<const OwnedInput> input = parse_input(*pending, batch, size_t(width_));
-  const std::shared_ptr<const OwnedOutput> output =
-      parse_output(*pending, info[2], info[3].As<Napi::String>().Utf8Value(), batch.Get("outputRows"),
-                   input->indices.size(), size_t(width_));
+  const std::shared_ptr<const OwnedOutputs> owned = parse_outputs(*pending, info[2], input->indices.size(), {width_, projected_, int(positions_)});
   return EngineThread::of(env).submit(env, cancel, std::move(pending),
-                                      [=](Pending&) { owner->encode(input->view(), *plan, output->view(), *cancel); });
+                                      [=](Pending&) { owner->encode(input->view(), *plan, owned->outputs, *cancel); });
 }
 
 Napi::Value EncoderObject::memory(const Napi::CallbackInfo& info) {

@@ -28,7 +28,7 @@ class EncoderObject : public Tagged<EncoderObject> {
   Napi::Value trim(const Napi::CallbackInfo& info);
   // copyPacked(slot, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
   Napi::Value copy_packed(const Napi::CallbackInfo& info);
-  // encode(batch, plan, output: Float32Array | Uint16Array, type, cancel): Promise<void>
+  // encode(batch, plan, { data, type, rows, after, norm, projected, stride, first, step }[], cancel): Promise<void>; see Output
   Napi::Value encode(const Napi::CallbackInfo& info);
 
   // loadMap({ layers, residual }): Promise<Map>
@@ -70,7 +70,7 @@ class EncoderObject : public Tagged<EncoderObject> {
   std::shared_ptr<Encoder> encoder(Napi::Env env) const;  // throws ERR_DISPOSED
 
   std::shared_ptr<Encoder> encoder_;
-  int width_ = 0;
+  int width_ = 0, projected_ = 0;  // columns of a row, and of a projected one
   size_t positions_ = 0;
   int threads_ = 0;  // of the CPU; 0: all this process may use
 };

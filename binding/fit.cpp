@@ -26,8 +26,8 @@ Napi::Value EncoderObject::add_to(const Napi::CallbackInfo& info) {
   pending->result = [](Napi::Env env) { return env.Undefined(); };
   return EngineThread::of(info.Env()).submit(info.Env(), cancel, std::move(pending), [=, width = width_](Pending&) {
     std::vector<float> x(size_t(plan->tokens()) * size_t(width)), y(x.size());
-    owner->backend().read(*plan, nullptr, rows_to(x.data(), width));
-    owner->backend().read(*dense, nullptr, rows_to(y.data(), width));
+    owner->backend().read(*plan, true, {}, rows_to(x.data(), width));
+    owner->backend().read(*dense, true, {}, rows_to(y.data(), width));
     regression->add(x.data(), y.data(), plan->tokens(), weight, *cancel);
   });
 }

@@ -229,6 +229,7 @@ EncoderSpec parse_spec(const Napi::Object& object) {
   spec.positions = parse_tensor(fixed, "positions");
   spec.final_norm = parse_tensor(fixed, "finalNorm");
   spec.final_norm_bias = parse_tensor(fixed, "finalNormBias");
+  spec.projection = parse_tensor(fixed, "projection");
   const Napi::Array sub_blocks = list(object, "subBlocks");
   for (uint32_t i = 0; i < sub_blocks.Length(); i++) {
     spec.sub_blocks.push_back(parse_sub_block(sub_blocks.Get(i).ToObject()));

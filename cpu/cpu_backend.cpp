@@ -146,18 +146,28 @@ void CpuBackend::run(const LayerTable& table, int from, int to, States& states, 
   }
 }
 
-void CpuBackend::read(const States& states, const Map* map, const WriteRow& write) {
+void CpuBackend::read(const States& states, bool norm, const Maps& maps, const WriteRow& write) {
   const CpuStates& s = static_cast<const CpuStates&>(states);
-  const int64_t width = architecture_.width;
-  wide_.reserve(size_t(s.tokens() * width) * sizeof(float));
+  if (!norm) {
+    context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, s.row(t)); });
+    return;
+  }
+  int64_t columns = architecture_.width, max_columns = columns;
+  for (const Map* map : maps) {
+    if (map) max_columns = std::max(max_columns, static_cast<const CpuMap&>(*map).layers.back().outputs);
+  }
+  wide_.reserve(size_t(s.tokens() * max_columns) * sizeof(float));
   float* y = wide_.as<float>();
   context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) {
-    normalise(context_.kernels, architecture_.output_norm, final_norm_, final_norm_bias_, s.row(t), y + t * width);
-    if (!map) write(t, y + t * width);
+    normalise(context_.kernels, architecture_.output_norm, final_norm_, final_norm_bias_, s.row(t), y + t * columns);
   });
-  if (!map) return;
-  apply(static_cast<const CpuMap&>(*map), s.tokens(), y, y, CancelFlag());
-  context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, y + t * width); });
+  for (const Map* map : maps) {
+    if (!map) continue;
+    const CpuMap& chain = static_cast<const CpuMap&>(*map);
+    apply(chain, s.tokens(), y, y, CancelFlag());
+    columns = chain.layers.back().outputs;
+  }
+  context_.pool.run(s.tokens(), CancelFlag(), [&](int t, int) { write(t, y + t * columns); });
 }
 
 static auto kernel_of(Activation activation, const Kernels& kernels) {

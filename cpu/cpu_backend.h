@@ -75,7 +75,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<States> begin(const Batch& batch, const ReadRow& read) override;
   void run(const LayerTable& table, int from, int to, States& states, const CancelFlag& cancel) override;
   std::unique_ptr<Map> load_map(const MapSpec& spec) override;  // map.cpp
-  void read(const States& states, const Map* map, const WriteRow& write) override;
+  void read(const States& states, bool norm, const Maps& maps, const WriteRow& write) override;
   std::unique_ptr<Features> features(const States& states, const Maps& maps, const CancelFlag& cancel) override;  // measure.cpp
   std::vector<Comparison> compare(const Features& a, const Features& b) override;
   std::vector<Comparison> compare(const States& a, const States& b) override;

@@ -24,7 +24,7 @@ std::unique_ptr<Map> CpuBackend::load_map(const MapSpec& spec) {
   return map;
 }
 
-// y [tokens, outputs] of x [tokens, inputs]; y may be x where both have one width.
+// y [tokens, outputs] of x [tokens, inputs]; y may be x, where there is room for both.
 void CpuBackend::apply(const CpuMap& map, int64_t tokens, const float* x, float* y, const CancelFlag& cancel) {
   const TileKernel& kernel = context_.kernels.f32;
   const float* from = x;

@@ -30,7 +30,7 @@ std::unique_ptr<Features> CpuBackend::features(const States& states, const Maps&
   features->starts = s.starts;
   features->width = s.width;
   features->values.resize(size_t(s.tokens()) * size_t(s.width));
-  read(states, nullptr, rows_to(features->values.data(), s.width));
+  read(states, true, {}, rows_to(features->values.data(), s.width));
   for (const Map* map : maps) {
     if (!map) continue;
     const CpuMap& chain = static_cast<const CpuMap&>(*map);

@@ -160,18 +160,6 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
   return *passes_.front().graph;
 }
 
-void CudaBackend::read(const States& states, const Map* map, const WriteRow& write) {
-  const CudaStates& s = static_cast<const CudaStates&>(states);
-  device().use();
-  reserve(s.rows->extent());
-  embed(s, workspace_.result());
-  if (map) add_map(*map, workspace_.result(), s.tokens());
-  const size_t width = size_t(architecture_.width);
-  std::vector<float> rows(size_t(s.tokens()) * width);
-  device().download(rows.data(), workspace_.result(), rows.size() * sizeof(float));
-  for (int t = 0; t < s.tokens(); t++) write(t, &rows[size_t(t) * width]);
-}
-
 // The embedding of a state, [tokens, width] float32.
 void CudaBackend::embed(const CudaStates& s, float* on_device) const {
   final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), architecture_.width,

@@ -1,4 +1,6 @@
-// What a search needs of the backend to measure D: maps of embeddings, and how far two embeddings are apart.
+// What is read of states: embeddings, maps of them, and how far two of them are apart.
+#include <algorithm>
+
 #include "cuda/cuda_backend.h"
 #include "cuda/map.h"
 
@@ -41,6 +43,33 @@ std::unique_ptr<Features> CudaBackend::features(const States& states, const Maps
   }
   device().wait();
   return features;
+}
+
+void CudaBackend::read(const States& states, bool norm, const Maps& maps, const WriteRow& write) {
+  const CudaStates& s = static_cast<const CudaStates&>(states);
+  const auto write_rows = [&](const float* on_device, int stride) {
+    std::vector<float> rows(size_t(s.tokens()) * size_t(stride));
+    device().download(rows.data(), on_device, rows.size() * sizeof(float));
+    for (int t = 0; t < s.tokens(); t++) write(t, &rows[size_t(t) * size_t(stride)]);
+  };
+  device().use();
+  if (!norm) {
+    write_rows(s.hidden.as<float>(), shape_.width);
+    return;
+  }
+  const auto is_residual = [](const Map* map) { return !map || static_cast<const CudaMap&>(*map).residual; };
+  if (!std::all_of(maps.begin(), maps.end(), is_residual)) {
+    const std::unique_ptr<Features> mapped = features(states, maps, CancelFlag());
+    const CudaFeatures& f = static_cast<const CudaFeatures&>(*mapped);
+    write_rows(f.values.as<float>(), f.width);
+    return;
+  }
+  reserve(s.rows->extent());
+  embed(s, workspace_.result());
+  for (const Map* map : maps) {
+    if (map) add_map(*map, workspace_.result(), s.tokens());
+  }
+  write_rows(workspace_.result(), architecture_.width);
 }
 
 std::vector<Comparison> CudaBackend::compare(const Features& a, const Features& b) {

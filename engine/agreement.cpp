@@ -86,7 +86,7 @@ std::vector<float> embed(const Device& device, const std::string& product_path, 
   const auto states = backend->begin(batch, rows_from(reinterpret_cast<const float*>(model.embeddings.data), kWidth));
   backend->run(table, 0, int(table.size()), *states, CancelFlag());
   std::vector<float> out(size_t(kTokens) * size_t(kWidth));
-  backend->read(*states, nullptr, rows_to(out.data(), kWidth));
+  backend->read(*states, true, {}, rows_to(out.data(), kWidth));
   return out;
 }
 

@@ -74,8 +74,8 @@ class Backend {
   // Takes rows [width]; the tensors are read during the call. The map belongs to this backend.
   virtual std::unique_ptr<Map> load_map(const MapSpec& spec) = 0;
 
-  // Reads the encoder's output: final norm, then a map from width to width unless it is null.
-  virtual void read(const States& states, const Map* map, const WriteRow& write) = 0;
+  // Reads the residual stream, with `norm` after the final norm, and then through the maps, which need a norm before them.
+  virtual void read(const States& states, bool norm, const Maps& maps, const WriteRow& write) = 0;
   // The output, then the maps, kept on the device.
   virtual std::unique_ptr<Features> features(const States& states, const Maps& maps, const CancelFlag& cancel) = 0;
 

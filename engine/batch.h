@@ -33,11 +33,16 @@ struct Input {
 
 enum class OutputType { kF32, kBF16, kF16 };
 
-// Where the result goes: packed token t to row rows[t] of data [*, width].
+// One result of a call: a state of the residual stream, or rows of one.
 struct Output {
+  int after = 0;           // positions of the layer table that have run
+  bool norm = true;        // the final norm is applied
+  bool projected = false;  // and then the encoder's projection
   OutputType type = OutputType::kF32;
   void* data = nullptr;
-  const int32_t* rows = nullptr;
+  const int32_t* rows = nullptr;  // [tokens] row of the result that a packed token is written to, -1 for none
+  // Column c of row r is element r * stride + first + c * step: so several states lie side by side in one result.
+  int64_t stride = 0, first = 0, step = 1;
 };
 
 }  // namespace skrr

@@ -15,6 +15,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
   for (const std::string& path : spec_.files) files_.push_back(std::make_unique<WeightFile>(path));
   fixed_ = {view(spec_.embedding), view(spec_.positions), view(spec_.final_norm), view(spec_.final_norm_bias)};
   backend_ = make_backend(spec_.architecture, fixed_);
+  if (const Tensor projection = view(spec_.projection)) projection_ = backend_->load_map({{{projection, {}}}, false});
   update_memory();
 }
 
@@ -23,7 +24,7 @@ Encoder::Encoder(const EncoderSpec& spec, const MakeBackend& make_backend)
 Tensor Encoder::view(const TensorSource& source) const {
   if (source.name.empty()) return {};
   const WeightFile& file = *files_.at(size_t(source.file));
-  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, source.plus, &file, source.offset};
+  Tensor tensor{source.name, nullptr, source.encoding, source.rows, source.columns, source.scale, &file, source.offset, source.plus};
   // Checked when the header was parsed; checked again because the file may have changed since.
   file.require(source.name, source.offset, tensor.bytes());
   return tensor;
@@ -157,11 +158,20 @@ void Encoder::copy_packed(int slot, bool out, std::byte* data, size_t bytes, flo
 
 // --- the forward pass ---
 
-void Encoder::encode(const Input& input, const LoadedPlan& plan, const Output& output, const CancelFlag& cancel) {
+void Encoder::encode(const Input& input, const LoadedPlan& plan, const std::vector<Output>& outputs, const CancelFlag& cancel) {
   cancel.check();
   const std::unique_ptr<States> states = begin(input);
-  advance(*states, plan, 0, int(plan.table().size()), cancel);
-  backend_->read(*states, plan.map(), scatter(output));
+  int done = 0;
+  for (const Output& output : outputs) {
+    if (output.projected && !projection_) throw Error("ERR_ENGINE", "the encoder was opened without its projection");
+    advance(*states, plan, done, output.after, cancel);
+    done = output.after;
+    Maps maps;
+    if (output.norm && output.after == int(plan.table().size())) maps.push_back(plan.map());
+    if (output.projected) maps.push_back(projection_.get());
+    const int64_t columns = output.projected ? spec_.projection.rows : spec_.architecture.width;
+    backend_->read(*states, output.norm, maps, scatter(output, columns));
+  }
 }
 
 std::unique_ptr<States> Encoder::begin(const Input& input) {
@@ -215,26 +225,24 @@ ReadRow Encoder::with_positions(const Batch& batch, ReadRow read) const {
 }
 
 // Writes packed rows to the rows of the result, in its format. Non-finite values never leave the engine.
-WriteRow Encoder::scatter(const Output& output) const {
-  const size_t width = size_t(spec_.architecture.width);
-  return [output, width](int token, const float* row) {
+WriteRow Encoder::scatter(const Output& output, int64_t columns) const {
+  return [output, columns](int token, const float* row) {
+    const int64_t to = output.rows[token];
+    if (to < 0) return;
     uint32_t all_finite = 1;
-    for (size_t c = 0; c < width; c++) all_finite &= uint32_t(is_finite_bits(bits_of(row[c])));
+    for (int64_t c = 0; c < columns; c++) all_finite &= uint32_t(is_finite_bits(bits_of(row[c])));
     if (!all_finite) {
       throw Error("ERR_ENGINE", "the embedding of token " + std::to_string(token) +
                                     " is NaN or infinite: the weights or inputs overflow float32");
     }
-    const size_t first = size_t(output.rows[token]) * width;
+    const auto write = [&](auto* data, auto convert) {
+      data += to * output.stride + output.first;
+      for (int64_t c = 0; c < columns; c++) data[c * output.step] = convert(row[c]);
+    };
     switch (output.type) {
-      case OutputType::kF32:
-        std::memcpy(static_cast<float*>(output.data) + first, row, width * sizeof(float));
-        break;
-      case OutputType::kBF16:
-        for (size_t c = 0; c < width; c++) static_cast<uint16_t*>(output.data)[first + c] = to_bf16(row[c]);
-        break;
-      case OutputType::kF16:
-        for (size_t c = 0; c < width; c++) static_cast<uint16_t*>(output.data)[first + c] = to_f16(row[c]);
-        break;
+      case OutputType::kF32: write(static_cast<float*>(output.data), [](float x) { return x; }); break;
+      case OutputType::kBF16: write(static_cast<uint16_t*>(output.data), to_bf16); break;
+      case OutputType::kF16: write(static_cast<uint16_t*>(output.data), to_f16); break;
     }
   };
 }
@@ -242,7 +250,7 @@ WriteRow Encoder::scatter(const Output& output) const {
 // --- memory ---
 
 void Encoder::update_memory() {
-  weight_bytes_.store(backend_->weight_bytes(), std::memory_order_relaxed);
+  weight_bytes_.store(backend_->weight_bytes() + (projection_ ? projection_->bytes() : 0), std::memory_order_relaxed);
   workspace_.store(backend_->workspace_bytes(), std::memory_order_relaxed);
 }
 

@@ -33,6 +33,7 @@ struct EncoderSpec {
   Architecture architecture;
   std::vector<std::string> files;
   TensorSource embedding, positions, final_norm, final_norm_bias;  // see FixedTensors
+  TensorSource projection;  // [outputs, width], of rows after the final norm; absent where none is asked for
   std::vector<SubBlockSource> sub_blocks;  // 2 * blocks
   bool mapped = true;  // packed weights are used in their mapped files; false: each slot reads a copy
 };
@@ -60,8 +61,9 @@ class Encoder {
   // Copies `in` or `out` of the Packed of a loaded int8 or int4 slot, which must have exactly these sizes.
   void copy_packed(int slot, bool out, std::byte* data, size_t bytes, float* scales, size_t scale_count) const;
 
-  // The whole path: rows of the embedding -> layer table -> final norm, the plan's map -> output rows.
-  void encode(const Input& input, const LoadedPlan& plan, const Output& output, const CancelFlag& cancel);
+  // The whole path: rows of the embedding -> layer table as far as an output needs it -> final norm, maps -> output rows.
+  // The plan's map is for the last state after its norm. Outputs are ordered by `after`.
+  void encode(const Input& input, const LoadedPlan& plan, const std::vector<Output>& outputs, const CancelFlag& cancel);
 
   // The pieces of encode(), for the search of plans, which keeps states between sub-blocks and compares them.
   std::unique_ptr<States> begin(const Input& input);
@@ -82,7 +84,7 @@ class Encoder {
   void require_weights_in_place(const LoadedPlan& plan, int from, int to) const;
   ReadRow gather(const Input& input) const;
   ReadRow with_positions(const Batch& batch, ReadRow read) const;
-  WriteRow scatter(const Output& output) const;
+  WriteRow scatter(const Output& output, int64_t columns) const;
   void update_memory();
 
   const EncoderSpec spec_;
@@ -90,6 +92,7 @@ class Encoder {
   std::vector<std::vector<Buffer>> packed_;  // by slot: its packed weights, where they were read
   FixedTensors fixed_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Map> projection_;  // null where the spec has none
   std::vector<bool> loaded_;                // by slot
   const std::shared_ptr<Leases> leases_;  // by slot; shared with plans, which may outlive the encoder
   std::atomic<size_t> weight_bytes_{0}, workspace_{0};

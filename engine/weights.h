@@ -20,9 +20,9 @@ struct Tensor {
   int64_t rows = 0;
   int64_t columns = 0;
   float scale = 1;  // factor on every element
-  float plus = 0;   // added to every element afterwards
   const WeightFile* file = nullptr;
   uint64_t offset = 0;  // in the file
+  float plus = 0;       // added to every element after the scale
 
   explicit operator bool() const { return data || file; }
   size_t bytes() const { return bytes_of(encoding, rows * columns); }

@@ -23,12 +23,14 @@ import { Engine } from './native/engine.js'
 import type { LoadedPlan } from './native/loaded-plan.js'
 import { loadPlan, readPlan } from './plan/file.js'
 import { fingerprint } from './model/fingerprint.js'
+import { checkDepth, resolveOutputs, type ResolvedOutputs } from './model/outputs.js'
 import { Plan } from './plan/plan.js'
 import { planInWords } from './plan/words.js'
 import type { Precision } from './model/precision.js'
 import { reporting, type Reports } from './io/reports.js'
 import { precisionsInWords } from './native/precision.js'
 import { microBatches } from './native/micro-batches.js'
+import { outputsOf, resultsOf } from './native/results.js'
 import { packInput, type PackedInput } from './prompts/input.js'
 import { tokenizerFor } from './prompts/tokenizer/fits.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
@@ -37,9 +39,13 @@ import { TokenizerThread } from './prompts/tokenizer/thread.js'
 export type Elements<T extends OutputType> = T extends 'f32' ? Float32Array : Uint16Array
 
 export interface Encoded<T extends OutputType = OutputType> {
-  /** [batch, tokens, width], row-major. */
+  /** [batch, tokens, width], row-major: the first state asked for, or all of them joined. */
   readonly embeddings: Elements<T>
   readonly shape: readonly [batch: number, tokens: number, width: number]
+  /** Each state as `embeddings`, in the order asked for; joined ones are one. */
+  readonly states: readonly Elements<T>[]
+  /** [batch, width]; where `outputs` asks for it. */
+  readonly pooled?: { readonly data: Elements<T>; readonly shape: readonly [batch: number, width: number] }
   /** [batch, tokens]: as the pipeline hands it to its denoiser. */
   readonly attentionMask: Int32Array
   /** Per prompt: whether it was longer than the limit and lost its end. */
@@ -67,6 +73,8 @@ export class Encoder {
     readonly engine: Engine,
     /** @internal */
     readonly tokenizer: TokenizerThread | undefined,
+    /** What calls give that do not say; only the blocks that it needs are loaded. */
+    private readonly outputs: ResolvedOutputs,
     loaded: LoadedPlan,
   ) {
     this.#loaded = loaded
@@ -89,13 +97,16 @@ export class Encoder {
       signal: options.signal,
     })
     const plan = await resolvePlan(options.plan, checkpoint)
+    const outputs = resolveOutputs(options.outputs ?? {}, checkpoint.architecture)
+    const projected = outputs.pooled?.project
     const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
 
-    const engine = await Engine.open(checkpoint, { ...options, signal }, plan)
+    const engine = await Engine.open(checkpoint, { ...options, projected, signal }, plan)
     let tokenizer: TokenizerThread | undefined
     try {
       tokenizer = await openTokenizer(tokenizerPath, signal)
-      return new Encoder(engine, tokenizer, await engine.loadPlan(plan, [signal], reports))
+      const loaded = await engine.loadPlan(plan, [signal], reports, outputs.depth)
+      return new Encoder(engine, tokenizer, outputs, loaded)
     } catch (error) {
       await engine.native.dispose().finally(() => tokenizer?.close())
       throw error
@@ -111,7 +122,9 @@ export class Encoder {
     })
     const plan = await resolvePlan(options.plan, checkpoint)
     const { device } = await pickDevice(options.device, { precision: options.precision, checkpoint, plan })
-    return await estimateMemory(checkpoint, plan, { ...options, device })
+    const { depth, pooled } = resolveOutputs(options.outputs ?? {}, checkpoint.architecture)
+    const needed = plan.upTo(depth)
+    return await estimateMemory(checkpoint, needed, { ...options, device, projected: pooled?.project })
   }
 
   /** @internal */
@@ -168,7 +181,8 @@ export class Encoder {
 
   async #switch(plan: Plan, release: boolean, reports: LoadReports): Promise<void> {
     this.#check()
-    const loading = this.engine.loadPlan(plan, [reports.signal, this.#disposing.signal], reports)
+    const signals = [reports.signal, this.#disposing.signal]
+    const loading = this.engine.loadPlan(plan, signals, reports, this.outputs.depth)
     const next = await loading.catch(async (error: unknown) => {
       if (release) await this.#trimAbandoned().catch(() => undefined)
       throw error
@@ -215,18 +229,21 @@ export class Encoder {
     loaded: LoadedPlan,
   ): Promise<Encoded<T>> {
     this.#check()
+    const outputs = this.#outputsOf(options)
     const { batch, truncated } = await this.#pack(input, options)
-    const { width } = this.architecture
-    const type = options.output ?? 'f32'
-    const embeddings = resultArray([batch.rows, batch.tokens, width], type)
-    for (const part of microBatches(batch, width)) {
+    const results = resultsOf(outputs, this.architecture, batch, options.output ?? 'f32')
+    for (const part of microBatches(batch, this.architecture.width)) {
       await runJob([options.signal, this.#disposing.signal], (cancel) =>
-        this.engine.native.encode(part, loaded.native, embeddings, type, cancel),
+        this.engine.native.encode(part.batch, loaded.native, outputsOf(results, part), cancel),
       )
     }
+    const states = results.states as Elements<T>[]
+    const pooled = results.pooled as Encoded<T>['pooled']
     return {
-      embeddings: embeddings as Elements<T>,
-      shape: [batch.rows, batch.tokens, width],
+      embeddings: states[0]!,
+      shape: results.shape,
+      states,
+      ...(pooled && { pooled }),
       attentionMask: batch.attentionMask,
       truncated,
     }
@@ -270,6 +287,15 @@ export class Encoder {
     this.#disposing.signal.throwIfAborted()
   }
 
+  #outputsOf({ outputs }: EncodeOptions): ResolvedOutputs {
+    if (outputs === undefined) return this.outputs
+    const wanted = resolveOutputs(outputs, this.architecture)
+    checkDepth(wanted, this.outputs.depth)
+    if (wanted.pooled?.project !== true || this.outputs.pooled?.project === true) return wanted
+    const expected = 'false, unless the outputs given to load() ask for projected rows'
+    throw new InputError({ field: 'outputs.pooled.project', found: 'true', expected })
+  }
+
   async #pack(input: EncoderInput, options: EncodeOptions): Promise<PackedInput> {
     const { input: tokens, width } = this.architecture
     const packing = packInput(input, options, {
@@ -298,17 +324,6 @@ const openTokenizer = async (
   signal?: AbortSignal,
 ): Promise<TokenizerThread | undefined> =>
   path === undefined ? undefined : TokenizerThread.open(path, signal)
-
-/** [batch, tokens, width], zeros. */
-function resultArray(shape: readonly number[], type: OutputType): Float32Array | Uint16Array {
-  const elements = shape.reduce((product, n) => product * n, 1)
-  try {
-    return type === 'f32' ? new Float32Array(elements) : new Uint16Array(elements)
-  } catch (cause) {
-    const found = `a result of [${shape.join(', ')}]`
-    throw new InputError({ field: 'batch', found, expected: 'one that fits in memory' }, { cause })
-  }
-}
 
 /**
  * The plan a caller named, the one the checkpoint was exported under, or dense; checked against the model, and with the precisions

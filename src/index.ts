@@ -10,6 +10,7 @@ export {
 export { type Masked, type Matrix } from './prompts/batch.js'
 export { type EstimateOptions, type MemoryUse } from './native/estimate.js'
 export { type OutputType } from './native/addon.js'
+export { type Outputs, type Pooled, type State } from './model/outputs.js'
 export { type Precision } from './model/precision.js'
 export { Plan, type PlanChanges, type PlanOptions } from './plan/plan.js'
 export { type Compensation } from './plan/compensation.js'
@@ -37,6 +38,7 @@ export {
   type Distance,
   type FeedForward,
   type Norm,
+  type Pooling,
   type SubBlock,
 } from './model/architecture.js'
 export { blocksOf, denseParameters, subBlockParameters } from './model/parameters.js'

@@ -7,6 +7,8 @@ import { InputError } from './errors.js'
 import type { EstimateOptions } from './native/estimate.js'
 import type { DeviceName, OutputType } from './native/addon.js'
 import { pipelines, type PipelineName } from './pipelines/index.js'
+import { LIMITS } from './families/limits.js'
+import type { Outputs } from './model/outputs.js'
 import { Plan } from './plan/plan.js'
 import { PRECISIONS, type Precision } from './model/precision.js'
 import {
@@ -51,6 +53,8 @@ export interface LoadOptions {
   tokenizer?: string | undefined
   /** Which encoder of a diffusers pipeline folder, such as `text_encoder_2`. */
   textEncoder?: string | undefined
+  /** What calls give that do not say otherwise. Blocks that it does not need are not loaded. Default: the last state, normed. */
+  outputs?: Outputs | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: LoadProgress) => void) | undefined
 }
@@ -88,6 +92,8 @@ export interface EncodeOptions<T extends OutputType = OutputType> {
    * there, `zero` leaves them out of the computation. Default: compute. Not with a pipeline, which says it itself.
    */
   masked?: Masked | undefined
+  /** States and pooled rows of this call, among those whose blocks are loaded. Default: the outputs given to load(). */
+  outputs?: Outputs | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -95,6 +101,27 @@ const plan = is<Plan | string>(
   (value) => typeof value === 'string' || value instanceof Plan,
   "a Plan, a plan file or a preset's name",
 )
+
+const state = z.strictObject(
+  {
+    after: z.union([z.literal('last'), whole(0, LIMITS.blocks.max)], "a whole number or 'last'"),
+    norm: flag.optional(),
+  },
+  'an object { after, norm }',
+)
+const row = z.discriminatedUnion(
+  'row',
+  [
+    z.strictObject({ row: z.enum(['firstEos', 'lastEos']), eos: whole(0, LIMITS.vocab.max) }),
+    z.strictObject({ row: z.enum(['argmax', 'last']) }),
+  ],
+  { error: 'firstEos, lastEos, argmax or last' },
+)
+const outputs = optionsOf({
+  states: z.array(state, 'an array of states'),
+  join: oneOf('states', 'channels'),
+  pooled: z.union([flag, optionsOf({ row, project: flag })], 'true, false or an object { row, project }'),
+}) satisfies z.ZodType<Outputs>
 
 const load = {
   plan,
@@ -104,6 +131,7 @@ const load = {
   mapped: flag,
   tokenizer: text,
   textEncoder: text,
+  outputs,
   signal: abortSignal,
   onProgress: callback<NonNullable<LoadOptions['onProgress']>>(),
 }
@@ -121,6 +149,7 @@ const schemas = {
     maxTokens: whole(1, MAX_ROW_TOKENS),
     output: oneOf('f32', 'bf16', 'f16'),
     masked: oneOf('compute', 'zero'),
+    outputs,
     signal: abortSignal,
   }) satisfies z.ZodType<EncodeOptions>,
 }

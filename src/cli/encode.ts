@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import { safetensorsChunks, writeSafetensors, type TensorSource } from '../export/write.js'
+import { safetensorsChunks, writeSafetensors } from '../export/write.js'
 import { Encoder, type Encoded } from '../encoder.js'
 import type { DeviceName } from '../native/addon.js'
 import { precisionsInWords } from '../native/precision.js'
@@ -16,9 +16,10 @@ import {
 } from './command.js'
 import { inputsOf, readInput, type InputOptions } from './inputs.js'
 import { checkOutputs, messagesTo, refuseTerminal, STANDARD, writeToStdout } from './outputs.js'
+import { outputsFrom, parseStates, resultTensors, STATES_HELP, type StateOptions } from './states.js'
 import { ByteBar, fields, formatBytes, formatPercent } from './terminal.js'
 
-interface Options extends InputOptions {
+interface Options extends InputOptions, StateOptions {
   model: string
   textEncoder?: string
   plan?: string
@@ -43,6 +44,11 @@ export function encodeCommand(): Command {
     .requiredOption(
       '--out <file>',
       'safetensors to write: last_hidden_state F32, attention_mask I32 (- is stdout)',
+    )
+    .option('--states <names>', STATES_HELP, parseStates)
+    .option(
+      '--pooled',
+      "also write one row of each prompt as pooled, through the model's projection if it has one",
     )
     .option('--device <name>', 'where to run: auto, cpu, cuda or cuda:N', deviceName, 'auto')
     .addOption(precisionOption())
@@ -90,6 +96,7 @@ async function encode(options: Options, { signal }: Run): Promise<void> {
     mapped: options.mapped,
     tokenizer: options.tokenizer,
     textEncoder: options.textEncoder,
+    outputs: outputsFrom(options),
     signal,
     onProgress: ({ doneBytes, totalBytes }) => bar.update(doneBytes, totalBytes),
   }).finally(() => bar.stop())
@@ -98,26 +105,17 @@ async function encode(options: Options, { signal }: Run): Promise<void> {
     const { pipeline, maxTokens, masked } = options
     const result = await encoder.encode(input, { pipeline, maxTokens, masked, signal })
     const encoded = performance.now()
-    await write(options.out, result, signal)
+    await write(options, result, signal)
     report(options, encoder, result, { load: loaded - started, encode: encoded - loaded })
   } finally {
     await encoder.dispose()
   }
 }
 
-async function write(
-  file: string,
-  { embeddings, shape, attentionMask }: Encoded,
-  signal: AbortSignal,
-): Promise<void> {
-  const bytes = (array: Float32Array | Uint16Array | Int32Array): Uint8Array =>
-    new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-  const tensors: TensorSource[] = [
-    { name: 'last_hidden_state', dtype: 'F32', shape, data: bytes(embeddings) },
-    { name: 'attention_mask', dtype: 'I32', shape: shape.slice(0, 2), data: bytes(attentionMask) },
-  ]
-  if (file === STANDARD) await writeToStdout(safetensorsChunks('stdout', tensors), signal)
-  else await writeSafetensors(file, tensors, { signal })
+async function write(options: Options, result: Encoded, signal: AbortSignal): Promise<void> {
+  const tensors = resultTensors(options, result)
+  if (options.out === STANDARD) await writeToStdout(safetensorsChunks('stdout', tensors), signal)
+  else await writeSafetensors(options.out, tensors, { signal })
 }
 
 function report(

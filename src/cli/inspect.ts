@@ -10,13 +10,15 @@ import { estimateMemory, type MemoryUse } from '../native/estimate.js'
 import { ownPrecision, precisionsInWords } from '../native/precision.js'
 import { compensationParameters } from '../plan/compensation.js'
 import { fingerprint } from '../model/fingerprint.js'
+import { resolveOutputs } from '../model/outputs.js'
 import type { Plan } from '../plan/plan.js'
 import { strip } from '../plan/strip.js'
 import type { Precision } from '../model/precision.js'
 import { action, modelCommand, precisionOption, printJson } from './command.js'
+import { outputsFrom, parseStates, type StateOptions } from './states.js'
 import { fields, formatBytes, formatCount, formatPercent } from './terminal.js'
 
-interface Options {
+interface Options extends StateOptions {
   model: string
   textEncoder?: string
   plan?: string
@@ -36,6 +38,12 @@ interface CheckpointBytes {
 export function inspectCommand(): Command {
   return modelCommand('inspect', 'Show a model and what a plan makes of it, without loading weights')
     .addOption(precisionOption())
+    .option(
+      '--states <names>',
+      'states that are wanted, as of encode: blocks after them are left out',
+      parseStates,
+    )
+    .option('--pooled', 'pooled rows are wanted')
     .addHelpText(
       'after',
       `
@@ -48,15 +56,20 @@ Examples:
 
 async function inspect(options: Options): Promise<void> {
   const checkpoint = await openCheckpoint(options.model, { textEncoder: options.textEncoder })
-  const plan = await resolvePlan(options.plan, checkpoint)
+  const { depth, pooled } = resolveOutputs(outputsFrom(options) ?? {}, checkpoint.architecture)
+  const whole = await resolvePlan(options.plan, checkpoint)
+  const plan = whole.upTo(depth)
   const bytes = bytesByKind(checkpoint, plan)
   const precision = ownPrecision(checkpoint, options.precision)
   const memory = {
     precision: precisionsInWords(plan, checkpoint, precision),
-    ...(await estimateMemory(checkpoint, plan, { precision })),
+    ...(await estimateMemory(checkpoint, plan, { precision, projected: pooled?.project })),
   }
-  if (options.json) printJson(summary(checkpoint, plan, bytes, memory))
-  else process.stdout.write(`${page(checkpoint, plan, bytes, memory)}\n`)
+  if (options.json) printJson({ ...summary(checkpoint, plan, bytes, memory), depth })
+  else
+    process.stdout.write(
+      `${page(checkpoint, plan, bytes, memory, truncation(whole, plan, depth, checkpoint))}\n`,
+    )
 }
 
 function bytesByKind(checkpoint: Checkpoint, plan: Plan): CheckpointBytes {
@@ -91,7 +104,7 @@ const formatsOf = (checkpoint: Checkpoint): string[] => [
 const sum = ({ attention, feedForward, embedding, other }: CheckpointBytes): number =>
   attention + feedForward + embedding + other
 
-function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): unknown {
+function summary(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): object {
   const { architecture } = checkpoint
   return {
     model: checkpoint.path,
@@ -133,7 +146,31 @@ function compensationField(plan: Plan, architecture: Architecture): [string, str
   return [['compensation', `rank ${rank} adds ${size}, ${formatBytes(bytes)}`]]
 }
 
-function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory: Memory): string {
+/** What the states leave out, which changes nothing in them. */
+function truncation(
+  whole: Plan,
+  plan: Plan,
+  depth: number,
+  { architecture }: Checkpoint,
+): [string, string][] {
+  const blocks = blocksOf(architecture)
+  if (depth >= blocks) return []
+  const saved = 1 - plan.parameters(architecture) / whole.parameters(architecture)
+  return [
+    [
+      'truncation',
+      `exact: ${depth} of ${blocks} blocks run, ${formatPercent(saved)} of the parameters are not loaded`,
+    ],
+  ]
+}
+
+function page(
+  checkpoint: Checkpoint,
+  plan: Plan,
+  bytes: CheckpointBytes,
+  memory: Memory,
+  truncated: [string, string][],
+): string {
   const { architecture: g } = checkpoint
   const lines = fields([
     ['model', `${checkpoint.path} (${formatsOf(checkpoint).join(', ')})`],
@@ -142,6 +179,7 @@ function page(checkpoint: Checkpoint, plan: Plan, bytes: CheckpointBytes, memory
     ['tokenizer', checkpoint.tokenizerPath ?? 'none found beside the weights'],
     ['parameters', `${formatCount(plan.parameters(g))} of ${formatCount(denseParameters(g))}`],
     ['sparsity', formatPercent(plan.sparsity(g))],
+    ...truncated,
     ...compensationField(plan, g),
     [
       'on disk',

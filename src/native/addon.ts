@@ -64,9 +64,24 @@ export interface NativeBatch {
   /** Those of the indices where absent. */
   positions?: Int32Array | undefined
   visible: Uint8Array
-  outputRows: Int32Array
   ids?: Int32Array | undefined
   embeds?: Float32Array | undefined
+}
+
+/** Where a result goes, see Output in engine/batch.h. */
+export interface NativeOutput {
+  data: Float32Array | Uint16Array
+  type: OutputType
+  /** [packed] row of the result that a token is written to, -1 for none. */
+  rows: Int32Array
+  /** Positions of the plan that have run. */
+  after: number
+  norm: boolean
+  projected: boolean
+  /** Column c of row r is element r * stride + first + c * step. */
+  stride: number
+  first: number
+  step: number
 }
 
 /** A plan as the engine reads it. */
@@ -92,11 +107,11 @@ export interface NativeEncoder {
   trim(): Promise<void>
   /** Copies the packed weights of a loaded int8 or int4 slot (src/checkpoint/packed.ts) into arrays of exactly their sizes. */
   copyPacked(slot: number, which: 'in' | 'out', data: Uint8Array, scales: Float32Array): Promise<void>
+  /** `outputs` in the order of `after`. */
   encode(
     batch: NativeBatch,
     plan: NativeLoadedPlan,
-    output: Float32Array | Uint16Array,
-    type: OutputType,
+    outputs: readonly NativeOutput[],
     cancel: CancelToken,
   ): Promise<void>
   memory(): { weights: number; embedding: number; workspace: number }
@@ -376,6 +391,8 @@ export function fromNative(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException
   const detail = { message: error.message }
   if (code !== undefined && code in CLASSES) return new CLASSES[code as keyof typeof CLASSES](detail)
+  // types are checked before they come here; a number out of range can stand in a Checkpoint that a caller made by hand
+  if (error instanceof RangeError) return new InputError(detail, { cause: error })
   const plain = PLAIN.find((known) => known === code)
   return plain === undefined ? error : new SkrrError(plain, detail)
 }

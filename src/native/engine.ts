@@ -14,6 +14,8 @@ export interface EngineOptions {
   readonly precision?: Precision | undefined
   readonly threads?: number | undefined
   readonly mapped?: boolean | undefined
+  /** See SpecOptions. */
+  readonly projected?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -40,7 +42,7 @@ export class Engine {
     const precision = ownPrecision(checkpoint, options.precision, device)
     if (device.kind === 'cuda') await probeCuda(device.name)
     const encoder = await runJob([signal], (cancel) =>
-      native().open(nativeSpec(checkpoint, options.mapped), { device: device.name, threads }, cancel),
+      native().open(nativeSpec(checkpoint, options), { device: device.name, threads }, cancel),
     )
     return new Engine(encoder, checkpoint, device, reason, precision)
   }
@@ -51,17 +53,19 @@ export class Engine {
   }
 
   /**
-   * Loads what the plan needs and the engine does not hold yet.
+   * Loads what the first `depth` blocks of the plan need and the engine does not hold yet.
    * @throws PlanError for weights the device or the checkpoint does not have; the reason of a signal; what a report threw
    */
   async loadPlan(
     plan: Plan,
     signals: readonly (AbortSignal | undefined)[],
     reports?: Reports<[{ doneBytes: number; totalBytes: number }]>,
+    depth = plan.table.length / 2,
   ): Promise<LoadedPlan> {
     requireDevice(this.device, { plan })
+    const needed = this.resolve(plan.upTo(depth))
     const loaded = await runJob(signals, (cancel) =>
-      this.native.loadPlan(nativePlan(this.resolve(plan)), cancel, (doneBytes, totalBytes) =>
+      this.native.loadPlan(nativePlan(needed), cancel, (doneBytes, totalBytes) =>
         reports?.report({ doneBytes, totalBytes }),
       ),
     )

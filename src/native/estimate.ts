@@ -47,7 +47,12 @@ export async function estimateMemory(
   {
     device = deviceOf('cpu'),
     ...options
-  }: EstimateOptions & { device?: Device | undefined; tokenizer?: string | undefined } = {},
+  }: EstimateOptions & {
+    device?: Device | undefined
+    tokenizer?: string | undefined
+    /** See SpecOptions. */
+    projected?: boolean | undefined
+  } = {},
 ): Promise<MemoryUse> {
   const { architecture } = checkpoint
   const precision = ownPrecision(checkpoint, options.precision, device)
@@ -64,7 +69,10 @@ export async function estimateMemory(
   const embedding = checkpoint.fixed.embedding?.bytes ?? 0
   const tokenizerPath = options.tokenizer ?? checkpoint.tokenizerPath
   const tokenizer = tokenizerPath === undefined ? 0 : await estimateTokenizer(tokenizerPath)
-  return totalled({ weights, embedding, workspace, tokenizer })
+  const projection = options.projected
+    ? architecture.width * (architecture.output.projection?.width ?? 0) * 4
+    : 0
+  return totalled({ weights: weights + projection, embedding, workspace, tokenizer })
 }
 
 /** Adds the sum. */

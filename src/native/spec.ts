@@ -8,9 +8,21 @@ import { compensationWidth, intact, type Compensation } from '../plan/compensati
 import type { Plan } from '../plan/plan.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 
-/** A checked checkpoint for the engine: files, and each tensor's place by role. `mapped`: see LoadOptions. */
-export function nativeSpec(checkpoint: Checkpoint, mapped = true): NativeSpec {
-  const { architecture, fixed, subBlocks, packed } = checkpoint
+export interface SpecOptions {
+  /** See LoadOptions. */
+  readonly mapped?: boolean | undefined
+  /** Whether pooled rows are projected. Default: false. */
+  readonly projected?: boolean | undefined
+}
+
+/** A checked checkpoint for the engine: files, and each tensor's place by role. */
+export function nativeSpec(
+  checkpoint: Checkpoint,
+  { mapped = true, projected = false }: SpecOptions = {},
+): NativeSpec {
+  const { architecture, subBlocks, packed } = checkpoint
+  const { projection, ...kept } = checkpoint.fixed
+  const fixed = projected && projection ? { ...kept, projection } : kept
   const refs = [fixed, ...subBlocks, ...[...packed.values()].map(({ tensors }) => tensors)].flatMap(
     (byRole) => Object.values<{ file: string }>(byRole),
   )

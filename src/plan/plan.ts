@@ -194,6 +194,18 @@ export class Plan {
     return this.with({ table: identity(this.table.length / 2), scales: undefined, precisions: undefined })
   }
 
+  /**
+   * What is left of the plan where only the first blocks run: exact for the states after them. A compensation is for the last
+   * state, and goes.
+   */
+  upTo(blocks: number): Plan {
+    if (2 * blocks >= this.table.length) return this
+    return this.with({
+      table: this.table.map((source, p) => (p < 2 * blocks ? source : null)),
+      compensation: undefined,
+    })
+  }
+
   /** The distinct sub-blocks whose weights are needed, ascending. */
   sources(): number[] {
     const distinct = new Set(this.table.filter((source) => source !== null))

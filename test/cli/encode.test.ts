@@ -93,6 +93,35 @@ for (const model of ['t5-tiny-v10', 't5-tiny-v11', 't5-odd', 'umt5-tiny']) {
   })
 }
 
+describe('--states and --pooled', () => {
+  it('write the states that are named, after no more blocks than they need', async () => {
+    const { input, expected } = (await goldenCases('t5-tiny-v11'))[0]!
+    const folder = await temporaryFolder()
+    const ids = await inputFile(join(folder, 'ids.safetensors'), input as EncoderInput & object)
+    const encode = async (...options: string[]) => {
+      const out = join(folder, 'out.safetensors')
+      const args = ['encode', '--model', golden('t5-tiny-v11'), '--input-ids', ids, '--out', out, ...options]
+      return { report: await skrrJson<Report>(args), tensors: await readTensors(out) }
+    }
+    const whole = await encode('--states', '2,last,normed,3:normed')
+    expect([...whole.tensors.keys()].sort()).toEqual(
+      ['attention_mask', 'state.2', 'state.3.normed', 'state.last', 'state.normed'].sort(),
+    )
+    const normed = whole.tensors.get('state.normed')!.data as Float32Array
+    expect(relativeError(normed, expected)).toBeLessThan(TOLERANCE.f32)
+    const cut = await encode('--states', '2')
+    expect(cut.tensors.get('state.2')).toEqual(whole.tensors.get('state.2'))
+    expect(cut.report.memory.weights).toBeLessThan(0.4 * whole.report.memory.weights)
+  })
+
+  it.each(['2,', 'first', '-1', '2:norm', '1e3', '7'])('%j is refused', async (states) => {
+    const args = ['encode', '--model', golden('t5-tiny-v11'), '--prompt', 'x', '--out', 'x.safetensors']
+    const { code, stderr } = await skrr([...args, '--states', states])
+    expect(code).not.toBe(0)
+    expect(stderr).toMatch(/expected/)
+  })
+})
+
 describe('--pipeline and --max-tokens with --input-ids', () => {
   const ids = { data: Int32Array.of(3, 9, 7, 5, 4, 8, 1), shape: [1, 7] }
   const encode = async (...options: string[]) => {

@@ -67,6 +67,17 @@ describe('skrr inspect --json', () => {
     expect(Plan.parse(planned.plan).equals(plan)).toBe(true)
   })
 
+  it('for the states that are wanted counts the blocks that they need', async () => {
+    const whole = await skrrJson<Summary>(['inspect', '--model', V11])
+    const args = ['inspect', '--model', V11, '--states', '1,3:normed']
+    const cut = await skrrJson<Summary & { depth: number }>(args)
+    expect(cut.depth).toBe(3)
+    expect(cut.bytes.attention).toBe(whole.bytes.attention / 2)
+    const outputs = { states: [{ after: 3 }] }
+    expect(cut.memory).toMatchObject(await Encoder.estimate(V11, { outputs }))
+    expect((await skrr(args)).stdout).toMatch(/truncation +exact: 3 of 6 blocks run, \d+\.\d %/)
+  })
+
   it('in another precision counts what that would hold', async () => {
     const [f32, int8] = await Promise.all(
       ['f32', 'int8'].map((p) => skrrJson<Summary>(['inspect', '--model', V11, '--precision', p])),

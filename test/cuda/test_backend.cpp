@@ -53,7 +53,7 @@ void batches_of_any_extent_follow_each_other() {
   const auto run = [&](int sequences, int tokens, const std::vector<int32_t>& starts) {
     std::vector<float> out(60 * size_t(kSmall.width));
     const Batch batch{sequences, tokens, starts.data(), indices.data(), visible.data()};
-    encoder.encode({batch, nullptr, embeds.data()}, *plan, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
+    encoder.encode({batch, nullptr, embeds.data()}, *plan, embeddings_to(out.data(), rows.data(), *plan, kSmall.width), CancelFlag());
     return out;
   };
   const std::vector<float> first = run(2, 10, two);

@@ -82,7 +82,7 @@ void an_estimate_is_what_is_taken(const Architecture& a, const Extent& largest, 
   const auto compute = [&](const Extent& extent) {
     const auto states = computed(encoder, *plan, extent, a.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(a.width));
-    encoder.backend().read(*states, plan->map(), rows_to(out.data(), a.width));
+    encoder.backend().read(*states, true, {plan->map()}, rows_to(out.data(), a.width));
     return simt::device_bytes_in_use();
   };
   for (const Extent& extent : others) compute(extent);
@@ -101,7 +101,7 @@ void repeated_work_allocates_nothing() {
   const auto encoded = [&](const Extent& extent) {
     const auto states = computed(encoder, *plan, extent, kSmall.width);
     std::vector<float> out(size_t(extent.tokens) * size_t(kSmall.width));
-    encoder.backend().read(*states, nullptr, rows_to(out.data(), kSmall.width));
+    encoder.backend().read(*states, true, {}, rows_to(out.data(), kSmall.width));
   };
   const auto root = computed(encoder, *plan, {50, 40}, kSmall.width);
   const auto reference = encoder.backend().features(*root, {}, CancelFlag());

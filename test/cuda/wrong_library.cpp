@@ -14,8 +14,8 @@ class WrongBackend final : public cuda::CudaBackend {
  public:
   using CudaBackend::CudaBackend;
 
-  void read(const States& states, const Map* map, const WriteRow& write) override {
-    CudaBackend::read(states, map, [&](int token, const float* row) {
+  void read(const States& states, bool norm, const Maps& maps, const WriteRow& write) override {
+    CudaBackend::read(states, norm, maps, [&](int token, const float* row) {
       if (token != 0) write(token, row);
       if (token == 1) write(0, row);
     });

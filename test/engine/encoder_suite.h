@@ -28,8 +28,8 @@ struct Sample {
 
 inline std::vector<float> encode(Encoder& encoder, const Sample& sample, const LoadedPlan& plan, int width) {
   std::vector<float> out(50 * size_t(width));
-  encoder.encode({sample.batch(), nullptr, sample.embeds.data()}, plan, {OutputType::kF32, out.data(), sample.rows.data()},
-                 CancelFlag());
+  encoder.encode({sample.batch(), nullptr, sample.embeds.data()}, plan,
+                 embeddings_to(out.data(), sample.rows.data(), plan, width), CancelFlag());
   return out;
 }
 
@@ -84,9 +84,45 @@ inline void pieces_make_the_whole(const Subject& subject) {
   encoder.advance(*copy, *plan, 3, end, CancelFlag());
   for (const States* finished : {states.get(), copy.get()}) {
     std::vector<float> out(whole.size());
-    encoder.backend().read(*finished, nullptr, rows_to(out.data(), kSmall.width));
+    encoder.backend().read(*finished, true, {}, rows_to(out.data(), kSmall.width));
     CHECK(out == whole);
   }
+}
+
+// Outputs of one call: a state between sub-blocks, side by side with the embeddings, and projected rows of some tokens.
+inline void outputs_are_states_of_one_pass(const Subject& subject) {
+  const Fixture fixture(kSmall);
+  const Sample sample(kSmall.width);
+  EncoderSpec spec = fixture.spec;
+  spec.projection = spec.sub_blocks[0][Role::kK];
+  Encoder encoder(spec, subject.make);
+  const auto plan = load(encoder, dense(kSmall, subject.precision));
+  const size_t width = size_t(kSmall.width), columns = size_t(spec.projection.rows);
+  const std::vector<float> embeddings = encode(encoder, sample, *plan, kSmall.width);
+  std::vector<float> state(50 * width), both(50 * 2 * width), pooled(2 * columns);
+  const auto states = encoder.begin({sample.batch(), nullptr, sample.embeds.data()});
+  encoder.advance(*states, *plan, 0, 2, CancelFlag());
+  encoder.backend().read(*states, false, {}, rows_to(state.data(), kSmall.width));
+
+  std::vector<int32_t> pick(50, -1);
+  pick[3] = 1, pick[49] = 0;
+  const int end = kSmall.sub_blocks(), stride = 2 * kSmall.width;
+  const std::vector<Output> outputs{
+      {2, false, false, OutputType::kF32, both.data(), sample.rows.data(), stride, 0, 2},
+      {end, true, false, OutputType::kF32, both.data(), sample.rows.data(), stride, 1, 2},
+      {end, true, true, OutputType::kF32, pooled.data(), pick.data(), int64_t(columns)},
+  };
+  encoder.encode({sample.batch(), nullptr, sample.embeds.data()}, *plan, outputs, CancelFlag());
+  for (size_t i = 0; i < state.size(); i++) CHECK(both[2 * i] == state[i] && both[2 * i + 1] == embeddings[i]);
+  std::vector<double> expected;
+  for (const size_t token : {49, 3}) {
+    for (size_t c = 0; c < columns; c++) {
+      double sum = 0;
+      for (size_t i = 0; i < width; i++) sum += fixture.model.sub_blocks[0][Role::kK][c * width + i] * double(embeddings[token * width + i]);
+      expected.push_back(sum);
+    }
+  }
+  CHECK_AT_MOST(relative_error(pooled, expected), 1e-6);
 }
 
 // y + sum over j of (down_j . y) up_j, computed in double from what the same encoder gives without. Then again without: one
@@ -135,8 +171,8 @@ inline void features_are_mapped_and_compared(const Subject& subject) {
   const std::vector<Comparison> got = backend.compare(*backend.features(*a, {map.get(), projection.get()}, CancelFlag()),
                                                       *backend.features(*b, {nullptr, projection.get()}, CancelFlag()));
   std::vector<float> x(50 * width), y(50 * width);
-  backend.read(*a, map.get(), rows_to(x.data(), kSmall.width));
-  backend.read(*b, nullptr, rows_to(y.data(), kSmall.width));
+  backend.read(*a, true, {map.get()}, rows_to(x.data(), kSmall.width));
+  backend.read(*b, true, {}, rows_to(y.data(), kSmall.width));
   for (size_t s = 0; s < 4; s++) {
     double error = 0, cosines = 0, squares = 0;
     for (size_t t = size_t(sample.starts[s]); t < size_t(sample.starts[s + 1]); t++) {
@@ -221,7 +257,8 @@ inline void bad_ids_and_nan_are_errors(const Subject& subject) {
   const std::vector<int32_t> ids(50, kSmall.vocab);
   int refused = 0;
   try {
-    encoder.encode({sample.batch(), ids.data(), nullptr}, *plan, {OutputType::kF32, out.data(), sample.rows.data()}, CancelFlag());
+    encoder.encode({sample.batch(), ids.data(), nullptr}, *plan,
+                   embeddings_to(out.data(), sample.rows.data(), *plan, kSmall.width), CancelFlag());
   } catch (const Error& error) {
     refused += std::string(error.code) == "ERR_INPUT";
   }
@@ -277,6 +314,7 @@ inline void run_all(const Subject& subject) {
   for (const Architecture& a : {kSmall, kUngated, kGated}) matches_the_reference(subject, a);
   for (const Architecture& a : {kSmall, kGated}) a_low_rank_map_is_added(subject, a);
   pieces_make_the_whole(subject);
+  outputs_are_states_of_one_pass(subject);
   features_are_mapped_and_compared(subject);
   plans_hold_leases_on_slots(subject);
   a_plan_may_outlive_its_encoder(subject);

@@ -171,6 +171,14 @@ inline std::unique_ptr<LoadedPlan> load(Encoder& encoder, const LayerTable& tabl
   return encoder.load_plan(table, map, [](uint64_t, uint64_t) {}, CancelFlag());
 }
 
+// The embeddings [*, width] of a whole pass under the plan.
+inline std::vector<Output> embeddings_to(float* data, const int32_t* rows, const LoadedPlan& plan, int width) {
+  Output output;
+  output.after = int(plan.table().size());
+  output.data = data, output.rows = rows, output.stride = width;
+  return {output};
+}
+
 // x + sum over j < rank of (down_j . x) up_j, as an encoder takes it: down, up [rank, width].
 struct LowRank {
   std::vector<float> down, up;

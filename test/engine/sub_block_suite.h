@@ -200,7 +200,7 @@ inline void check(const Subject& subject, const Case& c) {
   const auto states = encoder.backend().begin(c.batch(), rows_from(rows.data(), width));
   encoder.advance(*states, *plan, 0, 2, CancelFlag());
   std::vector<float> found(rows.size());
-  encoder.backend().read(*states, nullptr, rows_to(found.data(), width));
+  encoder.backend().read(*states, true, {}, rows_to(found.data(), width));
 
   const reference::Matrix expected = reference::encode(fixture.model, table, c.batch(), reference::Matrix(rows.begin(), rows.end()));
   const double error = relative_error(found, expected), bound = c.bound(subject);

@@ -29,7 +29,7 @@ void threads_and_company_do_not_change_a_bit(Precision precision) {
   std::vector<float> alone(floats);
   three.encode({{1, count, starts.data(), &sample.indices[size_t(first)], &sample.visible[size_t(first)]},
                 nullptr, &sample.embeds[offset]},
-               *plan_of_three, {OutputType::kF32, alone.data(), sample.rows.data()}, CancelFlag());
+               *plan_of_three, embeddings_to(alone.data(), sample.rows.data(), *plan_of_three, kSmall.width), CancelFlag());
   CHECK(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(offset)));
 }
 
@@ -108,7 +108,7 @@ void a_slot_has_a_precision_of_its_own() {
     const auto alone = load(one, s % 2 == 0 ? int8 : bf16);
     one.advance(*stepped, *alone, int(s), int(s) + 1, CancelFlag());
   }
-  both.backend().read(*stepped, nullptr, rows_to(piece.data(), kSmall.width));
+  both.backend().read(*stepped, true, {}, rows_to(piece.data(), kSmall.width));
   CHECK(piece == whole);
 
   load(both, bf16);

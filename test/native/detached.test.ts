@@ -3,6 +3,7 @@ import { Encoder, InputError, Plan, PlanError, selectPlan, type EncoderInput } f
 import {
   native,
   type NativeBatch,
+  type NativeOutput,
   type NativeEncoder,
   type NativeLoadedPlan,
 } from '../../src/native/addon.js'
@@ -182,33 +183,39 @@ describe('the arrays of a batch', () => {
     starts: Int32Array.from([0, 3]),
     indices: Int32Array.from([0, 1, 2]),
     visible: Uint8Array.from([1, 1, 1]),
-    outputRows: Int32Array.from([0, 1, 2]),
     ids: Int32Array.from([5, 6, 1]),
+  })
+
+  const outputTo = (data: Float32Array): NativeOutput => ({
+    ...{ data, type: 'f32', rows: Int32Array.from([0, 1, 2]), after: 12, norm: true, projected: false },
+    ...{ stride: WIDTH, first: 0, step: 1 },
   })
 
   async function encodeIn(
     encoder: Encoder,
     given: NativeBatch,
-  ): Promise<{ job: Promise<void>; out: Float32Array }> {
+    changed: Partial<NativeOutput> = {},
+  ): Promise<{ job: Promise<void>; out: Float32Array; rows: Int32Array }> {
     const { native: engine } = encoder.engine
     const loaded = await encoder.engine.loadPlan(Plan.dense(6), [])
     const out = new Float32Array(3 * WIDTH)
-    return { job: start(engine, given, loaded.native, out), out }
+    const output = { ...outputTo(out), ...changed }
+    return { job: start(engine, given, loaded.native, output), out, rows: output.rows }
   }
   const start = (
     engine: NativeEncoder,
     given: NativeBatch,
     plan: NativeLoadedPlan,
-    out: Float32Array,
-  ): Promise<void> => engine.encode(given, plan, out, 'f32', new (native().CancelToken)())
+    output: NativeOutput,
+  ): Promise<void> => engine.encode(given, plan, [output], new (native().CancelToken)())
 
-  it.each(['starts', 'indices', 'visible', 'outputRows', 'ids'] as const)('%s are copied', async (name) => {
+  it.each(['starts', 'indices', 'visible', 'ids', 'rows'] as const)('%s are copied', async (name) => {
     const encoder = await load()
     const { embeddings: expected } = await encoder.encode(ids())
     const given = batch()
     const before = encoder.encode(long)
-    const { job, out } = await encodeIn(encoder, given)
-    steal(given[name]!)
+    const { job, out, rows } = await encodeIn(encoder, given)
+    steal(name === 'rows' ? rows : given[name]!)
     await job
     expect(out).toEqual(expected)
     await before
@@ -221,11 +228,26 @@ describe('the arrays of a batch', () => {
     ['sequences before the first token', { starts: Int32Array.from([-9, 3]) }],
     ['a negative position', { indices: Int32Array.from([0, -1, 2]) }],
     ['a position without end', { indices: Int32Array.from([0, 1, 2 ** 30]) }],
-    ['a row past the result', { outputRows: Int32Array.from([0, 1, 3]) }],
     ['fewer marks than tokens', { visible: Uint8Array.of(1) }],
     ['no ids', { ids: undefined }],
   ])('with %s are refused', async (_, changed) => {
     const encoder = await load()
-    await expect(encodeIn(encoder, { ...batch(), ...changed })).rejects.toThrow(/expected|outputRows/)
+    await expect(encodeIn(encoder, { ...batch(), ...changed })).rejects.toThrow(/expected/)
+  })
+
+  it.each<[string, Partial<NativeOutput>]>([
+    ['a row past the result', { rows: Int32Array.from([0, 1, 3]) }],
+    ['a row before it', { rows: Int32Array.from([0, 1, -2]) }],
+    ['fewer rows than tokens', { rows: Int32Array.from([0, 1]) }],
+    ['a state after more than there is', { after: 13 }],
+    ['a state after a part', { after: 0.5 }],
+    ['a row longer than the stride', { first: 1 }],
+    ['a stride without end', { stride: 2 ** 40 }],
+    ['steps past the row', { step: 2 }],
+    ['a projection there is none of', { projected: true }],
+    ['an array of another type', { type: 'bf16' }],
+  ])('results with %s are refused', async (_, changed) => {
+    const encoder = await load()
+    await expect(encodeIn(encoder, batch(), changed)).rejects.toThrow(/expected|rows|stride|projection/)
   })
 })

@@ -124,8 +124,8 @@ export function chunksOf(batch: PackedBatch, width: number, isNull: boolean, max
   const total = batch.starts.at(-1)!
   const limit = maxTokens ?? Math.min(256, Math.ceil(total / 32))
   const chunks: Chunk[] = []
-  for (const part of microBatches(batch, width, limit)) {
-    chunks.push({ batch: part, tokens: part.starts.at(-1)!, isNull })
+  for (const { batch: part, first, end } of microBatches(batch, width, limit)) {
+    chunks.push({ batch: part, tokens: end - first, isNull })
   }
   return chunks
 }
