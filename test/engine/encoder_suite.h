@@ -294,10 +294,10 @@ inline void embeddings_are_scaled_and_placed(const Subject& subject) {
       }
     }
     std::vector<float> out(of_ids.size());
-    const Output output{OutputType::kF32, out.data(), sample.rows.data()};
-    encoder.encode({batch, ids.data(), nullptr}, *plan, output, CancelFlag());
+    const std::vector<Output> outputs = embeddings_to(out.data(), sample.rows.data(), *plan, a.width);
+    encoder.encode({batch, ids.data(), nullptr}, *plan, outputs, CancelFlag());
     CHECK_AT_MOST(relative_error(out, reference::encode(fixture.model, plan->table(), batch, of_ids)), 1e-6);
-    encoder.encode({batch, nullptr, sample.embeds.data()}, *plan, output, CancelFlag());
+    encoder.encode({batch, nullptr, sample.embeds.data()}, *plan, outputs, CancelFlag());
     CHECK_AT_MOST(relative_error(out, reference::encode(fixture.model, plan->table(), batch, of_rows)), 1e-6);
   }
   std::string refusal;

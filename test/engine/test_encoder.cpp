@@ -168,7 +168,7 @@ void a_file_that_shrinks_is_an_error() {
   const std::vector<float> values = random_floats(1 << 16, 1);
   std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * 4));
   const auto file = std::make_unique<WeightFile>(path);
-  const Tensor tensor{"w", nullptr, Encoding::kF32, 256, 256, 1, 0, file.get(), 0};
+  const Tensor tensor{"w", nullptr, Encoding::kF32, 256, 256, 1, file.get(), 0};
   std::vector<float> read(values.size());
   read_floats(tensor, 0, int64_t(read.size()), read.data());
   CHECK(read == values);
@@ -203,7 +203,7 @@ void a_checkpoint_leaves_memory_as_it_is_packed() {
   std::remove(path.c_str());
   cpu::Context context(2);
   const int64_t before = resident_file_bytes();
-  const Tensor tensor{"w", nullptr, Encoding::kBF16, rows, columns, 1, 0, &file, header};
+  const Tensor tensor{"w", nullptr, Encoding::kBF16, rows, columns, 1, &file, header};
   const cpu::PackedMatrix w(context, context.kernels.int8, {&tensor}, cpu::PackedMatrix::Order::kStacked, CancelFlag());
   CHECK_AT_MOST(double(resident_file_bytes() - before), 4 << 20);
 }
