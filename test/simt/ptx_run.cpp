@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <deque>
+#include <type_traits>
 
 #include "test/simt/block.h"
 #include "test/simt/intrinsics.h"
@@ -24,6 +25,16 @@ void out(Thread& t, const Instruction& i, size_t k, T value) {
   std::memcpy(&slot, &value, sizeof(T));
 }
 
+// A signed value fills its register, however wide that is.
+template <class T>
+void out_extended(Thread& t, const Instruction& i, size_t k, T value) {
+  if constexpr (std::is_signed_v<T>) {
+    out(t, i, k, int64_t(value));
+  } else {
+    out(t, i, k, value);
+  }
+}
+
 // --- memory ---
 
 template <class T, bool kShared>
@@ -40,7 +51,7 @@ void load(Thread& t, const Instruction& i) {
   for (size_t k = 0; k < i.out.size(); k++) {
     T value;
     std::memcpy(&value, reinterpret_cast<const void*>(address + k * sizeof(T)), sizeof(T));
-    out(t, i, k, value);
+    out_extended(t, i, k, value);
   }
 }
 
@@ -58,7 +69,7 @@ void load_parameter(Thread& t, const Instruction& i) {
   for (size_t k = 0; k < i.out.size(); k++) {
     T value;
     std::memcpy(&value, t.parameters + in<uint64_t>(t, i, 0) + i.offset + k * sizeof(T), sizeof(T));
-    out(t, i, k, value);
+    out_extended(t, i, k, value);
   }
 }
 
@@ -81,7 +92,8 @@ Execute find_memory(std::string opcode) {
     if (kind.size() > 3 && kind.substr(kind.size() - 3) == vector) kind.resize(kind.size() - 3);
   }
   if (type == "f64" || type == "u64" || type == "b64" || type == "s64") return memory_of<uint64_t>(kind);
-  if (type == "f32" || type == "u32" || type == "b32" || type == "s32") return memory_of<uint32_t>(kind);
+  if (type == "f32" || type == "u32" || type == "b32") return memory_of<uint32_t>(kind);
+  if (type == "s32") return memory_of<int32_t>(kind);
   if (type == "u16" || type == "b16") return memory_of<uint16_t>(kind);
   if (type == "u8" || type == "b8") return memory_of<uint8_t>(kind);
   if (type == "s8") return memory_of<int8_t>(kind);
@@ -134,7 +146,7 @@ void move_64(Thread& t, const Instruction& i) {  // whole, apart or together
 const std::map<std::string, Execute>& opcodes() {
   static const std::map<std::string, Execute> table = {
       OPCODE("add.f32", float, a + b), OPCODE("sub.f32", float, a - b), OPCODE("mul.f32", float, a * b),
-      OPCODE("max.f32", float, std::fmax(a, b)), OPCODE("abs.f32", float, std::fabs(a)),
+      OPCODE("min.f32", float, std::fmin(a, b)), OPCODE("max.f32", float, std::fmax(a, b)), OPCODE("abs.f32", float, std::fabs(a)),
       OPCODE("fma.rn.f32", float, std::fma(a, b, c)), OPCODE("div.rn.f32", float, a / b),
       OPCODE("rcp.rn.f32", float, 1.0f / a), OPCODE("sqrt.rn.f32", float, std::sqrt(a)),
       OPCODE("copysign.f32", float, std::copysign(b, a)),
@@ -146,10 +158,11 @@ const std::map<std::string, Execute>& opcodes() {
       OPCODE("add.s32", uint32_t, a + b), OPCODE("sub.s32", uint32_t, a - b), OPCODE("mul.lo.s32", uint32_t, a * b),
       OPCODE("mad.lo.s32", uint32_t, a * b + c), OPCODE("neg.s32", uint32_t, 0u - a), OPCODE("div.s32", int32_t, a / b),
       OPCODE("rem.s32", int32_t, a % b),
-      OPCODE("min.s32", int32_t, std::min(a, b)), OPCODE("max.s32", int32_t, std::max(a, b)),
+      OPCODE("min.u32", uint32_t, std::min(a, b)), OPCODE("min.s32", int32_t, std::min(a, b)), OPCODE("max.s32", int32_t, std::max(a, b)),
       OPCODE("and.b32", uint32_t, a & b), OPCODE("or.b32", uint32_t, a | b), OPCODE("xor.b32", uint32_t, a ^ b),
       OPCODE("and.b16", uint16_t, uint16_t(a & b)), OPCODE("not.b32", uint32_t, ~a), OPCODE("shl.b32", uint32_t, b > 31 ? 0 : a << b),
       OPCODE("shr.u32", uint32_t, b > 31 ? 0 : a >> b), OPCODE("shr.s32", int32_t, a >> std::min<uint32_t>(uint32_t(b), 31)),
+      OPCODE("shr.u16", uint16_t, uint16_t(b > 15 ? 0 : a >> b)),
       OPCODE("add.s64", uint64_t, a + b), OPCODE("sub.s64", uint64_t, a - b), OPCODE("mul.lo.s64", uint64_t, a * b),
       OPCODE("mul.wide.s32", int32_t, int64_t(a) * int64_t(b)), OPCODE("mul.wide.u32", uint32_t, uint64_t(a) * uint64_t(b)),
       {"shl.b64", [](Thread& t, const Instruction& i) {
@@ -158,6 +171,7 @@ const std::map<std::string, Execute>& opcodes() {
        }},
 
       OPCODE("cvt.s64.s32", int32_t, int64_t(a)), OPCODE("cvt.u64.u32", uint32_t, uint64_t(a)),
+      OPCODE("cvt.u32.u16", uint16_t, uint32_t(a)),
       OPCODE("cvt.u32.u64", uint64_t, uint32_t(a)), OPCODE("cvt.f64.f32", float, double(a)),
       OPCODE("cvt.rn.f32.s32", int32_t, float(a)),
       OPCODE("cvt.rn.bf16x2.f32", float, skrr::cuda::pack_bf16x2(b, a)),  // the first operand becomes the high half
@@ -172,6 +186,7 @@ const std::map<std::string, Execute>& opcodes() {
       COMPARE("setp.lt.u32", uint32_t, a < b), COMPARE("setp.gt.u32", uint32_t, a > b),
       COMPARE("setp.eq.b32", uint32_t, a == b), COMPARE("setp.ne.b32", uint32_t, a != b),
       COMPARE("setp.eq.s64", int64_t, a == b), COMPARE("setp.ne.s64", int64_t, a != b),
+      COMPARE("setp.lt.s64", int64_t, a < b), COMPARE("setp.leu.f32", float, !(a > b)),
       COMPARE("setp.ge.u64", uint64_t, a >= b), COMPARE("setp.eq.s16", int16_t, a == b),
       COMPARE("setp.eq.f32", float, a == b), COMPARE("setp.ge.f32", float, a >= b), COMPARE("setp.gt.f32", float, a > b), COMPARE("setp.lt.f32", float, a < b),
       OPCODE("and.pred", uint8_t, uint8_t(a & b)), OPCODE("or.pred", uint8_t, uint8_t(a | b)),
@@ -185,6 +200,7 @@ const std::map<std::string, Execute>& opcodes() {
       {"bra", [](Thread& t, const Instruction& i) { t.next = size_t(i.target); }},
       {"bra.uni", [](Thread& t, const Instruction& i) { t.next = size_t(i.target); }},
       {"ret", [](Thread& t, const Instruction&) { t.done = true; }},
+      {"bar.warp.sync", [](Thread&, const Instruction& i) { skrr::cuda::sync_warp(i.place()); }},
       {"bar.sync", [](Thread&, const Instruction& i) { sync_threads(i.place()); }},
       {"shfl.sync.bfly.b32", shuffle},
       {"cp.async.cg.shared.global.L2::128B", copy_async},
