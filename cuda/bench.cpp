@@ -24,11 +24,12 @@ class Slots {
         weights_(random_matrix(device, kSlots * size_t(p.n) * size_t(p.k))),
         maps_(device, 2 * kSlots * sizeof(TensorMap), "tensor maps"),
         norm_(device, size_t(Shape(architecture).width) * sizeof(float), "a norm"),
-        bias_(device, size_t(distances_of(architecture)[0].buckets) * size_t(Shape(architecture).heads) * sizeof(float), "a bias"),
+        distance_(device, size_t(architecture.attention(0).distance.buckets) * size_t(architecture.attention(0).heads) * sizeof(float),
+                  "a distance table"),
         table_(device, kSlots * sizeof(Step), "a layer table"),
         slots_(device, kSlots * sizeof(Slot), "slots") {
     device.clear(norm_.as<float>(), norm_.bytes());
-    device.clear(bias_.as<float>(), bias_.bytes());
+    device.clear(distance_.as<float>(), distance_.bytes());
     for (int s = 0; s < kSlots; s++) {
       const bf16* matrix = weights_.as<bf16>(size_t(s) * matrix_bytes_);
       TensorMap* const maps = maps_.as<TensorMap>() + 2 * s;
@@ -36,7 +37,7 @@ class Slots {
         const TensorMap map = tensor_map(matrix, p.n, p.k), both[] = {map, map};
         device.upload(maps, both, sizeof both);
       }
-      const Slot slot{norm_.as<float>(), matrix, matrix, bias_.bytes() > 0 ? bias_.as<float>() : nullptr, WeightFormat::kBF16, maps};
+      const Slot slot{norm_.as<float>(), matrix, matrix, distance_.bytes() > 0 ? distance_.as<float>() : nullptr, WeightFormat::kBF16, maps};
       const Step step{s, 1e-3f, s};
       device.upload(slots_.as<Slot>() + s, &slot, sizeof slot);
       device.upload(table_.as<Step>() + s, &step, sizeof step);
@@ -48,7 +49,7 @@ class Slots {
 
  private:
   size_t matrix_bytes_;
-  Buffer weights_, maps_, norm_, bias_, table_, slots_;
+  Buffer weights_, maps_, norm_, distance_, table_, slots_;
 };
 
 // The time of one of `kLaunches` calls of `queue(i)` in a graph.
@@ -91,7 +92,7 @@ Row time_product(Gpu& device, CacheScrub& scrub, const Architecture& architectur
   if (p.epilogue == Epilogue::kAdd) {
     g.next = pass.workspace.normed();
   } else {
-    g.norm = {pass.workspace.normed().squares, pass.shape.true_width, pass.shape.attention_epsilon};
+    g.norm = {pass.workspace.normed().squares, pass.shape.true_width, pass.shape.attention_norm.epsilon};
   }
   const GemmTiling tiling = tile_gemm(tokens, p.n, p.k, p.epilogue == Epilogue::kAdd, device.facts());
   Row row;
@@ -125,16 +126,16 @@ Row time_attention(Pool& pool, CacheScrub& scrub, const Architecture& architectu
   std::vector<int32_t> starts{0, tokens}, indices;
   for (int t = 0; t < tokens; t++) indices.push_back(t);
   const std::vector<uint8_t> visible(size_t(tokens), 1);
-  const BatchRows rows(pool, distances_of(architecture), {1, tokens, starts.data(), indices.data(), visible.data()});
+  const BatchRows rows(pool, Sights(architecture), {1, tokens, starts.data(), indices.data(), visible.data()});
   const Pass pass(device, architecture, tokens);
-  const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(3 * pass.shape.inner));
+  const Buffer qkv = random_matrix(device, size_t(tokens) * size_t(pass.shape.qkv));
   const Rows view = BatchRows::view(rows.extent(), rows.data());
   Row row;
   row.what = bench::kAttend, row.tokens = tokens;
   row.time = time_graph(device, scrub, repeats, [&](int i) {
-    attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, pass.shape.heads, pass.shape.head_dim});
+    attention(device.stream(), {slots.at(i), qkv.as<bf16>(), pass.workspace.mixed(), view, pass.shape.heads, pass.shape.table});
   });
-  row.bytes = double(tokens) * pass.shape.inner * 4 * sizeof(bf16);
+  row.bytes = double(tokens) * (pass.shape.qkv + pass.shape.inner) * sizeof(bf16);
   row.flops = 4.0 * tokens * tokens * pass.shape.inner;
   return row;
 }
@@ -150,7 +151,7 @@ std::vector<int> all_slots(const std::vector<bench::NamedTable>& tables) {
 
 std::vector<BenchProduct> bench_products(const Architecture& architecture) {
   const Shape shape(architecture);
-  return {{bench::kQkv, 3 * shape.inner, shape.width, false, Epilogue::kStore},
+  return {{bench::kQkv, shape.qkv, shape.width, false, Epilogue::kStore},
           {bench::kO, shape.width, shape.inner, true, Epilogue::kAdd},
           shape.gated ? BenchProduct{bench::kUp, shape.up, shape.width, false, Epilogue::kGate}
                   : BenchProduct{bench::kUngatedUp, shape.up, shape.width, false, Epilogue::kActivate},

@@ -27,11 +27,12 @@ std::unique_ptr<Loader> make_loader(Gpu& device, const Shape& shape) {
 CudaBackend::CudaBackend(const Architecture& architecture, const FixedTensors& fixed, const Options& options)
     : architecture_(architecture),
       shape_(architecture),
-      distances_(distances_of(architecture)),
+      sights_(architecture),
       pool_(std::make_shared<Pool>(options.device, options.products)),
       facts_(facts_of(device().facts(), options.device)),
       forward_(device(), shape_),
       final_norm_(upload(device(), read_padded(fixed.final_norm, size_t(shape_.width)), "the final norm")),
+      final_norm_bias_(upload(device(), read_padded(fixed.final_norm_bias, final_bias_floats(architecture)), "the final norm's bias")),
       table_(device(), size_t(architecture.sub_blocks()) * sizeof(Step), "the layer table"),
       slots_(device(), size_t(slot_count(architecture)) * sizeof(Slot), "the weight slots"),
       loaded_(size_t(slot_count(architecture))) {
@@ -66,8 +67,8 @@ std::unique_ptr<States> CudaBackend::begin(const Batch& batch, const ReadRow& re
   device().use();
   loader_.reset();  // loading is over
   auto states = std::make_unique<CudaStates>();
-  states->rows = std::make_shared<BatchRows>(*pool_, distances_, batch);
-  const size_t needed = attention_shared_memory(shape_.head_dim, states->rows->extent().span);
+  states->rows = std::make_shared<BatchRows>(*pool_, sights_, batch);
+  const size_t needed = attention_shared_memory(shape_.heads.head_dim, states->rows->extent().span, shape_.table);
   if (needed > device().shared_memory()) {
     throw Error("ERR_INPUT", "sequence length: found " + std::to_string(states->rows->extent().longest) +
                                  " tokens with a position bias too wide for the shared memory of " + device().name());
@@ -162,14 +163,20 @@ Graph& CudaBackend::recorded_pass(const BatchRows::Extent& extent) {
 
 // The embedding of a state, [tokens, width] float32.
 void CudaBackend::embed(const CudaStates& s, float* on_device) const {
-  final_norm(device().stream(), final_norm_.as<float>(), s.hidden.as<float>(), on_device, s.tokens(), architecture_.width,
-             shape_.width, architecture_.output_norm.epsilon);
+  const Norm& norm = architecture_.output_norm;
+  const float *weight = final_norm_.as<float>(), *h = s.hidden.as<float>();
+  if (norm.kind == Norm::Kind::kRms) {
+    final_norm(device().stream(), weight, h, on_device, s.tokens(), architecture_.width, shape_.width, norm.epsilon);
+  } else {
+    final_layer_norm(device().stream(), weight, final_norm_bias_.as<float>(), h, on_device, s.tokens(), architecture_.width,
+                     shape_.width, norm.epsilon);
+  }
 }
 
 // --- memory ---
 
 size_t CudaBackend::weight_bytes() const {
-  size_t bytes = final_norm_.bytes();
+  size_t bytes = final_norm_.bytes() + final_norm_bias_.bytes();
   for (const LoadedSlot& loaded : loaded_) bytes += loaded.memory.bytes();
   return bytes;
 }

@@ -60,11 +60,12 @@ class CudaBackend : public Backend {
 
   const Architecture architecture_;
   const Shape shape_;
-  const std::vector<Distance> distances_;
+  const Sights sights_;
   const std::shared_ptr<Pool> pool_;  // states and features hold it too: they may outlive the backend
   const DeviceFacts facts_;
   const Forward forward_;
   Buffer final_norm_;   // [width padded]
+  Buffer final_norm_bias_;  // the same; empty where it is an RMS norm
   Buffer table_;        // [2 * blocks] Step
   Buffer slots_;        // [slot_count] Slot
   std::vector<LoadedSlot> loaded_;  // [slot_count], empty where nothing is loaded

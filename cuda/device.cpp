@@ -45,18 +45,23 @@ class CudaDevice final : public skrr::Device {
 DeviceFacts facts_of(const GpuFacts& gpu, int index) {
   DeviceFacts facts{"cuda:" + std::to_string(index), gpu.name, {Precision::kBF16}, {"mma"}};
   if (gpu.hopper) facts.product_paths.push_back("hopper");
+  facts.attributes = {Attribute::kLayerNorm,  Attribute::kPostNorm, Attribute::kKeyHeads, Attribute::kAttentionBias,
+                      Attribute::kHeadNorm,   Attribute::kScale,    Attribute::kSoftcap,  Attribute::kRope,
+                      Attribute::kFeedForwardBias, Attribute::kGelu, Attribute::kQuickGelu, Attribute::kSilu};
   return facts;
 }
 
 Estimate estimate(const GpuFacts& gpu, const Architecture& a, const std::vector<int>& slots, int rank, const Extent& extent) {
   const Shape shape(a);
-  size_t weights = (size_t(shape.width) + 2 * size_t(rank) * size_t(a.width)) * sizeof(float);
+  size_t weights = (size_t(shape.width) + final_bias_floats(a) + 2 * size_t(rank) * size_t(a.width)) * sizeof(float);
   for (const int slot : slots) weights += SlotLayout(a, sub_block_of(slot)).bytes;
 
   // The batch itself and the copy a recorded pass works on.
-  const std::vector<Distance> distances = distances_of(a);
+  const Sights sights(a);
   const int sequences = (extent.tokens + extent.longest - 1) / extent.longest;
-  const BatchRows::Extent rows{sequences, extent.tokens, extent.longest, span_of(distances, extent.longest - 1), int(distances.size())};
+  const int span = span_of(sights.distances, extent.longest - 1);
+  const BatchRows::Extent rows{sequences, extent.tokens, extent.longest, span, int(sights.distances.size()), int(sights.ropes.size()),
+                               sights.turns()};
   const size_t stream = size_t(extent.tokens) * size_t(shape.width) * sizeof(float);
   const size_t tables = size_t(a.sub_blocks()) * sizeof(Step) + size_t(slot_count(a)) * sizeof(Slot);
   return {weights, 2 * (stream + rows.ints() * sizeof(int)) + Workspace::bytes_for(gpu, shape, extent.tokens) + tables};

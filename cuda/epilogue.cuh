@@ -1,4 +1,4 @@
-// What follows a product while its sums are in registers: the four epilogues of kernels.h, for every kernel whose threads
+// What follows a product while its sums are in registers: the epilogues of kernels.h, for every kernel whose threads
 // hold C as mma.sync leaves it.
 //
 //   acc[i][j] is this thread's part of the fragment (fragment.cuh) at (16 i, 8 j) from `at`. Pairs outside of [m, n] are not
@@ -91,11 +91,61 @@ SKRR_DEVICE void add_tile(const Gemm& g, const Step& step, const Fragment& at, c
   }
 }
 
-// factors[i][half]: those of x's rows where these are not normed yet (row_factors()), else 1.
+// acc = factors * acc + the bias of its columns, and factors = 1.
 template <int kDown, int kAcross>
-SKRR_DEVICE void run_epilogue(const Gemm& g, const Step& step, int split, const Fragment& at, const float (&factors)[kDown][2],
-                              const float (&acc)[kDown][kAcross][4]) {
+SKRR_DEVICE void add_bias(const Gemm& g, const float* bias, const Fragment& at, float (&factors)[kDown][2],
+                          float (&acc)[kDown][kAcross][4]) {
+#pragma unroll
+  for (int j = 0; j < kAcross; j++) {
+    const int column = at.column + j * 8;
+    const float2 b = column < g.n ? *reinterpret_cast<const float2*>(bias + column) : float2{};
+#pragma unroll
+    for (int i = 0; i < kDown; i++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        acc[i][j][2 * half] = fmaf(factors[i][half], acc[i][j][2 * half], b.x);
+        acc[i][j][2 * half + 1] = fmaf(factors[i][half], acc[i][j][2 * half + 1], b.y);
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kDown; i++) factors[i][0] = factors[i][1] = 1;
+}
+
+template <int kDown, int kAcross, class Act>
+SKRR_DEVICE void store_activated(const Gemm& g, const Fragment& at, const float (&factors)[kDown][2],
+                                 const float (&acc)[kDown][kAcross][4], const Act& act) {
+  for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
+    const float f = factors[i][e / 2];
+    store_pair(g.y, g.n, {row, column, act(f * acc[i][j][e]), act(f * acc[i][j][e + 1])});
+  });
+}
+
+// Even j: eight columns of x W0^T; j + 1: the same eight of x W1^T.
+template <int kDown, int kAcross, class Act>
+SKRR_DEVICE void store_gated(const Gemm& g, const Fragment& at, const float (&factors)[kDown][2],
+                             const float (&acc)[kDown][kAcross][4], const Act& act) {
   static_assert(kAcross % 2 == 0, "gate and value lie side by side");
+  for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
+    if (j % 2 != 0) return;
+    const float f = factors[i][e / 2];
+    const int out = (column - column % 8) / 2 + column % 8;
+    store_pair(g.y, g.n / 2, {row, out, act(f * acc[i][j][e]) * (f * acc[i][j + 1][e]),
+                              act(f * acc[i][j][e + 1]) * (f * acc[i][j + 1][e + 1])});
+  });
+}
+
+// factors[i][half]: those of x's rows where these are not normed yet (row_factors()), else 1. Changes its arguments.
+template <int kDown, int kAcross>
+SKRR_DEVICE void run_epilogue(const Gemm& g, const Step& step, int split, const Fragment& at, float (&factors)[kDown][2],
+                              float (&acc)[kDown][kAcross][4]) {
+  if (g.epilogue == Epilogue::kPart || split != kWhole) {
+    store_part(g, split == kWhole ? 0 : split, at, acc);
+    return;
+  }
+  const Slot& slot = g.at.slots[step.slot];
+  const float* bias = g.out_weights ? slot.out_bias : slot.in_bias;
+  if (bias) add_bias(g, bias, at, factors, acc);
   switch (g.epilogue) {
     case Epilogue::kStore:
       for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
@@ -104,27 +154,13 @@ SKRR_DEVICE void run_epilogue(const Gemm& g, const Step& step, int split, const 
       });
       break;
     case Epilogue::kActivate:
-      for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-        const float f = factors[i][e / 2];
-        store_pair(g.y, g.n, {row, column, activate(g.activation, f * acc[i][j][e]), activate(g.activation, f * acc[i][j][e + 1])});
-      });
+      with_activation(g.activation, [&](const auto& act) { store_activated(g, at, factors, acc, act); });
       break;
-    case Epilogue::kGate:  // even j: eight columns of x W0^T; j + 1: the same eight of x W1^T
-      for_pairs<kDown, kAcross>(g, at, [&](int row, int column, int i, int j, int e) {
-        if (j % 2 != 0) return;
-        const float f = factors[i][e / 2];
-        const int out = (column - column % 8) / 2 + column % 8;
-        store_pair(g.y, g.n / 2, {row, out, activate(g.activation, f * acc[i][j][e]) * (f * acc[i][j + 1][e]),
-                                  activate(g.activation, f * acc[i][j][e + 1]) * (f * acc[i][j + 1][e + 1])});
-      });
+    case Epilogue::kGate:
+      with_activation(g.activation, [&](const auto& act) { store_gated(g, at, factors, acc, act); });
       break;
-    case Epilogue::kAdd:
-      if (split == kWhole) {
-        add_tile(g, step, at, acc);
-      } else {
-        store_part(g, split, at, acc);
-      }
-      break;
+    case Epilogue::kAdd: add_tile(g, step, at, acc); break;
+    case Epilogue::kPart: break;  // stored above
   }
 }
 

@@ -9,6 +9,9 @@ GemmTiling tile_out(const GpuFacts& device, const Shape& shape, int tokens, int 
   return tile_gemm(tokens, shape.width, k, true, device);
 }
 
+// In how many parts a product waits to be added; 0: it is added at once.
+int parts_of(const GemmTiling& tiling, bool post_norm) { return post_norm || tiling.splits > 1 ? tiling.splits : 0; }
+
 }  // namespace
 
 Workspace::Layout::Layout(const GpuFacts& device, const Shape& shape, int tokens) {
@@ -16,7 +19,7 @@ Workspace::Layout::Layout(const GpuFacts& device, const Shape& shape, int tokens
   squares = aligned(m * size_t(shape.width) * sizeof(bf16));
   mixed = squares + aligned(m * size_t(square_groups(shape.width)) * sizeof(float));
   wide = mixed + aligned(m * size_t(shape.inner) * sizeof(bf16));
-  partials = wide + aligned(m * std::max(size_t(std::max(3 * shape.inner, shape.ff)) * sizeof(bf16),
+  partials = wide + aligned(m * std::max(size_t(std::max(shape.qkv, shape.ff)) * sizeof(bf16),
                                          size_t(shape.width) * sizeof(float)));
   bytes = partials + Forward::max_partial_rows(device, shape, tokens) * size_t(shape.width) * sizeof(float);
 }
@@ -37,8 +40,9 @@ Workspace::Workspace(Gpu& device, const Shape& shape, int tokens) : tokens_(toke
 size_t Forward::max_partial_rows(const GpuFacts& device, const Shape& shape, int tokens) {
   size_t max_rows = 0;
   for (int m = 1; m <= tokens; m++) {
-    const int splits = std::max(tile_out(device, shape, m, shape.inner).splits, tile_out(device, shape, m, shape.ff).splits);
-    if (splits > 1) max_rows = std::max(max_rows, size_t(splits) * size_t(m));
+    const int splits = std::max(parts_of(tile_out(device, shape, m, shape.inner), shape.attention_post_norm),
+                                parts_of(tile_out(device, shape, m, shape.ff), shape.feed_forward_post_norm));
+    max_rows = std::max(max_rows, size_t(splits) * size_t(m));
   }
   return max_rows;
 }
@@ -55,19 +59,28 @@ void Forward::step(StepRef at, const Rows& rows, float* h, const Workspace& work
   }
 }
 
+// What the product that comes next divides its rows by. A LayerNorm is a kernel of its own.
+RowNorm Forward::norm_rows(StepRef at, const Norm& norm, int tokens, const float* h, const Workspace& workspace) const {
+  const NormedRows rows = workspace.normed();
+  if (norm.kind == Norm::Kind::kRms) return {rows.squares, shape_.true_width, norm.epsilon};
+  layer_norm(device_.stream(), at, h, rows.x, tokens, shape_.true_width, shape_.width, norm.epsilon);
+  return {};
+}
+
 // h += scale * o(softmax(q k^T + line) v), q|k|v = W x
 void Forward::attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const {
   Gemm in{};
   in.at = at;
   in.x = workspace.normed().x;
-  in.norm = row_norm(workspace, shape_.attention_epsilon);
-  in.m = rows.tokens, in.n = 3 * shape_.inner, in.k = shape_.width;
+  in.norm = norm_rows(at, shape_.attention_norm, rows.tokens, h, workspace);
+  in.m = rows.tokens, in.n = shape_.qkv, in.k = shape_.width;
   in.epilogue = Epilogue::kStore;
   in.y = workspace.wide();
   gemm(device_.stream(), in, tile_gemm(in.m, in.n, in.k, false, device_.facts()));
 
-  attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, shape_.heads, shape_.head_dim});
-  add_product(at, workspace.mixed(), rows.tokens, shape_.inner, h, workspace);
+  if (shape_.turns) turn_heads(device_.stream(), {at, workspace.wide(), rows, shape_.heads, shape_.true_head_dim});
+  attention(device_.stream(), {at, workspace.wide(), workspace.mixed(), rows, shape_.heads, shape_.table});
+  add_product(at, workspace.mixed(), rows.tokens, shape_.inner, shape_.attention_post_norm, h, workspace);
 }
 
 // h += scale * down(act(gate x) * (up x)); ungated: h += scale * down(act(up x))
@@ -75,29 +88,33 @@ void Forward::feed_forward_step(StepRef at, int tokens, float* h, const Workspac
   Gemm in{};
   in.at = at;
   in.x = workspace.normed().x;
-  in.norm = row_norm(workspace, shape_.feed_forward_epsilon);
+  in.norm = norm_rows(at, shape_.feed_forward_norm, tokens, h, workspace);
   in.m = tokens, in.n = shape_.up, in.k = shape_.width;
   in.epilogue = shape_.gated ? Epilogue::kGate : Epilogue::kActivate;
   in.activation = shape_.activation;
   in.y = workspace.wide();
   gemm(device_.stream(), in, tile_gemm(in.m, in.n, in.k, false, device_.facts()));
 
-  add_product(at, workspace.wide(), tokens, shape_.ff, h, workspace);
+  add_product(at, workspace.wide(), tokens, shape_.ff, shape_.feed_forward_post_norm, h, workspace);
 }
 
-void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const {
+void Forward::add_product(StepRef at, const bf16* x, int tokens, int k, bool post_norm, float* h, const Workspace& workspace) const {
   const GemmTiling tiling = tile_out(device_.facts(), shape_, tokens, k);
   Gemm out{};
   out.at = at;
   out.out_weights = true;
   out.x = x;
   out.m = tokens, out.n = shape_.width, out.k = k;
-  out.epilogue = Epilogue::kAdd;
+  out.epilogue = post_norm ? Epilogue::kPart : Epilogue::kAdd;
   out.h = h;
   out.partials = workspace.partials();
   out.next = workspace.normed();
   gemm(device_.stream(), out, tiling);
-  if (tiling.splits > 1) add_partials(device_.stream(), at, out.partials, tiling.splits, h, out.next, tokens, shape_.width);
+  if (post_norm) {
+    add_normed(device_.stream(), at, out.partials, tiling.splits, h, out.next, tokens, shape_.true_width, shape_.width);
+  } else if (tiling.splits > 1) {
+    add_partials(device_.stream(), at, out.partials, tiling.splits, h, out.next, tokens, shape_.width);
+  }
 }
 
 }  // namespace skrr::cuda

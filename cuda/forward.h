@@ -19,9 +19,9 @@ class Workspace {
   // The stream as the next step reads it: x [tokens, width], squares [tokens, square_groups(width)].
   NormedRows normed() const { return {memory_.as<bf16>(), memory_.as<float>(squares_at_)}; }
   bf16* mixed() const { return memory_.as<bf16>(mixed_at_); }          // attention's result: [tokens, inner]
-  bf16* wide() const { return memory_.as<bf16>(wide_at_); }            // q|k|v or activations: [tokens, 3 inner or ff]
+  bf16* wide() const { return memory_.as<bf16>(wide_at_); }            // q|k|v or activations: [tokens, qkv or ff]
   float* result() const { return memory_.as<float>(wide_at_); }        // [tokens, width], when nothing else runs
-  float* partials() const { return memory_.as<float>(partials_at_); }  // [splits, tokens, width]
+  float* partials() const { return memory_.as<float>(partials_at_); }  // [splits, tokens, width], 1 split before a post-norm
   int tokens() const { return tokens_; }
   size_t bytes() const { return memory_.bytes(); }
 
@@ -45,15 +45,14 @@ class Forward {
   // Queues position `at.step`: h += scale * F(norm(h)), h [tokens, width padded].
   void step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
 
-  // Rows of partial products to make room for: the max of splits x tokens over batches of up to `tokens` tokens.
+  // Rows of partial products to make room for: the max of parts x tokens over batches of up to `tokens` tokens.
   static size_t max_partial_rows(const GpuFacts& device, const Shape& shape, int tokens);
 
  private:
   void attention_step(StepRef at, const Rows& rows, float* h, const Workspace& workspace) const;
   void feed_forward_step(StepRef at, int tokens, float* h, const Workspace& workspace) const;
-  void add_product(StepRef at, const bf16* x, int tokens, int k, float* h, const Workspace& workspace) const;
-
-  RowNorm row_norm(const Workspace& workspace, float epsilon) const { return {workspace.normed().squares, shape_.true_width, epsilon}; }
+  RowNorm norm_rows(StepRef at, const Norm& norm, int tokens, const float* h, const Workspace& workspace) const;
+  void add_product(StepRef at, const bf16* x, int tokens, int k, bool post_norm, float* h, const Workspace& workspace) const;
 
   Gpu& device_;
   const Shape shape_;

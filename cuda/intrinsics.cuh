@@ -68,6 +68,8 @@ SKRR_DEVICE uint32_t pack_bf16x2(float low, float high) {  // round to nearest, 
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
 }
+SKRR_DEVICE float widen(bf16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
+SKRR_DEVICE bf16 narrow(float x) { return {uint16_t(pack_bf16x2(x, 0.0f))}; }
 SKRR_DEVICE float exp2_approx(float x) {  // 2 ulp
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

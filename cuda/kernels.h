@@ -32,16 +32,34 @@ struct Reach {
   bool mean = true;           // a query that sees no key gets the mean of all values, else zeros
 };
 
-// The weights of a sub-block, loaded.
+// How an attention's heads are turned (Rope in engine/architecture.h).
+struct Turn {
+  int rope = -1;  // which of the batch's tables of angles; -1: they are not turned
+  int pairs = 0;
+  bool interleaved = false;
+};
+
+// The weights of a sub-block, loaded. What it does not have is null.
 struct Slot {
   const float* norm;  // [width padded]
-  const bf16* in;     // attention: q over k over v [3 heads head_dim, width]; feed-forward: up, or rows of gate and up
-                      // in turns of 8 [2 ff, width]
+  const bf16* in;     // attention: q over k over v [(heads + 2 key_heads) head_dim, width]; feed-forward: up, or rows of gate
+                      // and up in turns of 8 [2 ff, width]
   const bf16* out;    // attention: o [width, heads head_dim]; feed-forward: down [width, ff]
-  const float* bias;  // [buckets, heads]; the distance table; null where the sub-block has none
+  const float* distance;  // [buckets, heads]; the distance table
   WeightFormat format;
   const TensorMap* maps = nullptr;  // of `in` and `out`; null where the device has no copy engine for them
-  Reach reach{};                    // attention only
+  const float* norm_bias = nullptr;  // [width padded], of a LayerNorm
+  const float* in_bias = nullptr;    // one for each row of `in`
+  const float* out_bias = nullptr;   // [width padded]
+  const float* post_norm = nullptr;  // [width padded]
+  float post_epsilon = 0;
+  // Attention only:
+  Reach reach{};
+  float scale = 1, softcap = 0;  // of logits; 0: they are not capped
+  const float* q_norm = nullptr;  // [head_dim]
+  const float* k_norm = nullptr;
+  float head_epsilon = 0;
+  Turn turn{};
 };
 
 // Where a kernel finds its weights: the layer table says which slot runs at `step`, the slot says where its weights are.
@@ -78,11 +96,13 @@ void final_norm(Stream stream, const float* weight, const float* h, float* y, in
 
 // --- gemm.cu, hopper_gemm.cu ---
 
+// y and h take the bias of W's rows where the slot has one: it is added to x W^T.
 enum class Epilogue : int {
   kStore,     // y = x W^T
   kActivate,  // y = act(x W^T)
   kGate,      // y = act(x W0^T) * (x W1^T), rows of W0 and W1 in turns of 8; y has n / 2 columns
   kAdd,       // h += scale * x W^T
+  kPart,      // partials = x W^T: add_normed() goes on from there
 };
 
 enum class GemmTile : int { kThin, kSmall, kTall, kMedium, kWide, kHopper };
@@ -90,7 +110,7 @@ enum class GemmTile : int { kThin, kSmall, kTall, kMedium, kWide, kHopper };
 // How a product is cut into blocks. tile_gemm() finds it: always the same for one shape and device.
 struct GemmTiling {
   GemmTile tile;
-  int splits;  // of K, kAdd only: each split writes its part to `partials`, add_partials() sums them in order
+  int splits;  // of K, kAdd and kPart only: each split writes its part to `partials`, add_partials() sums them in order
   // kHopper only:
   int wide = 0;    // tiles of 256 columns, the rest of n in tiles of 128
   int blocks = 0;
@@ -105,10 +125,10 @@ struct Gemm {
   int m, n, k;       // n, k multiples of 8
   Epilogue epilogue;
   Activation activation;
-  bf16* y;          // all but kAdd: [m, n or n / 2]
+  bf16* y;          // all but kAdd and kPart: [m, n or n / 2]
   float* h;         // kAdd: [m, n]
-  float* partials;  // kAdd with splits > 1: [splits, m, n]
-  RowNorm norm{};     // all but kAdd: of x's rows
+  float* partials;  // kPart, and kAdd with splits > 1: [splits, m, n]
+  RowNorm norm{};     // all but kAdd and kPart: of x's rows
   NormedRows next{};  // kAdd with splits == 1: of h's rows; null where nothing follows
 };
 
@@ -119,49 +139,76 @@ void hopper_gemm(Stream stream, const Gemm& gemm, const GemmTiling& tiling);  //
 
 // --- residual.cu ---
 
-// h += scale * sum over splits of partials [splits, rows, padded]; writes what the next step reads of h, too.
+// h += scale * (sum over splits of partials [splits, rows, padded] + the slot's out_bias); writes what the next step reads of h, too.
 void add_partials(Stream stream, StepRef at, const float* partials, int splits, float* h, const NormedRows& next, int rows,
                   int padded);
+// The same with the slot's post-norm of that sum in its place. It overwrites the first split's partials.
+void add_normed(Stream stream, StepRef at, float* partials, int splits, float* h, const NormedRows& next, int rows, int width,
+                int padded);
+
+// --- layer_norm.cu ---
+
+// x [rows, padded] = the LayerNorm of the step that runs.
+void layer_norm(Stream stream, StepRef at, const float* h, bf16* x, int rows, int width, int padded, float epsilon);
+// y [rows, width]
+void final_layer_norm(Stream stream, const float* weight, const float* bias, const float* h, float* y, int rows, int width,
+                      int padded, float epsilon);
 
 // --- compensate.cu ---
 
 // y [rows, width] += (y down^T) up; down, up [rank, width]; all float32.
 void compensate(Stream stream, const float* down, const float* up, int rank, float* y, int rows, int width);
 
-// --- attention.cu ---
+// --- attention.cu, heads.cu ---
+
+constexpr int kQueries = 64;  // of a block of attention
 
 // The batch's rows in device memory.
 struct Rows {
-  const int* starts;         // [sequences + 1]
+  const int* starts;       // [sequences + 1]
   const int* indices;      // [tokens], see Batch
   const int* key_indices;  // [tokens]: the same, negative where the token is not attended to
-  const int* unseeing;       // [distances][tokens]: kSeesNone where the query sees no key, and kSomeSeeNone where a query of
-                             // its sequence sees none
-  const int* buckets;        // [distances][2 span + 1]: bucket of the distance d - span, kOutOfReach for what is not seen
+  const int* unseeing;     // [distances][tokens]: kSeesNone where the query sees no key, and kSomeSeeNone where one of its
+                           // kQueries sees none
+  const int* buckets;      // [distances][2 span + 1]: bucket of the distance d - span, kOutOfReach for what is not seen
+  const float* angles;     // [ropes][tokens][turns]: the factor of a query, then the cosine and sine of each pair, times the magnitude
   int sequences, tokens;
   int longest;  // tokens of the longest sequence
   int span;     // distances are clamped to [-span, span]; nothing changes further out
+  int turns;    // floats of a token in one table of angles
 };
 
 constexpr int kOutOfReach = -1;
 constexpr int kSeesNone = 1, kSomeSeeNone = 2;
 
-struct AttentionCall {
-  StepRef at;
-  const bf16* qkv;  // [tokens, 3 heads head_dim]
-  bf16* out;        // [tokens, heads head_dim]
-  Rows rows;
-  int heads;
-  int head_dim;  // as padded by padded_head_dim()
+// Query head h reads key head h / (heads / key_heads).
+struct Heads {
+  int heads, key_heads;
+  int head_dim;  // a multiple of 8, the rest of a head zeros
 };
 
-constexpr int kMaxHeadDim = 128;
-// The smallest head dimension with a kernel that holds `head_dim`; 0 when none does.
-constexpr int padded_head_dim(int head_dim) {
-  return head_dim <= 32 ? 32 : head_dim <= 64 ? 64 : head_dim <= kMaxHeadDim ? kMaxHeadDim : 0;
-}
-size_t attention_shared_memory(int head_dim, int span);
+struct AttentionCall {
+  StepRef at;
+  const bf16* qkv;  // [tokens, (heads + 2 key_heads) head_dim]
+  bf16* out;        // [tokens, heads head_dim]
+  Rows rows;
+  Heads heads;
+  bool table;  // a sub-block of the encoder has a distance table
+};
+
+constexpr int kMaxHeadDim = 256;
+size_t attention_shared_memory(int head_dim, int span, bool table);
 void attention(Stream stream, const AttentionCall& call);
+
+// q and k in place: the norm of each head over its first `true_head_dim` elements, then the rotation, both where the slot has them.
+struct HeadsCall {
+  StepRef at;
+  bf16* qkv;
+  Rows rows;
+  Heads heads;
+  int true_head_dim;
+};
+void turn_heads(Stream stream, const HeadsCall& call);
 
 // --- measure.cu ---
 

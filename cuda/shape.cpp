@@ -17,6 +17,18 @@ void require_equal(const char* what, double first, double other) {
   throw Error("ERR_DEVICE", std::string("sub-blocks of unequal ") + what + ": device cuda has no kernels for them");
 }
 
+template <class SubBlock>
+void require_equal_norms(const SubBlock& first, const SubBlock& other) {
+  require_equal("norms", double(first.norm.kind), double(other.norm.kind));
+  require_equal("epsilon", double(first.norm.epsilon), double(other.norm.epsilon));
+  require_equal("norms after them", first.post_norm.has_value(), other.post_norm.has_value());
+}
+
+bool equal(const Rope& a, const Rope& b) {
+  return a.frequencies == b.frequencies && a.interleaved == b.interleaved && a.magnitude == b.magnitude &&
+         a.query_beta == b.query_beta && a.query_period == b.query_period;
+}
+
 }  // namespace
 
 Shape::Shape(const Architecture& a) {
@@ -24,38 +36,54 @@ Shape::Shape(const Architecture& a) {
   const FeedForward& feed_forward = a.feed_forward(1);
   for (const Block& block : a.blocks) {
     require_equal("heads", attention.heads, block.attention.heads);
+    require_equal("key heads", attention.key_heads, block.attention.key_heads);
     require_equal("head dimension", attention.head_dim, block.attention.head_dim);
-    require_equal("epsilon", double(attention.norm.epsilon), double(block.attention.norm.epsilon));
-    require_equal("epsilon", double(feed_forward.norm.epsilon), double(block.feed_forward.norm.epsilon));
+    require_equal_norms(attention, block.attention);
+    require_equal_norms(feed_forward, block.feed_forward);
     require_equal("width", feed_forward.inner, block.feed_forward.inner);
     require_equal("gates", feed_forward.gated, block.feed_forward.gated);
     require_equal("activation", double(feed_forward.activation), double(block.feed_forward.activation));
   }
-  head_dim = padded_head_dim(attention.head_dim);
-  if (head_dim == 0) no_kernel("head dimension", attention.head_dim, "at most " + std::to_string(kMaxHeadDim));
+  if (attention.head_dim > kMaxHeadDim) no_kernel("head dimension", attention.head_dim, "at most " + std::to_string(kMaxHeadDim));
   true_width = a.width;
   width = round_up(a.width, 8);
-  heads = attention.heads;
-  inner = heads * head_dim;
+  true_head_dim = attention.head_dim;
+  heads = {attention.heads, attention.key_heads, round_up(true_head_dim, 8)};
+  inner = heads.heads * heads.head_dim;
+  qkv = inner + 2 * heads.key_heads * heads.head_dim;
+  const auto any = [&](auto has) {
+    return std::any_of(a.blocks.begin(), a.blocks.end(), [&](const Block& block) { return has(block.attention); });
+  };
+  table = any([](const Attention& each) { return each.distance.buckets > 0; });
+  turns = any([](const Attention& each) { return each.rope || each.head_norm; });
   ff = round_up(feed_forward.inner, 8);
   gated = feed_forward.gated;
   up = gated ? 2 * ff : ff;
   activation = feed_forward.activation;
-  attention_epsilon = attention.norm.epsilon, feed_forward_epsilon = feed_forward.norm.epsilon;
+  attention_norm = attention.norm, feed_forward_norm = feed_forward.norm;
+  attention_post_norm = attention.post_norm.has_value(), feed_forward_post_norm = feed_forward.post_norm.has_value();
 }
 
-std::vector<Distance> distances_of(const Architecture& architecture) {
-  std::vector<Distance> distances;
+Sights::Sights(const Architecture& architecture) {
   for (const Block& block : architecture.blocks) {
-    const Distance& distance = block.attention.distance;
-    if (std::find(distances.begin(), distances.end(), distance) == distances.end()) distances.push_back(distance);
+    const Attention& a = block.attention;
+    if (index_of(a.distance) == int(distances.size())) distances.push_back(a.distance);
+    if (a.rope && index_of(*a.rope) == int(ropes.size())) ropes.push_back(*a.rope);
   }
-  return distances;
 }
 
-int distance_index(const Architecture& architecture, int sub_block) {
-  const std::vector<Distance> distances = distances_of(architecture);
-  return int(std::find(distances.begin(), distances.end(), architecture.attention(sub_block).distance) - distances.begin());
+int Sights::index_of(const Distance& distance) const {
+  return int(std::find(distances.begin(), distances.end(), distance) - distances.begin());
+}
+
+int Sights::index_of(const Rope& rope) const {
+  return int(std::find_if(ropes.begin(), ropes.end(), [&](const Rope& other) { return equal(rope, other); }) - ropes.begin());
+}
+
+int Sights::turns() const {
+  size_t pairs = 0;
+  for (const Rope& rope : ropes) pairs = std::max(pairs, rope.frequencies.size());
+  return ropes.empty() ? 0 : int(1 + 2 * pairs);
 }
 
 }  // namespace skrr::cuda

@@ -13,12 +13,19 @@
 
 namespace skrr::cuda {
 
-// How a sub-block's weights lie in their allocation: offsets in bytes.
+// How a sub-block's weights lie in their allocation: offsets in bytes. What it does not have takes no bytes.
 struct SlotLayout {
   SlotLayout(const Architecture& architecture, int sub_block);
 
-  size_t in, out, maps, bias, bytes;  // the norm lies at 0; `bias` only where the sub-block has a distance table
+  static constexpr size_t kNone = ~size_t(0);
+  size_t norm, in, out, maps;
+  size_t norm_bias = kNone, in_bias = kNone, out_bias = kNone, post_norm = kNone;
+  size_t q_norm = kNone, k_norm = kNone, distance = kNone;
+  size_t bytes = 0;
 };
+
+// Floats of the final norm's bias: 0 where it is an RMS norm.
+size_t final_bias_floats(const Architecture& architecture);
 
 // A sub-block's weights in one allocation of device memory.
 struct LoadedSlot {

@@ -20,6 +20,8 @@ const { values } = parseArgs({
 const SOURCES = {
   gemm: ['HMMA', 'LDSM', 'LDGSTS'],
   attention: ['HMMA', 'LDSM', 'LDGSTS'],
+  heads: [],
+  layer_norm: [],
   rms_norm: [],
   residual: [],
   measure: [],
@@ -48,7 +50,11 @@ function sharedKilobytes(source, numbers) {
     const [rows, columns, depth, , , stages] = numbers
     return ((rows + columns) * depth * 2 * stages) / 1024
   }
-  if (source === 'attention') return (5 * 64 * numbers[0] * 2 + 2 * 64 * 4 + 257 * 4) / 1024 // with 128 as the largest distance
+  if (source === 'attention') {
+    const [head, table] = numbers
+    const keys = head > 128 ? 32 : 64
+    return ((64 + 4 * keys) * head * 2 + 2 * keys * 4 + table * 257 * 4) / 1024 // with 128 as the largest distance
+  }
   if (source === 'hopper_gemm') return (4 * 6 * 64 * 64 * 2 + 64) / 1024
   return undefined
 }
@@ -80,7 +86,7 @@ function countInstructions(cubin) {
   return kernels
 }
 
-const templateNumbers = (mangled) => [...mangled.matchAll(/Li(\d+)E/g)].map((match) => Number(match[1]))
+const templateNumbers = (mangled) => [...mangled.matchAll(/L[ib](\d+)E/g)].map((match) => Number(match[1]))
 
 /** gemm_kernel<128,256,32,...>: the name without namespaces, with its template's numbers. */
 function readable(mangled) {

@@ -22,6 +22,8 @@ inline std::string failure(const std::function<void()>& work) {
 
 inline void check_findings() {}
 inline uint64_t ldmatrix_conflicts() { return 0; }
+constexpr bool kMachineCounts = false;
+inline uint64_t multiplications() { return 0; }
 inline bool products_went_the_wanted_way() { return true; }
 template <class Test>
 void under_every_schedule(Test test) {
@@ -71,6 +73,9 @@ void under_every_schedule(Test test) {
 }
 // Since the last call.
 inline uint64_t ldmatrix_conflicts() { return simt::take_counters().ldmatrix_conflicts; }
+// Of mma.sync, since the last call of either.
+constexpr bool kMachineCounts = true;
+inline uint64_t multiplications() { return simt::take_counters().mma; }
 inline void skip_without_device() {}
 inline void skip_without_hopper() {}
 

@@ -3,6 +3,7 @@
 #include "cpu/device.h"
 #include "cuda/device.h"
 #include "engine/agreement.h"
+#include "test/cuda/architectures.h"
 #include "test/cuda/findings.h"
 #include "test/engine/encoder_suite.h"
 
@@ -24,6 +25,9 @@ const Subject kCuda{on_cuda, Precision::kBF16, reference::Rows::kBF16, 0, true, 
 const Architecture kOdd = architecture_of({2, 43, 3, 20, 53});
 // Deep enough for K to be split.
 const Architecture kDeep = architecture_of({2, 64, 2, 64, 2048, 32, 128, 1e-6f, Activation::kRelu});
+
+const Architecture kDecoder = decoder();
+const Architecture kCausal = causal();
 
 const LayerTable kAll = dense(kSmall, Precision::kBF16);
 
@@ -83,8 +87,8 @@ void auto_would_trust_the_device() {
 void what_has_no_kernel_is_an_error() {
   const auto gpu = cuda::make_device(0);
   Architecture wide = kSmall;
-  for (Block& block : wide.blocks) block.attention.head_dim = 130;
-  CHECK(failure([&] { gpu->open(wide, {}, ""); }) == "head dimension: found 130, expected at most 128 on device cuda");
+  for (Block& block : wide.blocks) block.attention.head_dim = 260;
+  CHECK(failure([&] { gpu->open(wide, {}, ""); }) == "head dimension: found 260, expected at most 256 on device cuda");
   Architecture unequal = kSmall;
   unequal.blocks[1].attention.heads = unequal.blocks[1].attention.key_heads = 2;
   CHECK(failure([&] { gpu->open(unequal, {}, ""); }).find("sub-blocks of unequal heads") == 0);
@@ -100,6 +104,8 @@ int main() {
   run_all(kCuda);
   matches_the_reference(kCuda, kOdd);
   matches_the_reference(kCuda, kDeep);
+  matches_the_reference(kCuda, kDecoder);
+  matches_the_reference(kCuda, kCausal);
   check_findings();
   a_recorded_pass_follows_the_plan();
   batches_of_any_extent_follow_each_other();

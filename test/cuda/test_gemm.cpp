@@ -65,6 +65,14 @@ int main() {
     products_are_added({{tile, 1}, 70, 136, 328});
     products_are_added({{tile, 3}, 70, 72, 712});
   }
+  for (const Activation activation : {Activation::kGelu, Activation::kQuickGelu, Activation::kSilu}) {
+    results_are_stored({{GemmTile::kThin, 1}, 40, 136, 72}, Epilogue::kActivate, activation, true);
+    results_are_stored({{GemmTile::kThin, 1}, 40, 48, 72}, Epilogue::kGate, activation);
+  }
+  results_are_stored({{GemmTile::kThin, 1}, 33, 72, 40}, Epilogue::kStore, Activation::kRelu, true);
+  results_are_stored({{GemmTile::kSmall, 1}, 33, 80, 40}, Epilogue::kGate, Activation::kGelu, true);
+  products_are_added({{GemmTile::kThin, 1}, 33, 72, 72}, true);
+  products_are_added({{GemmTile::kThin, 3}, 33, 72, 712}, true);
   results_are_stored({{GemmTile::kMedium, 1}, 130, 264, 72}, Epilogue::kActivate, Activation::kGeluTanh);
   results_are_stored({{GemmTile::kWide, 1}, 129, 264, 72}, Epilogue::kStore, Activation::kGeluTanh);
   CHECK(ldmatrix_conflicts() == 0);

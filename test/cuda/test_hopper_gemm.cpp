@@ -103,6 +103,9 @@ int main() {
     products_are_added({hopper_tiling(tiling.wide, 2, 3, tiling.cluster), 70, 72, 712});
   }
   results_are_stored({hopper_tiling(1, 2), 130, 264, 72}, Epilogue::kActivate, Activation::kGeluTanh);
+  results_are_stored({hopper_tiling(0, 1), 33, 80, 40}, Epilogue::kGate, Activation::kGelu, true);
+  products_are_added({pairs(1, 2), 33, 72, 72}, true);
+  products_are_added({hopper_tiling(0, 2, 3), 33, 72, 712}, true);
   under_every_schedule([] {
     results_are_stored({hopper_tiling(1, 2), 129, 392, 328}, Epilogue::kStore, Activation::kGeluTanh);
     results_are_stored({pairs(1, 2), 129, 392, 328}, Epilogue::kStore, Activation::kGeluTanh);

@@ -82,7 +82,7 @@ void an_attention_lies_as_it_is_read(Loader& loader, const Architecture& archite
   const size_t width = size_t(shape.width), inner = size_t(shape.inner);
   const std::vector<bf16> in = downloaded(loaded.slot.in, 3 * inner * width), out = downloaded(loaded.slot.out, width * inner);
   const auto same = [](int i) { return i; };
-  const auto of_head = [&](int i) { return i / a.head_dim * shape.head_dim + i % a.head_dim; };
+  const auto of_head = [&](int i) { return i / a.head_dim * shape.heads.head_dim + i % a.head_dim; };
   int part = 0;
   for (const auto* matrix : {&w.q, &w.k, &w.v}) {
     lies_at(in, width, *matrix, architecture.width, [&](int r) { return part * shape.inner + of_head(r); }, same);
@@ -91,7 +91,7 @@ void an_attention_lies_as_it_is_read(Loader& loader, const Architecture& archite
   lies_at(out, inner, w.o, a.inner(), same, of_head);
   CHECK(zeros(in) == in.size() - 3 * w.q.size());
   CHECK(zeros(out) == out.size() - w.o.size());
-  CHECK(downloaded(loaded.slot.bias, w.table.size()) == w.table);
+  CHECK(downloaded(loaded.slot.distance, w.table.size()) == w.table);
 }
 
 void a_feed_forward_lies_as_it_is_read(Loader& loader, const Architecture& architecture) {

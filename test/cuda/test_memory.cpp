@@ -1,6 +1,7 @@
 // The CUDA backend's memory on the emulated machine, which counts allocations and can be told to have no more: what runs out,
 // what is kept for the next batch, and what was promised.
 #include "cuda/device.h"
+#include "test/cuda/architectures.h"
 #include "test/cuda/findings.h"
 #include "test/engine/encoder_suite.h"
 #include "test/simt/device_memory.h"
@@ -162,6 +163,8 @@ int main() {
   an_estimate_is_what_is_taken(kGated, {130, 130}, {{77, 77}, {90, 60}, {1, 1}});
   const Architecture deep = architecture_of({1, 64, 2, 64, 2048, 32, 128, 1e-6f, Activation::kRelu});  // K is split
   an_estimate_is_what_is_taken(deep, {20, 20}, {{1, 1}, {19, 10}});
+  an_estimate_is_what_is_taken(models::decoder(), {50, 40}, {{7, 7}, {40, 40}, {30, 11}});
+  an_estimate_is_what_is_taken(models::causal(), {50, 40}, {{7, 7}, {40, 40}});
   repeated_work_allocates_nothing();
   idle_memory_makes_room();
   the_workspace_of_t5_xxl_keeps_the_promise();

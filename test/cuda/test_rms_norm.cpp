@@ -1,4 +1,5 @@
-// The norm, between sub-blocks (normed_rows.cuh in gemm.cu and residual.cu) and at both ends (rms_norm.cu), in double.
+// Norms against double: the RMS norm between sub-blocks (normed_rows.cuh in gemm.cu and residual.cu) and at both ends (rms_norm.cu), a
+// sub-block's post-norm (residual.cu), LayerNorm (layer_norm.cu).
 #include <algorithm>
 
 #include "cuda/tensor_map.h"
@@ -158,11 +159,85 @@ void rows_are_normed(int rows, int width, float scale) {
   check_findings();
 }
 
+// y of one row becomes scale * norm(y + bias), added to h; what follows reads the result.
+void a_product_is_normed(const GemmTiling& tiling, int m, int width, int k) {
+  const float scale = 0.5f;
+  const int padded = (width + 7) / 8 * 8;
+  const std::vector<bf16> x = random_bf16(size_t(m * k), 1);
+  std::vector<bf16> w = random_bf16(size_t(padded * k), 2, 1 / std::sqrt(float(k)));
+  std::fill(w.begin() + width * k, w.end(), bf16{0});
+  const std::vector<float> h = padded_rows(m, width, padded, 3, 1), bias = padded_rows(1, width, padded, 4, 1),
+                           post = padded_rows(1, width, padded, 5, 1), weight = padded_rows(1, width, padded, 6, 1);
+  const OnDevice<bf16> x_device(x), w_device(w), next(h.size());
+  const OnDevice<float> h_device(h), bias_device(bias), post_device(post), weight_device(weight),
+      squares(size_t(m * square_groups(padded))), partials(h.size() * size_t(tiling.splits));
+  const OnDevice<TensorMap> maps(maps_of(tiling, w_device, padded, k));
+  Slot normed{nullptr, nullptr, w_device.data(), nullptr, WeightFormat::kBF16, maps.data()};
+  normed.out_bias = bias_device.data(), normed.post_norm = post_device.data(), normed.post_epsilon = 0.1f;
+  const OneSlot slot(normed, scale, {weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16});
+  const Gemm g{slot.at(), true, x_device.data(), m, padded, k, Epilogue::kPart, Activation::kRelu, nullptr, nullptr, partials.data()};
+  gemm(test_device().stream(), g, tiling);
+  add_normed(test_device().stream(), g.at, g.partials, tiling.splits, h_device.data(), {next.data(), squares.data()}, m, width, padded);
+
+  std::vector<double> y(h.size()), expected(h.begin(), h.end());
+  for (size_t i = 0; i < y.size(); i++) {
+    y[i] = double(bias[i % size_t(padded)]);
+    for (size_t d = 0; d < size_t(k); d++) y[i] += real(x[i / size_t(padded) * size_t(k) + d]) * real(w[i % size_t(padded) * size_t(k) + d]);
+  }
+  for (size_t i = 0; i < y.size(); i++) {
+    const auto row = y.begin() + std::ptrdiff_t(i / size_t(padded) * size_t(padded));
+    double mean = 0;
+    for (int c = 0; c < width; c++) mean += row[c] * row[c] / width;
+    expected[i] += double(scale) * y[i] / std::sqrt(mean + double(0.1f)) * double(post[i % size_t(padded)]);
+  }
+  const std::vector<float> got = h_device.values();
+  for (size_t i = 0; i < got.size(); i++) CHECK_AT_MOST(std::fabs(double(got[i]) - expected[i]), 1e-5);
+  rows_are_ready(expected, weight, next, squares, padded);
+  check_findings();
+}
+
+// --- LayerNorm ---
+
+// Of rows whose mean is far larger than their spread.
+void rows_are_layer_normed(int rows, int width, float mean) {
+  const int padded = (width + 7) / 8 * 8;
+  std::vector<float> h = padded_rows(rows, width, padded, 1, 1);
+  const std::vector<float> weight = padded_rows(1, width, padded, 2, 1), bias = padded_rows(1, width, padded, 3, 1);
+  for (size_t i = 0; i < h.size(); i++) h[i] += int(i) % padded < width ? mean : 0;
+  const OnDevice<float> h_device(h), weight_device(weight), bias_device(bias), y(size_t(rows * width));
+  const OnDevice<bf16> x(h.size());
+  Slot normed{weight_device.data(), nullptr, nullptr, nullptr, WeightFormat::kBF16};
+  normed.norm_bias = bias_device.data();
+  const OneSlot slot(normed, 1);
+  const float epsilon = 0.1f;
+  layer_norm(test_device().stream(), slot.at(), h_device.data(), x.data(), rows, width, padded, epsilon);
+  final_layer_norm(test_device().stream(), weight_device.data(), bias_device.data(), h_device.data(), y.data(), rows, width, padded, epsilon);
+
+  const std::vector<bf16> got = x.values();
+  const std::vector<float> last = y.values();
+  for (int r = 0; r < rows; r++) {
+    const float* row = &h[size_t(r * padded)];
+    double centre = 0, variance = 0;
+    for (int c = 0; c < width; c++) centre += double(row[c]) / width;
+    for (int c = 0; c < width; c++) variance += (double(row[c]) - centre) * (double(row[c]) - centre) / width;
+    for (int c = 0; c < padded; c++) {
+      const double spread = (double(row[c]) - centre) / std::sqrt(variance + double(epsilon));
+      const double expected = c < width ? spread * double(weight[size_t(c)]) + double(bias[size_t(c)]) : 0;
+      CHECK_AT_MOST(std::fabs(real(got[size_t(r * padded + c)]) - expected), std::fabs(expected) * 0.0040 + 1e-6 * std::fabs(double(mean)) + 1e-5);
+      if (c < width) CHECK_AT_MOST(std::fabs(double(last[size_t(r * width + c)]) - expected), 1e-6 * std::fabs(double(mean)) + 1e-5);
+    }
+  }
+  check_findings();
+}
+
 void a_skipped_step_adds_nothing() {
   const OnDevice<float> h(std::vector<float>(64, 1.0f));
   const OneSlot slot({}, 1);
   add_partials(test_device().stream(), slot.skipped(), h.data(), 1, h.data(), {}, 1, 64);
-  CHECK(h.values()[0] == 1.0f);
+  add_normed(test_device().stream(), slot.skipped(), h.data(), 1, h.data(), {}, 1, 64, 64);
+  const OnDevice<bf16> x(std::vector<bf16>(64, bf16{0x1234}));
+  layer_norm(test_device().stream(), slot.skipped(), h.data(), x.data(), 1, 64, 64, 1);
+  CHECK(h.values()[0] == 1.0f && x.values()[0].bits == 0x1234);
   check_findings();
 }
 
@@ -187,6 +262,11 @@ int main() {
   rows_are_normed(2, 44, 1);
   rows_are_normed(1, 2056, 1000);
   rows_are_normed(1, 8, 1e-4f);  // epsilon matters
+  a_product_is_normed({GemmTile::kThin, 1}, 9, 44, 40);
+  a_product_is_normed({GemmTile::kSmall, 3}, 5, 1032, 200);
+  if (test_device().facts().hopper) a_product_is_normed({GemmTile::kHopper, 1, 1, 2}, 9, 44, 40);
+  rows_are_layer_normed(3, 44, 1);
+  rows_are_layer_normed(2, 1032, 100);
   a_skipped_step_adds_nothing();
   return finish("rms norm and residual");
 }

@@ -11,7 +11,8 @@ int main() {
   const encoder_suite::Subject subject{open, Precision::kBF16, reference::Rows::kBF16, 0, true, 0};
   sub_block_suite::Limits limits;
   limits.attributes = cuda::make_device(0)->facts().attributes;
-  sub_block_suite::run(subject, 40, limits);
+  limits.max_head_dim = 256;
+  sub_block_suite::run(subject, 60, limits);
   check_findings();
   return finish("cuda sub-blocks");
 }

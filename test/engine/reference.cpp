@@ -93,6 +93,7 @@ void turn(const skrr::Rope& rope, const skrr::Batch& batch, size_t d, bool queri
 
 // q or k as logits take them: [tokens, heads * d].
 Matrix heads_of(const Model& model, const skrr::Attention& a, const skrr::Batch& batch, Matrix x, const Matrix& norm, bool queries) {
+  if (a.head_norm || a.rope) x = attention_operand(model, x);  // a kernel of its own reads and writes them
   if (a.head_norm) x = normed(*a.head_norm, x, norm, {});
   if (a.rope) turn(*a.rope, batch, size_t(a.head_dim), queries, x);
   return attention_operand(model, x);

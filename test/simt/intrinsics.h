@@ -80,6 +80,8 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, c
 
 // --- arithmetic ---
 inline uint32_t pack_bf16x2(float low, float high) { return uint32_t(to_bf16(low)) | uint32_t(to_bf16(high)) << 16; }
+inline float widen(bf16 x) { return from_bf16(x.bits); }
+inline bf16 narrow(float x) { return {to_bf16(x)}; }
 // The hardware's approximations flush subnormal results to zero.
 inline float exp2_approx(float x) {
   const float y = exp2f(x);
