@@ -33,6 +33,8 @@ export const clip: Family = {
   // <|startoftext|> and <|endoftext|>
   emptyPrompt: (eos = 49407) => [eos - 1, eos],
   padId: 49407,
+  around: [1, 1],
+  vocabularies: { clip: { 49408: 'clip' } },
   tokenizerFiles: [
     'tokenizer.json',
     'vocab.json',

@@ -60,6 +60,10 @@ export interface Family {
   emptyPrompt(eos: number | undefined): readonly number[]
   /** The pad of the models its code was first written for; a tokenizer may have another. */
   readonly padId: number
+  /** How many ids its tokenizers put before and after each prompt, where all do the same. */
+  readonly around?: readonly [before: number, after: number]
+  /** Tokenizers in this package (folders of vocabularies/), by the label and the size of the vocabulary that say which one it is. */
+  readonly vocabularies?: Readonly<Record<string, Readonly<Record<number, string>>>>
   /** Files its tokenizer may consist of; the first that exists is loaded. */
   readonly tokenizerFiles: readonly string[]
 }

@@ -26,6 +26,9 @@ export const t5: Family = {
   // </s> alone
   emptyPrompt: (eos = 1) => [eos],
   padId: 0,
+  around: [0, 1],
+  // Pile-T5 has as many, and is read as UMT5
+  vocabularies: { t5: { 32128: 't5' } },
   tokenizerFiles: [
     'tokenizer.json',
     'spiece.model',

@@ -16,8 +16,12 @@ function slowTokenizer(): Tokenizer & { readonly seen: string[] } {
       yield
       return ids
     },
+    before: [],
+    after: [1],
     padId: 0,
+    padSide: 'right',
     eosId: 1,
+    maxLength: undefined,
     vocab: 2,
     file: 'slow',
   }

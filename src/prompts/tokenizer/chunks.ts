@@ -9,19 +9,24 @@ export const CHUNK = 2048
 
 /** An engine's part of a Tokenizer. */
 export interface ChunkEngine {
-  /** Ids of a chunk, without eos. */
+  /** Ids of a chunk, without special ones around it. */
   ids(chunk: string): readonly number[]
-  readonly eosId: number
-  /** Every space and line break has its id, as in Llama's tokenizers; T5's make one space of a run of them. */
-  readonly keepsSpace: boolean
+  readonly before: readonly number[]
+  readonly after: readonly number[]
+  readonly space: Space
 }
 
 /**
- * Ids of a text, then eos. It works in steps of a chunk, between which a caller can let others run. With `maxTokens`, it ends as
+ * What an engine makes of space. `run`: one space of a run of them and of line breaks, put before each chunk (T5, CLIP). `each`: every
+ * one has its id, and one is put before a chunk (Pile-T5). `begins`: every one has its id, and one begins the word that follows.
+ */
+export type Space = 'run' | 'each' | 'begins'
+
+/**
+ * Ids of a text, within the special ones. It works in steps of a chunk, between which a caller can let others run. With `maxTokens`, it ends as
  * soon as there are more ids.
  *
- * Cutting at a space changes no id: SentencePiece tokens begin at a space and never run across one, and either engine
- * puts a space before a chunk. Only a word of more than CHUNK characters without a space is cut inside,
+ * Cutting at a space changes no id: tokens begin at a space and never run across one. Only a word of more than CHUNK characters without a space is cut inside,
  * where it is then tokenised as two words.
  */
 export function* encodeInChunks(
@@ -31,23 +36,23 @@ export function* encodeInChunks(
 ): Generator<undefined, Int32Array> {
   // WebAssembly's UTF-8 and Hugging Face's char map disagree on halves of a surrogate pair
   const wellFormed = toUSVString(text)
-  const ids: number[] = []
-  for (const chunk of chunks(wellFormed, engine.keepsSpace)) {
+  const ids: number[] = [...engine.before]
+  for (const chunk of chunks(wellFormed, engine.space)) {
     for (const id of engine.ids(chunk)) ids.push(id)
-    if (ids.length >= maxTokens) break // with eos there are more than maxTokens
+    if (ids.length > maxTokens - engine.after.length) break // with the end there are more than maxTokens
     yield
   }
-  ids.push(engine.eosId)
+  ids.push(...engine.after)
   return Int32Array.from(ids)
 }
 
-function* chunks(text: string, keepsSpace: boolean): Generator<string> {
+function* chunks(text: string, kind: Space): Generator<string> {
   let from = 0
   while (text.length - from > CHUNK) {
-    const space = lastSpace(text, from, keepsSpace)
+    const space = lastSpace(text, from, kind)
     if (space > from) {
       yield text.slice(from, space)
-      from = space + 1
+      from = kind === 'begins' ? space : space + 1
     } else {
       const inPair = text.codePointAt(from + CHUNK - 1)! > 0xffff
       const to = from + CHUNK - (inPair ? 1 : 0)
@@ -60,14 +65,14 @@ function* chunks(text: string, keepsSpace: boolean): Generator<string> {
 
 /**
  * The last space to cut at within a chunk. A space before a combining mark is no cut, for the mark belongs to it. Where spaces are
- * kept, neither is a line break nor one of several spaces: only a single space is what the engine puts before the next chunk.
+ * kept, neither is a line break nor one of several spaces: only a single one begins the next chunk, or is put before it.
  */
-function lastSpace(text: string, from: number, keepsSpace: boolean): number {
+function lastSpace(text: string, from: number, kind: Space): number {
+  const word = kind === 'begins' ? /^\p{L}/u : /^[\p{L}\p{N}\p{P}]/u
   for (let i = from + CHUNK; i > from; i--) {
-    const isSpace = keepsSpace
-      ? text[i] === ' ' && !/[\s▁]/.test(text[i - 1]!)
-      : text[i] === ' ' || text[i] === '\n'
-    if (isSpace && /^[\p{L}\p{N}\p{P}]/u.test(text.slice(i + 1, i + 3))) return i
+    const isSpace =
+      kind === 'run' ? text[i] === ' ' || text[i] === '\n' : text[i] === ' ' && !/[\s▁]/.test(text[i - 1]!)
+    if (isSpace && word.test(text.slice(i + 1, i + 3))) return i
   }
   return -1
 }

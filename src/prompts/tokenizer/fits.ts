@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/types.js'
+import { familyOf } from '../../families/index.js'
 import { TokenizerError } from '../../errors.js'
 import type { TokenizerThread } from './thread.js'
 
@@ -19,6 +20,7 @@ export function tokenizerFor(
     })
   }
   checkVocabulary(tokenizer, checkpoint)
+  checkAround(tokenizer, checkpoint)
   checkEnd(tokenizer, checkpoint)
   return tokenizer
 }
@@ -29,6 +31,17 @@ function checkVocabulary({ file, vocab }: TokenizerThread, { path, architecture 
     file,
     found: `${vocab} ids`,
     expected: `at most ${architecture.input.vocab}, the rows of the token embedding of ${path}`,
+    hint: 'It belongs to another model',
+  })
+}
+
+function checkAround({ file, before, after }: TokenizerThread, { path, architecture }: Checkpoint): void {
+  const { around } = familyOf(architecture)
+  if (around === undefined || (around[0] === before.length && around[1] === after.length)) return
+  throw new TokenizerError({
+    file,
+    found: `one that puts ${before.length} ids before a prompt and ${after.length} after it`,
+    expected: `${around[0]} and ${around[1]}, as for all models of the kind of ${path}`,
     hint: 'It belongs to another model',
   })
 }

@@ -2,11 +2,12 @@ import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
 import { finish } from '../../io/turns.js'
-import { encodeInChunks } from './chunks.js'
+import { encodeInChunks, type Space } from './chunks.js'
+import type { TokenizerConfig } from './config.js'
 import { packPieces, Pieces, type PieceArrays } from './pieces.js'
-import type { Tokenizer } from './types.js'
+import type { Tokenizer, TokenizerFacts } from './types.js'
 
-const EXPECTED = 'the tokenizer.json of a T5, UMT5 or Pile-T5 model'
+const EXPECTED = 'the tokenizer.json of a T5, CLIP, Llama, Qwen, Mistral or Gemma model'
 
 const addedTokens = z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([])
 
@@ -20,15 +21,16 @@ const unigram = z.looseObject({
   added_tokens: addedTokens,
 })
 
-/** Llama's, which Pile-T5 has: pairs merged, and the bytes of what is in no piece. */
-const llama = z.looseObject({
+/** Byte-pair encoding: that of CLIP and of decoders, and Llama's first one, which Pile-T5 has. */
+const pairs = z.looseObject({
   model: z
     .looseObject({
-      byte_fallback: z.literal(true),
+      byte_fallback: z.boolean().nullish(),
       vocab: z.record(z.string(), z.int().nonnegative()),
-      unk_token: z.string(),
+      unk_token: z.string().nullish(),
+      merges: z.array(z.unknown()),
     })
-    .refine(({ vocab, unk_token }) => Object.hasOwn(vocab, unk_token), {
+    .refine(({ vocab, unk_token }) => unk_token == null || Object.hasOwn(vocab, unk_token), {
       path: ['unk_token'],
       message: 'no piece of the vocabulary',
     }),
@@ -43,12 +45,20 @@ interface UnigramJson {
 }
 
 /** A tokenizer.json that was checked. It can be handed from thread to thread. */
-export type TokenizerJson = UnigramJson | { readonly llama: z.infer<typeof llama> }
+export type TokenizerJson = UnigramJson | { readonly pairs: z.infer<typeof pairs> }
 
 /** @throws TokenizerError */
-export function readTokenizerJson(file: string, bytes: Uint8Array): TokenizerJson {
-  const json = parse(file, bytes)
-  if (isLlama(json)) return { llama: check(file, llama, json) }
+export const readTokenizerJson = (file: string, bytes: Uint8Array): TokenizerJson =>
+  checkTokenizerJson(file, parse(file, bytes))
+
+/** The same of JSON that was parsed. @throws TokenizerError */
+export function checkTokenizerJson(file: string, json: unknown): TokenizerJson {
+  const type = modelType(json)
+  if (type === 'BPE') return { pairs: check(file, pairs, json) }
+  if (type !== undefined && type !== 'Unigram') {
+    const expected = `"Unigram" or "BPE": ${EXPECTED}`
+    throw new TokenizerError({ file, field: 'model.type', found: JSON.stringify(type), expected })
+  }
   const checked = check(file, unigram, json)
   const { vocab, unk_id: unkId } = checked.model
   if (unkId >= vocab.length) {
@@ -68,57 +78,85 @@ export function readTokenizerJson(file: string, bytes: Uint8Array): TokenizerJso
  * Google's on literal `</s>` and `<extra_id_0>` (read as the tokens they name), stacked combining marks and some
  * "!!!" runs.
  */
-export function openTokenizerJson(file: string, read: TokenizerJson): Tokenizer {
-  if ('llama' in read) return llamaTokenizer(file, read.llama)
+export function openTokenizerJson(file: string, read: TokenizerJson, config: TokenizerConfig): Tokenizer {
+  if ('pairs' in read) return openPairs(file, read.pairs, config)
   const engine = attempt(file, () => unigramEngine(read))
-  return tokenizerOf(file, engine, {
-    padId: engine.token_to_id('<pad>'),
-    vocab: idsOf(read.unigram.added_tokens, read.pieces.ends.length),
-    keepsSpace: false,
-  })
-}
-
-function llamaTokenizer(file: string, json: z.infer<typeof llama>): Tokenizer {
-  const engine = attempt(file, () => new Engine(json, {}))
-  const vocab = Object.values(json.model.vocab).reduce((n, id) => Math.max(n, id + 1), 0)
-  return tokenizerOf(file, engine, {
-    // Llama's names no pad; its <s> pads, as in diffusers
-    padId: engine.token_to_id('<pad>') ?? engine.token_to_id('<s>'),
-    vocab: idsOf(json.added_tokens, vocab),
-    keepsSpace: true,
-  })
-}
-
-/** One more than the largest id. */
-const idsOf = (added: z.infer<typeof addedTokens>, vocab: number): number =>
-  added.reduce((n, token) => Math.max(n, token.id + 1), vocab)
-
-interface EngineFacts {
-  readonly padId: number | undefined
-  readonly vocab: number
-  readonly keepsSpace: boolean
-}
-
-function tokenizerOf(file: string, engine: Engine, { padId, vocab, keepsSpace }: EngineFacts): Tokenizer {
+  const padId = engine.token_to_id('<pad>')
   const eosId = engine.token_to_id('</s>')
-  const alone = attempt(file, () => engine.encode('').ids)
-  if (padId === undefined || eosId === undefined || alone.length !== 1 || alone[0] !== eosId) {
+  const around = attempt(file, () => specialIds(engine))
+  if (
+    padId === undefined ||
+    eosId === undefined ||
+    String([...around.before, ...around.after]) !== `${eosId}`
+  ) {
     throw new TokenizerError({
       file,
       found: 'a tokenizer that does not end a prompt with </s> and pad it with <pad>',
       expected: EXPECTED,
     })
   }
-  const ids = (chunk: string): number[] => engine.encode(chunk, { add_special_tokens: false }).ids
-  const chunks = { ids, eosId, keepsSpace }
-  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) => encodeInChunks(text, chunks, maxTokens)
+  const vocab = idsOf(read.unigram.added_tokens, read.pieces.ends.length)
+  return tokenizerOf(engine, { ...around, ...facts(config), padId, eosId, vocab, file }, 'run')
+}
+
+function openPairs(file: string, json: z.infer<typeof pairs>, config: TokenizerConfig): Tokenizer {
+  const engine = attempt(file, () => new Engine(json, {}))
+  const idOf = (name: string | undefined): number | undefined =>
+    name === undefined ? undefined : (engine.token_to_id(name) ?? undefined)
+  const around = attempt(file, () => specialIds(engine))
+  const eosId = idOf(config.eos) ?? around.after.at(-1) ?? idOf('</s>')
+  // Llama's first one names no pad; its <s> pads, as in diffusers. Others pad with their end
+  const padId = idOf(config.pad) ?? idOf('<pad>') ?? idOf('<s>') ?? eosId
+  if (padId === undefined) {
+    throw new TokenizerError({ file, found: 'no token that pads or ends a text', expected: EXPECTED })
+  }
+  const pieces = Object.values(json.model.vocab).reduce((n, id) => Math.max(n, id + 1), 0)
+  const vocab = idsOf(json.added_tokens, pieces)
+  const space = attempt(file, () => spaceOf(engine))
+  return tokenizerOf(engine, { ...around, ...facts(config), padId, eosId, vocab, file }, space)
+}
+
+const facts = ({ padSide, maxLength }: TokenizerConfig): Pick<TokenizerFacts, 'padSide' | 'maxLength'> => ({
+  padSide,
+  maxLength,
+})
+
+const bareIds = (engine: Engine, text: string): number[] =>
+  engine.encode(text, { add_special_tokens: false }).ids
+
+/** What the engine puts around every text. */
+function specialIds(engine: Engine): Pick<TokenizerFacts, 'before' | 'after'> {
+  const { ids } = engine.encode('a')
+  const bare = bareIds(engine, 'a')
+  const at = ids.findIndex((_, i) => String(ids.slice(i, i + bare.length)) === String(bare))
+  const before = ids.slice(0, at)
+  const after = ids.slice(at + bare.length)
+  if (at < 0 || bare.length === 0 || String(engine.encode('').ids) !== String([...before, ...after])) {
+    throw new Error('it does not put the same ids around each text')
+  }
+  return { before, after }
+}
+
+function spaceOf(engine: Engine): Space {
+  const ids = (text: string): string => String(bareIds(engine, text))
+  if (ids('a  a') === ids('a a')) return 'run'
+  return ids('a a') === `${ids('a')},${ids('a')}` ? 'each' : 'begins'
+}
+
+/** One more than the largest id. */
+const idsOf = (added: z.infer<typeof addedTokens>, vocab: number): number =>
+  added.reduce((n, token) => Math.max(n, token.id + 1), vocab)
+
+function tokenizerOf(engine: Engine, known: TokenizerFacts, space: Space): Tokenizer {
+  const ids = (chunk: string): number[] => bareIds(engine, chunk)
+  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens, bare) => {
+    const { before, after } = bare ? { before: [], after: [] } : known
+    return encodeInChunks(text, { ids, before, after, space }, maxTokens)
+  }
   return {
-    encode: (text, maxTokens) => finish(encodeSteps(text, maxTokens)),
+    ...known,
+    encode: (text, maxTokens, bare) => finish(encodeSteps(text, maxTokens, bare)),
     encodeSteps,
-    padId,
-    eosId,
-    vocab,
-    file,
   }
 }
 
@@ -146,25 +184,12 @@ function unigramEngine({ unigram: json, pieces: arrays, unkId }: UnigramJson): E
 }
 
 function parse(file: string, bytes: Uint8Array): unknown {
-  let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new TokenizerError({ file, found: `no JSON (${why})`, expected: EXPECTED }, { cause })
   }
-  const type = modelType(json)
-  if (type !== undefined && type !== 'Unigram' && !isLlama(json)) {
-    // CLIP's is BPE without byte fallback: a mixed-up tokenizer folder gives ids that look right and mean nothing
-    const found = `${JSON.stringify(type)}${type === 'BPE' ? ', as CLIP has it' : ''}`
-    throw new TokenizerError({
-      file,
-      field: 'model.type',
-      found,
-      expected: `"Unigram", or "BPE" with byte fallback: ${EXPECTED}`,
-    })
-  }
-  return json
 }
 
 function check<T>(file: string, outline: z.ZodType<T>, json: unknown): T {
@@ -176,10 +201,6 @@ function check<T>(file: string, outline: z.ZodType<T>, json: unknown): T {
 
 const modelType = (json: unknown): unknown =>
   z.object({ model: z.object({ type: z.string() }) }).safeParse(json).data?.model.type
-
-const isLlama = (json: unknown): boolean =>
-  z.object({ model: z.object({ type: z.literal('BPE'), byte_fallback: z.literal(true) }) }).safeParse(json)
-    .success
 
 function attempt<T>(file: string, use: () => T): T {
   try {

@@ -1,25 +1,37 @@
 import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { ioReason } from '../../io/files.js'
 import { inTurns } from '../../io/turns.js'
 import { TOKENIZER_FILES } from '../../checkpoint/locate.js'
 import { identifyBytes } from '../../checkpoint/identify.js'
 import { InputError, TokenizerError } from '../../errors.js'
-import { openTokenizerJson, readTokenizerJson, type TokenizerJson } from './huggingface.js'
+import { openBytes } from './bytes.js'
+import { readConfig } from './config.js'
+import {
+  checkTokenizerJson,
+  openTokenizerJson,
+  readTokenizerJson,
+  type TokenizerJson,
+} from './huggingface.js'
+import { fromMerges } from './merges.js'
 import { openSentencePiece } from './sentencepiece.js'
 import type { Tokenizer } from './types.js'
 
 export type { Tokenizer } from './types.js'
 
-/** UMT5's tokenizer.json is 17 MB, the largest in use. */
+/** With merges.txt beside it, the tokenizer of CLIP or Qwen in diffusers' folders. */
+const VOCABULARY = 'vocab.json'
+const CONFIG = 'tokenizer_config.json'
+
+/** Gemma 3's tokenizer.json is 33 MB, the largest in use. */
 const MAX_BYTES = 64 << 20
 /** Of a tokenizer.json: each takes far more memory than its two brackets. UMT5's has a list for each of its 256,300 pieces. */
 const MAX_VALUES = 2_000_000
 
 /**
- * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model (ids exactly Google's), or a folder that
- * holds one; tokenizer.json is preferred there, for it is what users of diffusers get.
- * @throws TokenizerError where there is none, or none of a T5, UMT5 or Pile-T5 model
+ * Opens a tokenizer.json (ids exactly Hugging Face's), a SentencePiece model of the T5 family (ids exactly Google's), or a folder that
+ * holds one, or vocab.json and merges.txt, or names ByT5's; tokenizer.json is preferred there, for it is what users of diffusers get.
+ * @throws TokenizerError where there is none, or none that can be used
  */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
   return openTokenizerFile(await tokenizerFile(path))
@@ -42,12 +54,23 @@ export async function openTokenizerFile(
   path: string,
   readJson: (path: string) => Promise<TokenizerJson> = readJsonFile,
 ): Promise<Tokenizer> {
-  if (isJson(path)) return openTokenizerJson(path, await readJson(path))
-  return await openSentencePiece(path, await readModel(path))
+  const config = await readConfig(path)
+  if (basename(path) === CONFIG) {
+    if (config.class?.startsWith('ByT5Tokenizer')) return openBytes(path, config)
+    throw new TokenizerError({
+      file: path,
+      field: 'tokenizer_class',
+      found: config.class ?? 'none',
+      expected: `ByT5Tokenizer, where there is none of ${TOKENIZER_FILES.join(', ')} or ${VOCABULARY}`,
+    })
+  }
+  if (isJson(path)) return openTokenizerJson(path, await readJson(path), config)
+  return await openSentencePiece(path, await readModel(path), config)
 }
 
 /** Reads a tokenizer.json. @throws TokenizerError */
 export async function readJsonFile(path: string): Promise<TokenizerJson> {
+  if (basename(path) === VOCABULARY) return checkTokenizerJson(path, await fromMerges(path))
   const bytes = await readModel(path)
   let values = 0
   for (const byte of bytes) if (byte === 0x5b || byte === 0x7b) values++ // [ and {
@@ -82,7 +105,7 @@ async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undef
 }
 
 async function fileIn(folder: string): Promise<string> {
-  for (const name of TOKENIZER_FILES) {
+  for (const name of [...TOKENIZER_FILES, VOCABULARY, CONFIG]) {
     const file = join(folder, name)
     if ((await kindOf(file)) === 'file') return file
   }
@@ -106,7 +129,7 @@ async function readBounded(file: string): Promise<Uint8Array> {
 
 /** Prompts as ids, cut to a length. */
 export interface Tokenized {
-  /** Per prompt at most `maxTokens` ids, eos last also where the prompt was cut, as Hugging Face does it. */
+  /** Per prompt at most `maxTokens` ids, the special ones last also where the prompt was cut, as Hugging Face does it. */
   readonly ids: Int32Array[]
   /** Per prompt, whether tokens were dropped. */
   readonly truncated: boolean[]
@@ -119,7 +142,7 @@ export interface Tokenized {
  * @throws the signal's reason once it is aborted
  */
 export async function tokenizeAll(
-  tokenizer: Tokenizer,
+  tokenizer: Pick<Tokenizer, 'encodeSteps' | 'after'>,
   prompts: readonly string[],
   maxTokens: number,
   signal?: AbortSignal,
@@ -129,7 +152,7 @@ export async function tokenizeAll(
   signal?.throwIfAborted()
   for (const prompt of prompts) {
     const whole = await inTurns(tokenizer.encodeSteps(prompt, maxTokens), signal)
-    ids.push(cut(whole, maxTokens, tokenizer.eosId))
+    ids.push(cut(whole, maxTokens, tokenizer.after))
     truncated.push(whole.length > maxTokens)
   }
   return { ids, truncated }
@@ -171,9 +194,10 @@ export function checkPrompts(prompts: readonly unknown[], maxTokens: number): vo
   throw new InputError({ field: 'prompts', found, expected: `at most ${MAX_CALL_CHARACTERS} in one call` })
 }
 
-function cut(ids: Int32Array, maxTokens: number, eosId: number): Int32Array {
+function cut(ids: Int32Array, maxTokens: number, after: readonly number[]): Int32Array {
   if (ids.length <= maxTokens) return ids
   const kept = ids.slice(0, maxTokens)
-  kept[maxTokens - 1] = eosId
+  const end = after.slice(-maxTokens)
+  kept.set(end, maxTokens - end.length)
   return kept
 }

@@ -3,8 +3,8 @@ import { TokenizerError, type ErrorDetail } from '../../errors.js'
 import { startWorker } from '../../io/worker.js'
 import type { TokenizerJson } from './huggingface.js'
 
-/** UMT5's vocabulary takes some 150 MB while it is read. */
-export const MAX_HEAP_MB = 512
+/** UMT5's vocabulary takes some 150 MB while it is read, Gemma 3's some 500. */
+export const MAX_HEAP_MB = 1024
 
 export type ReaderAnswer = { read: TokenizerJson } | { failed: ErrorDetail }
 

@@ -2,12 +2,17 @@ import type { SentencePieceProcessor } from 'sentencepiece-js'
 import { TokenizerError } from '../../errors.js'
 import { finish } from '../../io/turns.js'
 import { encodeInChunks } from './chunks.js'
+import type { TokenizerConfig } from './config.js'
 import type { Tokenizer } from './types.js'
 
 const EXPECTED = 'the SentencePiece model of a T5, UMT5 or Pile-T5 model'
 
 /** spiece.model, or the tokenizer.model of Pile-T5, by Google's own SentencePiece, in WebAssembly: ids exactly Google's. */
-export async function openSentencePiece(file: string, bytes: Uint8Array): Promise<Tokenizer> {
+export async function openSentencePiece(
+  file: string,
+  bytes: Uint8Array,
+  config: TokenizerConfig,
+): Promise<Tokenizer> {
   const vocab = countPieces(bytes)
   if (vocab === undefined) throw notAModel(file, 'bytes of another form')
   const engine = await load(file)
@@ -23,13 +28,19 @@ export async function openSentencePiece(file: string, bytes: Uint8Array): Promis
   const padId = known(isLlama ? '<s>' : '<pad>')
   const eosId = known('</s>')
   if (padId === undefined || eosId === undefined) throw notAModel(file, 'one without <pad> and </s>')
-  const chunks = { ids: (chunk: string) => engine.encodeIds(chunk), eosId, keepsSpace: isLlama }
-  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens) => encodeInChunks(text, chunks, maxTokens)
+  const ids = (chunk: string): number[] => engine.encodeIds(chunk)
+  const space = isLlama ? 'each' : 'run'
+  const encodeSteps: Tokenizer['encodeSteps'] = (text, maxTokens, bare) =>
+    encodeInChunks(text, { ids, before: [], after: bare ? [] : [eosId], space }, maxTokens)
   return {
-    encode: (text, maxTokens) => finish(encodeSteps(text, maxTokens)),
+    encode: (text, maxTokens, bare) => finish(encodeSteps(text, maxTokens, bare)),
     encodeSteps,
+    before: [],
+    after: [eosId],
     padId,
+    padSide: config.padSide,
     eosId,
+    maxLength: config.maxLength,
     vocab,
     file,
   }

@@ -5,10 +5,9 @@ import { TokenizerError, type ErrorDetail } from '../../errors.js'
 import { isOutOfMemory, startWorker } from '../../io/worker.js'
 import { tokenizerFile, type Tokenized } from './index.js'
 import { MAX_HEAP_MB } from './read-apart.js'
-import type { Tokenizer } from './types.js'
+import type { TokenizerFacts } from './types.js'
 
-/** What a caller needs to know of a tokenizer on another thread. */
-export type TokenizerFacts = Pick<Tokenizer, 'padId' | 'eosId' | 'vocab' | 'file'>
+export type { TokenizerFacts } from './types.js'
 
 /** To the thread (worker.ts), as it starts; then jobs and cancels. */
 export interface Start {
@@ -19,6 +18,8 @@ export interface Job {
   readonly id: number
   readonly prompts: readonly string[]
   readonly maxTokens: number
+  /** Without special ids around each prompt. */
+  readonly bare: boolean
 }
 export interface Cancel {
   readonly cancel: number
@@ -310,7 +311,7 @@ export class SharedTokenizer {
   }
 }
 
-const jobOf = ({ id, prompts, maxTokens }: Call): Job => ({ id, prompts, maxTokens })
+const jobOf = ({ id, prompts, maxTokens, bare }: Call): Job => ({ id, prompts, maxTokens, bare })
 
 /** A file replaced or changed is another one. */
 async function stateOf(file: string): Promise<string> {

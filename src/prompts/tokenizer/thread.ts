@@ -12,18 +12,26 @@ const forgotten = new FinalizationRegistry<SharedTokenizer>((shared) => void sha
  * calls, and is ended where it does not answer: at once after an abort, else after 10 s in one step.
  */
 export class TokenizerThread implements TokenizerFacts {
+  readonly before: readonly number[]
+  readonly after: readonly number[]
   readonly padId: number
-  readonly eosId: number
+  readonly padSide: 'left' | 'right'
+  readonly eosId: number | undefined
+  readonly maxLength: number | undefined
   readonly vocab: number
   readonly file: string
   readonly #shared: SharedTokenizer
   readonly #closing = new AbortController()
 
-  private constructor(shared: SharedTokenizer, { padId, eosId, vocab, file }: TokenizerFacts) {
-    this.padId = padId
-    this.eosId = eosId
-    this.vocab = vocab
-    this.file = file
+  private constructor(shared: SharedTokenizer, facts: TokenizerFacts) {
+    this.before = facts.before
+    this.after = facts.after
+    this.padId = facts.padId
+    this.padSide = facts.padSide
+    this.eosId = facts.eosId
+    this.maxLength = facts.maxLength
+    this.vocab = facts.vocab
+    this.file = facts.file
     this.#shared = shared
     forgotten.register(this, shared, this)
   }
@@ -46,17 +54,23 @@ export class TokenizerThread implements TokenizerFacts {
   }
 
   /**
-   * @returns per prompt at most `maxTokens` ids, eos last
+   * @param bare without the special ids around each prompt
+   * @returns per prompt at most `maxTokens` ids, the special ones around them also where it was cut
    * @throws InputError for prompts that are no strings, too many or too long, or `maxTokens` below 1; TokenizerError; the signal's
    * reason, at once
    */
-  async tokenize(prompts: readonly string[], maxTokens: number, signal?: AbortSignal): Promise<Tokenized> {
+  async tokenize(
+    prompts: readonly string[],
+    maxTokens: number,
+    signal?: AbortSignal,
+    bare = false,
+  ): Promise<Tokenized> {
     signal?.throwIfAborted()
     this.#closing.signal.throwIfAborted()
     checkPrompts(prompts, maxTokens)
     let id = 0
     const work = new Promise<Tokenized>((resolve, reject) => {
-      id = this.#shared.call({ prompts, maxTokens, resolve, reject })
+      id = this.#shared.call({ prompts, maxTokens, bare, resolve, reject })
     })
     try {
       return await unlessAborted(unlessAborted(work, signal), this.#closing.signal)

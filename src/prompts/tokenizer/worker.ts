@@ -25,13 +25,14 @@ function* reported<T>(id: number, steps: Generator<undefined, T>): Generator<und
 
 const running = new Map<number, AbortController>()
 
-async function answer(tokenizer: Tokenizer, { id, prompts, maxTokens }: Job): Promise<void> {
+async function answer(tokenizer: Tokenizer, { id, prompts, maxTokens, bare }: Job): Promise<void> {
   const cancelled = new AbortController()
   running.set(id, cancelled)
   try {
     const encodeSteps: Tokenizer['encodeSteps'] = (text, max) =>
-      reported(id, tokenizer.encodeSteps(text, max))
-    const tokenized = await tokenizeAll({ ...tokenizer, encodeSteps }, prompts, maxTokens, cancelled.signal)
+      reported(id, tokenizer.encodeSteps(text, max, bare))
+    const steps = { encodeSteps, after: bare ? [] : tokenizer.after }
+    const tokenized = await tokenizeAll(steps, prompts, maxTokens, cancelled.signal)
     let end = 0
     const ends = Int32Array.from(tokenized.ids, ({ length }) => (end += length))
     const ids = new Int32Array(end)
@@ -52,8 +53,9 @@ try {
     if ('cancel' in request) running.get(request.cancel)?.abort()
     else void answer(tokenizer, request)
   })
-  const { padId, eosId, vocab, file } = tokenizer
-  post({ facts: { padId, eosId, vocab, file }, memory: memoryOfThread() })
+  const { before, after, padId, padSide, eosId, maxLength, vocab, file } = tokenizer
+  const facts = { before, after, padId, padSide, eosId, maxLength, vocab, file }
+  post({ facts, memory: memoryOfThread() })
 } catch (error) {
   if (!(error instanceof TokenizerError)) throw error
   post({ failed: error.detail })

@@ -158,7 +158,7 @@ describe('long texts', () => {
         const text = 'x'.repeat(head) + '😀'.repeat(length)
         const pieces: string[] = []
         const ids = (chunk: string) => [pieces.push(chunk)]
-        finish(encodeInChunks(text, { ids, eosId: 1, keepsSpace: false }))
+        finish(encodeInChunks(text, { ids, before: [], after: [1], space: 'run' }))
         expect(pieces.join('')).toBe(text)
         expect(pieces.every((piece) => piece.length <= CHUNK && toUSVString(piece) === piece)).toBe(true)
       }),
@@ -251,10 +251,16 @@ describe('opening', () => {
     ['JSON cut short', 'tokenizer.json', json.slice(0, 5000), 'found no JSON'],
     ['JSON of something else', 'tokenizer.json', '{"a": 1}', 'expected the tokenizer.json of a T5'],
     [
-      'the tokenizer of CLIP',
+      'an empty vocabulary',
       'tokenizer.json',
       '{"model": {"type": "BPE", "vocab": {}, "merges": []}}',
-      'as CLIP has it',
+      'cannot be used',
+    ],
+    [
+      'the tokenizer of BERT',
+      'tokenizer.json',
+      '{"model": {"type": "WordPiece", "vocab": {}}}',
+      'found "WordPiece"',
     ],
     ['no special tokens', 'tokenizer.json', json.replaceAll('"<pad>"', '"<pod>"'), 'pad it with <pad>'],
     [
