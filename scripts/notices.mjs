@@ -15,6 +15,22 @@ const COMPILED_IN = ['node_modules/node-addon-api']
 /** Licences that may be shipped with Apache-2.0 without more than this page. Another one is to be looked at first. */
 const ALLOWED = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'MIT', 'Unlicense']
 
+/** What is in the package and of others, without being a package. `text`: the file of its licence, where it is not the package's own. */
+const INCLUDED = [
+  {
+    name: 'CLIP, vocabulary of its tokenizer',
+    version: '2021, OpenAI',
+    license: 'MIT',
+    text: 'vocabularies/clip/LICENSE',
+  },
+  { name: 'T5, vocabulary of its tokenizer', version: '2020, Google', license: 'Apache-2.0' },
+  {
+    name: 'ftfy, ported (src/prompts/mojibake*.ts, fix-text.ts)',
+    version: '6.3.1, Robyn Speer',
+    license: 'Apache-2.0',
+  },
+]
+
 /** Folder by folder, as the lock file has them: also where one package is there in two versions. */
 function installed() {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
@@ -54,8 +70,13 @@ function render() {
   const notices = installed()
     .map(noticeOf)
     .sort((a, b) => (a.name === b.name ? (a.version < b.version ? -1 : 1) : a.name < b.name ? -1 : 1))
+  const included = INCLUDED.map(({ text, ...of }) => ({
+    ...of,
+    text: text ? readFileSync(join(root, text), 'utf8').trim() : '',
+  }))
+  const parts = included.map(({ name, version, license }) => `| ${name} | ${version} | ${license} |`)
   const rows = notices.map(({ name, version, license }) => `| ${name} | ${version} | ${license} |`)
-  const texts = byText(notices).map(([text, of]) => {
+  const texts = byText([...notices, ...included.filter(({ text }) => text !== '')]).map(([text, of]) => {
     const title = [...new Set(of.map(({ name }) => name))].join(', ')
     const body =
       text === ''
@@ -72,6 +93,12 @@ skrr itself is under Apache-2.0 (LICENSE). npm installs these packages with it. 
 | package | version | licence |
 |---|---|---|
 ${rows.join('\n')}
+
+The package holds these itself; Apache-2.0 is in LICENSE:
+
+| part | version, author | licence |
+|---|---|---|
+${parts.join('\n')}
 
 ## Texts
 
