@@ -1,5 +1,7 @@
 /** skrr: text encoders in minimal memory, under plans that skip and re-use layers. */
 export { Encoder, type Elements, type Encoded } from './encoder.js'
+export { PromptEncoder, type PipelineEstimate, type PromptEncoderOptions } from './prompt-encoder/index.js'
+export { type Arguments, type Output, type Tensor } from './pipelines/types.js'
 export {
   type EncodeOptions,
   type EncoderInput,
