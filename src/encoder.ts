@@ -32,6 +32,7 @@ import { precisionsInWords } from './native/precision.js'
 import { microBatches } from './native/micro-batches.js'
 import { outputsOf, resultsOf } from './native/results.js'
 import { packInput, type PackedInput } from './prompts/input.js'
+import { positionRules } from './prompts/positions.js'
 import { tokenizerFor } from './prompts/tokenizer/fits.js'
 import { TokenizerThread } from './prompts/tokenizer/thread.js'
 
@@ -301,6 +302,8 @@ export class Encoder {
     const packing = packInput(input, options, {
       vocab: tokens.vocab,
       width,
+      positions: positionRules(this.architecture),
+      masked: tokens.masked,
       padId: this.tokenizer?.padId ?? familyOf(this.architecture).padId,
       tokenizer: () => tokenizerFor(this.checkpoint, this.tokenizer),
     })

@@ -74,8 +74,19 @@ export interface LoadProgress {
 export type EncoderInput =
   | string
   | readonly string[]
-  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
-  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
+  | ({ readonly inputIds: Matrix<Int32Array> } & Placing)
+  | ({ readonly inputsEmbeds: Matrix<Float32Array> } & Placing)
+
+/** [batch, tokens], row-major. */
+export interface Placing {
+  /** 1 where others attend to the token, 0 where none does. Default: ones. */
+  readonly attentionMask?: Int32Array | undefined
+  /**
+   * What rotary positions and position tables count. Default: the indices in the row, masked tokens counted in, as Hugging Face
+   * does. Windows count rows, whatever is given here. Not with a pipeline, nor for encoders without either.
+   */
+  readonly positionIds?: Int32Array | undefined
+}
 
 export interface EncodeOptions<T extends OutputType = OutputType> {
   /**
@@ -171,8 +182,9 @@ const ints = is<Int32Array>(types.isInt32Array, 'an Int32Array')
 const floats = is<Float32Array>(types.isFloat32Array, 'a Float32Array')
 const matrix = <T>(data: z.ZodType<T>) => z.object({ data, shape }, { error: 'an object { data, shape }' })
 const prompts = z.array(text)
-const byIds = z.strictObject({ inputIds: matrix(ints), attentionMask: ints.optional() })
-const byEmbeds = z.strictObject({ inputsEmbeds: matrix(floats), attentionMask: ints.optional() })
+const placing = { attentionMask: ints.optional(), positionIds: ints.optional() }
+const byIds = z.strictObject({ inputIds: matrix(ints), ...placing })
+const byEmbeds = z.strictObject({ inputsEmbeds: matrix(floats), ...placing })
 
 /** The form of an input; what its numbers mean is checked where they are packed (prompts/batch.ts). @throws InputError */
 export const checkInput = (input: unknown): EncoderInput =>

@@ -39,7 +39,10 @@ export function encodeCommand(): Command {
   return modelCommand('encode', 'Turn prompts into embeddings')
     .option('--prompt <text...>', 'prompts, each an argument')
     .option('--prompts <file>', 'prompts, one a line (- is stdin)')
-    .option('--input-ids <file>', 'safetensors with input_ids I32 [batch, tokens], optionally attention_mask')
+    .option(
+      '--input-ids <file>',
+      'safetensors with input_ids I32 [batch, tokens], optionally attention_mask, position_ids',
+    )
     .option('--inputs-embeds <file>', 'safetensors with inputs_embeds [batch, tokens, width]')
     .requiredOption(
       '--out <file>',

@@ -2,7 +2,7 @@ import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { ioReason, withFile } from '../io/files.js'
 import { floatsOf, readTensors, type Tensor } from '../checkpoint/tensor-file.js'
-import type { EncoderInput } from '../options.js'
+import type { EncoderInput, Placing } from '../options.js'
 import { CheckpointError, InputError } from '../errors.js'
 
 /** The four options that give the input; exactly one is used. */
@@ -72,7 +72,7 @@ async function readBytes(file: string, signal?: AbortSignal): Promise<Uint8Array
 export async function readIds(file: string): Promise<EncoderInput & object> {
   const tensors = await readTensors(file)
   const ids = integers(file, 'input_ids', required(file, tensors, 'input_ids'))
-  return { inputIds: ids, attentionMask: readMask(file, tensors, ids.shape) }
+  return { inputIds: ids, ...readPlacing(file, tensors, ids.shape) }
 }
 
 export async function readEmbeds(file: string): Promise<EncoderInput & object> {
@@ -89,27 +89,40 @@ export async function readEmbeds(file: string): Promise<EncoderInput & object> {
   }
   return {
     inputsEmbeds: { data, shape: tensor.shape },
-    attentionMask: readMask(file, tensors, tensor.shape.slice(0, 2)),
+    ...readPlacing(file, tensors, tensor.shape.slice(0, 2)),
   }
 }
 
-function readMask(
+function readPlacing(
   file: string,
   tensors: ReadonlyMap<string, Tensor>,
   shape: readonly number[],
+): Pick<Placing, 'attentionMask' | 'positionIds'> {
+  return {
+    attentionMask: readTokens(file, tensors, 'attention_mask', shape),
+    positionIds: readTokens(file, tensors, 'position_ids', shape),
+  }
+}
+
+/** A number for each token, where the file has them. */
+function readTokens(
+  file: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  name: string,
+  shape: readonly number[],
 ): Int32Array | undefined {
-  const tensor = tensors.get('attention_mask')
+  const tensor = tensors.get(name)
   if (tensor === undefined) return undefined
-  const mask = integers(file, 'attention_mask', tensor)
-  if (mask.shape.join() !== shape.join()) {
+  const read = integers(file, name, tensor)
+  if (read.shape.join() !== shape.join()) {
     throw new InputError({
       file,
-      field: 'attention_mask',
-      found: `shape [${mask.shape.join(', ')}]`,
+      field: name,
+      found: `shape [${read.shape.join(', ')}]`,
       expected: `[${shape.join(', ')}], as the inputs`,
     })
   }
-  return mask.data
+  return read.data
 }
 
 function required(file: string, tensors: ReadonlyMap<string, Tensor>, name: string): Tensor {

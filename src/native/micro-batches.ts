@@ -24,6 +24,7 @@ export function* microBatches(
       batch: {
         starts: batch.starts.subarray(from, to + 1).map((start) => start - first),
         indices: batch.indices.subarray(first, end),
+        positions: batch.positions?.subarray(first, end),
         visible: batch.visible.subarray(first, end),
         ids: batch.ids?.subarray(first, end),
         embeds: batch.embeds?.subarray(first * width, end * width),

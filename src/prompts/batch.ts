@@ -17,6 +17,8 @@ export interface PackedBatch {
   readonly embeds?: Float32Array
   /** [packed] index of the token in its row, absent pads included; distances count these. */
   readonly indices: Int32Array
+  /** [packed] what rotations and position tables count; the indices where absent */
+  readonly positions?: Int32Array
   /** [packed] 1 where others attend to the token. In a sequence with none, all attend uniformly to all. */
   readonly visible: Uint8Array
   /** [packed] row of the [rows x tokens, width] result that the token is written to. */

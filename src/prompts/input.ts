@@ -3,6 +3,7 @@ import { inTurns } from '../io/turns.js'
 import type { EncodeOptions, EncoderInput } from '../options.js'
 import { preparePrompt, resolvePipeline, type Pipeline } from '../pipelines/index.js'
 import { packEmbeds, packMatrix, packPaddedMatrix, packTokens, type PackedBatch } from './batch.js'
+import { maskOf, placedAt, type PositionRules } from './positions.js'
 import type { TokenizerThread } from './tokenizer/thread.js'
 
 /** What packing needs to know of the encoder. */
@@ -11,6 +12,9 @@ export interface PackingModel {
   readonly width: number
   /** Of ids that a pipeline pads. */
   readonly padId: number
+  readonly positions: PositionRules
+  /** The id of tokens that are masked where a call gives no mask. */
+  readonly masked?: number | undefined
   /** @throws TokenizerError where there is none */
   tokenizer(): TokenizerThread
 }
@@ -32,14 +36,16 @@ export async function packInput(
 ): Promise<PackedInput> {
   if (typeof input === 'string') return await packPrompts([input], options, model)
   if (!('inputIds' in input || 'inputsEmbeds' in input)) return await packPrompts(input, options, model)
-  const batch = await packMatrices(input, options, model)
+  const placed = placedAt(input.positionIds, model.positions)
+  refusePlacedPadding(input, options)
+  const batch = await placed(await packMatrices(input, options, model), options.signal)
   return { batch, truncated: Array<boolean>(batch.rows).fill(false) }
 }
 
 async function packPrompts(
   prompts: readonly string[],
   { pipeline: name = 'none', maxTokens, signal }: EncodeOptions,
-  { vocab, ...model }: PackingModel,
+  { vocab, positions, ...model }: PackingModel,
 ): Promise<PackedInput> {
   const preset = resolvePipeline(name)
   const pipeline = { ...preset, maxTokens: maxTokens ?? preset.maxTokens }
@@ -48,7 +54,8 @@ async function packPrompts(
   const texts = prompts.map((prompt) => preparePrompt(pipeline, prompt))
   const { ids, truncated } = await tokenizer.tokenize(texts, pipeline.maxTokens, signal)
   const packing = packTokens(ids, { pipeline, padId: tokenizer.padId, vocab })
-  return { batch: await inTurns(packing, signal), truncated }
+  const placed = placedAt(undefined, positions)
+  return { batch: await placed(await inTurns(packing, signal), signal), truncated }
 }
 
 /** A tokenizer may fit the vocabulary of another family's weights, and its ids mean nothing there. */
@@ -66,7 +73,7 @@ function checkTokenizer({ file, eosId }: TokenizerThread, name: string, pipeline
 async function packMatrices(
   input: Matrices,
   options: EncodeOptions,
-  { vocab, width, padId }: PackingModel,
+  { vocab, width, padId, masked: maskedId }: PackingModel,
 ): Promise<PackedBatch> {
   const { masked = 'compute', signal } = options
   if ('inputsEmbeds' in input) {
@@ -74,13 +81,24 @@ async function packMatrices(
     const how = { masked, width, pipeline }
     return await inTurns(packEmbeds(input.inputsEmbeds, input.attentionMask, how), signal)
   }
-  const { inputIds, attentionMask } = input
+  const { inputIds } = input
+  const attentionMask = maskOf(input.attentionMask, inputIds.data, maskedId)
   const pipeline = paddingOf(options, 'inputIds', inputIds.shape)
   const packing =
     pipeline === undefined
       ? packMatrix(inputIds, attentionMask, { masked, vocab })
       : packPaddedMatrix(inputIds, attentionMask, { pipeline, padId, vocab })
   return await inTurns(packing, signal)
+}
+
+/** Rows that a pipeline pads are other rows than those whose positions were given. */
+function refusePlacedPadding({ positionIds }: Matrices, { pipeline = 'none' }: EncodeOptions): void {
+  if (positionIds === undefined || pipeline === 'none') return
+  throw new InputError({
+    field: 'positionIds',
+    found: `positions, with the pipeline ${pipeline}`,
+    expected: 'one of the two',
+  })
 }
 
 /** How ids or embeddings are padded: as the pipeline named pads prompts. Without one they stay as they are. */

@@ -3,6 +3,8 @@ import { packEmbeds, packMatrix, packTokens, type Matrix, type PackedBatch } fro
 import { inTurns } from '../../io/turns.js'
 import { InputError } from '../../errors.js'
 import { familyOf } from '../../families/index.js'
+import { maskOf, placedAt, positionRules } from '../../prompts/positions.js'
+import type { Placing } from '../../options.js'
 import { microBatches } from '../../native/micro-batches.js'
 import type { NativeBatch } from '../../native/addon.js'
 import { pipelines } from '../../pipelines/index.js'
@@ -12,8 +14,8 @@ import type { TokenizerThread } from '../../prompts/tokenizer/thread.js'
 /** Prompts; or ids [batch, tokens]; or rows [batch, tokens, width] in place of the embedded tokens. Mask: 1 is a real token. */
 export type CalibrationInput =
   | readonly string[]
-  | { readonly inputIds: Matrix<Int32Array>; readonly attentionMask?: Int32Array | undefined }
-  | { readonly inputsEmbeds: Matrix<Float32Array>; readonly attentionMask?: Int32Array | undefined }
+  | ({ readonly inputIds: Matrix<Int32Array> } & Placing)
+  | ({ readonly inputsEmbeds: Matrix<Float32Array> } & Placing)
 
 /** What is measured at once: a few whole prompts, packed. The calibration set is streamed chunk by chunk. */
 export interface Chunk {
@@ -68,10 +70,12 @@ async function packReal(
   { checkpoint, tokenizer, maxTokens, signal }: PackOptions,
 ): Promise<PackedBatch> {
   const { architecture } = checkpoint
+  const placed = placedAt('length' in input ? undefined : input.positionIds, positionRules(architecture))
   let batch: PackedBatch
   if ('inputIds' in input) {
     const options = { masked: 'zero', vocab: architecture.input.vocab } as const
-    batch = await inTurns(packMatrix(input.inputIds, input.attentionMask, options), signal)
+    const mask = maskOf(input.attentionMask, input.inputIds.data, architecture.input.masked)
+    batch = await inTurns(packMatrix(input.inputIds, mask, options), signal)
   } else if ('inputsEmbeds' in input) {
     const options = { masked: 'zero', width: architecture.width } as const
     batch = await inTurns(packEmbeds(input.inputsEmbeds, input.attentionMask, options), signal)
@@ -86,6 +90,7 @@ async function packReal(
       signal,
     )
   }
+  batch = await placed(batch, signal)
   const sequences = batch.starts.length - 1
   if (sequences < batch.rows) {
     const found = `${batch.rows - sequences} rows whose tokens are all masked`

@@ -86,6 +86,7 @@ describe('a pipeline', () => {
       {
         vocab: 32_128,
         width: 8,
+        positions: { used: false },
         padId: 0,
         tokenizer: () => tokenizer,
       },
