@@ -38,7 +38,10 @@ export async function goldenCases(model: string): Promise<GoldenCase[]> {
   })
 }
 
-export function goldenInput(tensors: ReadonlyMap<string, Tensor>, name: string): EncoderInput & object {
+export function goldenInput(
+  tensors: ReadonlyMap<string, Tensor>,
+  name: string,
+): Exclude<EncoderInput, string | readonly string[]> {
   const ids = tensors.get(`${name}.input_ids`)!
   return {
     inputIds: { data: ids.data as Int32Array, shape: ids.shape },

@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { InputError } from '../errors.js'
 import type { Arguments } from './types.js'
 
@@ -26,7 +27,7 @@ export function imagesPerPrompt(args: Arguments): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value <= 1024) return value
   throw new InputError({
     field: name,
-    found: JSON.stringify(value),
+    found: show(value),
     expected: 'a whole number from 1 to 1024',
   })
 }

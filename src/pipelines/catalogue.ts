@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { InputError } from '../errors.js'
 import { anima } from './data/anima.js'
 import { auraflow } from './data/auraflow.js'
@@ -86,7 +87,7 @@ export const promptPipelines: Readonly<Record<PromptPipelineName, PipelineData>>
 export function pipelineNamed(name: string): PipelineData {
   if (Object.hasOwn(catalogue, name)) return catalogue[name as PromptPipelineName]
   const expected = Object.keys(catalogue).join(', ')
-  throw new InputError({ field: 'pipeline', found: JSON.stringify(name), expected })
+  throw new InputError({ field: 'pipeline', found: show(name), expected })
 }
 
 /** The name of the pipeline with a class of diffusers, as model_index.json has it. */

@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { InputError } from '../errors.js'
 
 /**
@@ -75,7 +76,7 @@ export function resolvePipeline(name: string): Pipeline {
   if (Object.hasOwn(pipelines, name)) return pipelines[name as PipelineName]
   throw new InputError({
     field: 'pipeline',
-    found: JSON.stringify(name),
+    found: show(name),
     expected: Object.keys(pipelines).join(', '),
   })
 }

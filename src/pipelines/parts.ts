@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { InputError } from '../errors.js'
 import type { Call, SlotData, State } from './types.js'
 
@@ -34,7 +35,7 @@ const whole = ({ args }: Pick<Call, 'args'>, name: string): number | undefined =
   if (value === undefined || value === null) return undefined
   if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value
   const expected = 'a whole number from 1 up'
-  throw new InputError({ field: name, found: JSON.stringify(value), expected })
+  throw new InputError({ field: name, found: show(value), expected })
 }
 
 /** `max_sequence_length`, and what the pipeline adds to it. */
@@ -59,7 +60,7 @@ export const skipped = (call: Pick<Call, 'args' | 'negative'>): number => {
   if (typeof skip === 'number' && Number.isSafeInteger(skip) && skip >= 0) return skip
   throw new InputError({
     field: 'clip_skip',
-    found: JSON.stringify(skip),
+    found: show(skip),
     expected: 'a whole number from 0 up',
   })
 }

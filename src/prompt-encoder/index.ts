@@ -1,11 +1,9 @@
+import { show } from '../io/show.js'
 import { InputError, SkrrError } from '../errors.js'
 import { Encoder } from '../encoder.js'
 import { unlessAborted } from '../io/abort.js'
-import type { DeviceName } from '../native/addon.js'
 import { totalled, type MemoryUse } from '../native/estimate.js'
-import type { Precision } from '../model/precision.js'
 import { blocksOf } from '../model/parameters.js'
-import type { Plan } from '../plan/plan.js'
 import { checkArguments } from '../pipelines/arguments.js'
 import { compose, type Outputs, type SidesOfSlots } from '../pipelines/compose.js'
 import { sidesOf, type Side } from '../pipelines/sides.js'
@@ -14,24 +12,15 @@ import { encodeRows, outputsOfSlot } from './encode.js'
 import { rowsOf } from '../prompts/rows.js'
 import { TokenizerThread } from '../prompts/tokenizer/thread.js'
 import { locatePipeline, type Located, type Place } from './locate.js'
+import {
+  checkCall,
+  checkLoad,
+  checkRequest,
+  type PipelineSource,
+  type PromptEncoderOptions,
+} from './options.js'
 
-export interface PromptEncoderOptions {
-  /** A pipeline's name. Default: the one whose class model_index.json names. */
-  pipeline?: string | undefined
-  /** Encode with these encoders alone, such as `text_encoder_2`; tensors that need others are left out. */
-  slots?: readonly string[] | undefined
-  /** Tokenizers by slot, where they do not lie beside the encoders. */
-  tokenizers?: Readonly<Record<string, string>> | undefined
-  /** Bytes for all encoders together, or a text such as `3GB`. Default: no limit. */
-  maxMemory?: number | string | undefined
-  device?: 'auto' | DeviceName | undefined
-  /** Of all encoders, or of each by slot. */
-  precision?: Precision | Readonly<Record<string, Precision>> | undefined
-  /** By slot. */
-  plans?: Readonly<Record<string, Plan | string>> | undefined
-  threads?: number | undefined
-  signal?: AbortSignal | undefined
-}
+export type { PipelineSource, PromptEncoderOptions } from './options.js'
 
 export interface PipelineEstimate {
   /** By slot, what each takes while it is loaded. */
@@ -74,11 +63,9 @@ export class PromptEncoder {
    * Opens a folder of diffusers, encoders by slot, or one file that is a part of the pipeline.
    * @throws InputError for a slot that is missing, or encoders that do not fit into maxMemory; what Encoder.load throws
    */
-  static async load(
-    source: string | Readonly<Record<string, string>>,
-    options: PromptEncoderOptions = {},
-  ): Promise<PromptEncoder> {
-    const located = await locatePipeline(source, options)
+  static async load(source: PipelineSource, given: PromptEncoderOptions = {}): Promise<PromptEncoder> {
+    const [checked, options] = checkLoad(source, given)
+    const located = await locatePipeline(checked, options)
     const estimate = await estimateOf(located, options)
     const tokenizers = new Map<string, TokenizerThread>()
     const encoders = new Map<string, Encoder>()
@@ -97,11 +84,9 @@ export class PromptEncoder {
   }
 
   /** What load() would take, before anything is loaded. */
-  static async estimate(
-    source: string | Readonly<Record<string, string>>,
-    options: PromptEncoderOptions = {},
-  ): Promise<PipelineEstimate> {
-    return await estimateOf(await locatePipeline(source, options), options)
+  static async estimate(source: PipelineSource, given: PromptEncoderOptions = {}): Promise<PipelineEstimate> {
+    const [checked, options] = checkLoad(source, given)
+    return await estimateOf(await locatePipeline(checked, options), options)
   }
 
   estimate(): PipelineEstimate {
@@ -133,11 +118,11 @@ export class PromptEncoder {
    */
   async encode(
     request: string | readonly string[] | Arguments,
-    { signal }: { signal?: AbortSignal | undefined } = {},
+    options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Outputs> {
+    const { signal } = checkCall(options)
     this.#disposing.signal.throwIfAborted()
-    const args: Arguments =
-      typeof request === 'string' || Array.isArray(request) ? { prompt: request } : (request as Arguments)
+    const args = checkRequest(request)
     checkArguments(args)
     const call = this.#last.then(() => this.#encode(args, signal))
     this.#last = call.catch(() => undefined)
@@ -253,7 +238,7 @@ function bytesOf(given: number | string | undefined): number {
   if (Number.isFinite(bytes) && bytes > 0) return Math.floor(bytes)
   throw new InputError({
     field: 'maxMemory',
-    found: JSON.stringify(given),
+    found: show(given),
     expected: "bytes, or a text such as '3GB'",
   })
 }

@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/open.js'
@@ -114,7 +115,7 @@ function checkNames(data: PipelineData, names: readonly string[]): void {
   const wrong = names.find((name) => !Object.hasOwn(data.slots, name))
   if (wrong === undefined) return
   const expected = Object.keys(data.slots).join(', ')
-  throw new InputError({ field: 'slots', found: JSON.stringify(wrong), expected })
+  throw new InputError({ field: 'slots', found: show(wrong), expected })
 }
 
 /** Slots to load: those asked for, or all; one that is missing is an error, unless the pipeline runs without it. */

@@ -1,3 +1,4 @@
+import { show } from '../io/show.js'
 import { decodeHTML } from 'entities'
 import { InputError } from '../errors.js'
 import type { Call } from '../pipelines/types.js'
@@ -43,7 +44,7 @@ export async function captionOf(prompt: string, { args }: Pick<Call, 'args'>): P
   const { clean_caption: clean } = args
   if (clean === undefined || clean === null || clean === false) return strip(lower(prompt))
   if (clean === true) return await captionClean(await captionClean(prompt))
-  throw new InputError({ field: 'clean_caption', found: JSON.stringify(clean), expected: 'true or false' })
+  throw new InputError({ field: 'clean_caption', found: show(clean), expected: 'true or false' })
 }
 
 const lower = (text: string): string => text.toLowerCase()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import * as skrr from '../../src/index.js'
+import { promptModel } from '../checkpoint/helpers.js'
 import { golden } from '../golden.js'
 
 // Every exported function, called without types: one argument, or one field of one, is of a wrong type. Whatever it is, the
@@ -35,6 +36,10 @@ const full = {
 }
 const { signal } = new AbortController()
 const onProgress = (): void => undefined
+const pipeline = await promptModel(join(folder, 'pipeline'))
+const slots = { pipeline: 'flux', slots: ['text_encoder_2'] }
+const promptEncoder = await skrr.PromptEncoder.load({ text_encoder_2: pipeline }, slots)
+afterAll(() => promptEncoder.dispose())
 let made = 0
 const file = (): string => join(folder, String(made++))
 const planFile = file()
@@ -68,6 +73,20 @@ const cases: Record<string, Case> = {
   'encoder.encode': of(method(encoder, 'encode'), input, {
     ...{ pipeline: 'none', maxTokens: 3, output: 'bf16', masked: 'zero', signal },
   }),
+  PromptEncoder: of(
+    method(skrr.PromptEncoder, 'load'),
+    { text_encoder_2: pipeline },
+    {
+      ...slots,
+      ...{ tokenizers: {}, maxMemory: '3GB', device: 'cpu', precision: 'f32', plans: {}, threads: 1, signal },
+    },
+  ),
+  'PromptEncoder.estimate': of(method(skrr.PromptEncoder, 'estimate'), { text_encoder_2: pipeline }, slots),
+  'promptEncoder.encode': of(
+    method(promptEncoder, 'encode'),
+    { prompt: 'a', max_sequence_length: 8 },
+    { signal },
+  ),
   Plan: of((...args: ConstructorParameters<typeof Plan>) => new Plan(...args), plan.table, full, 'a file'),
   'Plan.dense': of(method(Plan, 'dense'), 6),
   'Plan.skip': of(method(Plan, 'skip'), 6, [2], { 2: 0 }),
@@ -160,7 +179,7 @@ const changed = (value: object, key: string, wrong: unknown): unknown =>
 async function outcome({ call }: Case, args: readonly unknown[]): Promise<unknown> {
   try {
     const result = await call(...(args as never[]))
-    if (result instanceof Encoder) await result.dispose()
+    if (result instanceof Encoder || result instanceof skrr.PromptEncoder) await result.dispose()
     return undefined
   } catch (error) {
     return error

@@ -77,7 +77,7 @@ describe.each(MODELS)('%s', (model) => {
   it('is searched for a plan, whose export computes what the plan does', async () => {
     await using encoder = await Encoder.load(golden(model), { precision: 'f32', device: 'cpu' })
     const found = await selectPlan(encoder, input, {
-      targetSparsity: 0.2,
+      target: { sparsity: 0.2 },
       null: { inputIds: { data: ids.subarray(0, 2), shape: [1, 2] } },
     })
     const chosen = found.plan

@@ -1,3 +1,4 @@
+import { show } from '../../io/show.js'
 import { InputError } from '../../errors.js'
 import { longest, normed, states } from '../parts.js'
 import { captionOf } from '../../prompts/cleaning.js'
@@ -23,7 +24,7 @@ function instructionOf({ args, negative }: Pick<Call, 'args' | 'negative'>): str
   if (Array.isArray(given) && given.every((line) => typeof line === 'string')) return given.join('\n')
   throw new InputError({
     field: 'complex_human_instruction',
-    found: JSON.stringify(given),
+    found: show(given),
     expected: 'a list of texts, or null',
   })
 }

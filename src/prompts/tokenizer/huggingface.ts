@@ -1,3 +1,4 @@
+import { show } from '../../io/show.js'
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
@@ -57,7 +58,7 @@ export function checkTokenizerJson(file: string, json: unknown): TokenizerJson {
   if (type === 'BPE') return { pairs: check(file, pairs, json) }
   if (type !== undefined && type !== 'Unigram') {
     const expected = `"Unigram" or "BPE": ${EXPECTED}`
-    throw new TokenizerError({ file, field: 'model.type', found: JSON.stringify(type), expected })
+    throw new TokenizerError({ file, field: 'model.type', found: show(type), expected })
   }
   const checked = check(file, unigram, json)
   const { vocab, unk_id: unkId } = checked.model
