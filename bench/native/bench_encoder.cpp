@@ -83,16 +83,19 @@ double flops(int sequences, int length) {
 void run_size(Encoder& encoder, const LoadedPlan& plan, int sequences, int length, double seconds,
               const ::bench::Roofline& limit) {
   const int tokens = sequences * length;
-  std::vector<int32_t> starts, positions, rows;
+  std::vector<int32_t> starts, indices, rows;
   std::vector<uint8_t> visible(size_t(tokens), 1);
   for (int s = 0; s <= sequences; s++) starts.push_back(s * length);
-  for (int t = 0; t < tokens; t++) positions.push_back(t % length), rows.push_back(t);
+  for (int t = 0; t < tokens; t++) indices.push_back(t % length), rows.push_back(t);
   std::vector<float> embeds(size_t(tokens) * size_t(kSlice.width)), out(embeds.size());
   const std::vector<uint16_t> values = ::bench::random_bf16(embeds.size(), 99, 1);
   for (size_t i = 0; i < embeds.size(); i++) embeds[i] = from_bf16(values[i]);
-  const Input input{{sequences, tokens, starts.data(), positions.data(), visible.data()}, nullptr, embeds.data()};
+  const Input input{{sequences, tokens, starts.data(), indices.data(), visible.data()}, nullptr, embeds.data()};
+  Output embeddings;
+  embeddings.after = int(plan.table().size());
+  embeddings.data = out.data(), embeddings.rows = rows.data(), embeddings.stride = kSlice.width;
   const ::bench::Times times = ::bench::time_runs(seconds, [&](int) {
-    encoder.encode(input, plan, {OutputType::kF32, out.data(), rows.data()}, CancelFlag());
+    encoder.encode(input, plan, {embeddings}, CancelFlag());
   });
   const double flop = flops(sequences, length);
   const double share = limit.share(double(encoder.memory().weights), flop, times.median);
