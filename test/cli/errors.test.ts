@@ -24,6 +24,8 @@ beforeAll(async () => {
     { name: 'input_ids', dtype: 'I32', shape: [1, 3], data: input_ids },
   ])
   await writeFile(inside('plan.json'), '{"format":"skrr-plan","version":1,"table":[0,1]}')
+  await mkdir(inside('bert'))
+  await writeFile(inside('bert/config.json'), '{"model_type":"bert"}')
   await writeFile(inside('empty.txt'), '')
   await writeFile(inside('cats.txt'), 'a cat\n')
   execFileSync('mkfifo', [inside('pipe')])
@@ -146,9 +148,9 @@ describe('a command that cannot be done', () => {
     ],
     [
       'a model of another kind',
-      `inspect --model ${golden('clip-l-tiny', 'model.safetensors')}`,
+      'inspect --model @/bert',
       'ERR_CHECKPOINT',
-      'found what looks like a CLIP text encoder, expected a T5-family encoder',
+      '@/bert/config.json: model_type: found "bert", a BERT encoder, expected a T5-family encoder or a CLIP text encoder',
     ],
   ])(
     '%s: exit code 1, one line on stderr; with --json an object on stdout',

@@ -162,7 +162,6 @@ describe('skrr inspect', () => {
   })
 
   it.each([
-    [golden('clip-g-tiny', 'model.safetensors'), 'a CLIP text encoder'],
     [golden('t5-tiny-v11-plans', 'expected.safetensors'), 'expected a T5-family encoder'],
     [golden('projections', 'flux.safetensors'), 'expected a T5-family encoder'],
   ])('of a .safetensors that is no encoder says what it looks like: %s', async (file, what) => {
@@ -170,5 +169,14 @@ describe('skrr inspect', () => {
     expect(code).toBe(1)
     expect(stderr).toContain(`error: ${file}: `)
     expect(stderr).toContain(what)
+  })
+
+  it('of a BERT says so', async () => {
+    const file = join(await temporaryFolder(), 'bert.safetensors')
+    const name = 'embeddings.word_embeddings.weight'
+    await writeSafetensors(file, [{ name, dtype: 'F32', shape: [1, 1], data: new Uint8Array(4) }])
+    const { code, stderr } = await skrr(['inspect', '--model', file])
+    expect(code).toBe(1)
+    expect(stderr).toContain('found what looks like a BERT-like encoder')
   })
 })
