@@ -29,7 +29,7 @@ function install() {
   const packed = JSON.parse(npm(root, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder))[0]
   const strays = packed.files.filter(
     ({ path }) =>
-      !/^(dist|prebuilds|examples)\/|^(docs\/)?\w+\.md$|^bench\/results\/[\w-]+\.(md|svg|json)$|^(package\.json|LICENSE)$/.test(
+      !/^(dist|prebuilds|examples|vocabularies)\/|^(docs\/)?\w+\.md$|^bench\/results\/[\w-]+\.(md|svg|json)$|^(package\.json|LICENSE)$/.test(
         path,
       ),
   )
