@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { calibrationIdentity } from '../../src/select/measure/identity.js'
 import { exportPacked, openCheckpoint, Plan } from '../../src/index.js'
 import { modelIdentity } from '../../src/checkpoint/identity.js'
 import { temporaryFolder } from '../checkpoint/helpers.js'
@@ -19,4 +20,20 @@ it('tells models apart by their packed weights too', async () => {
   await handle.write(Uint8Array.of(77), 0, 1, offset + 8)
   await handle.close()
   expect(await modelIdentity(await openCheckpoint(out))).not.toBe(before)
+})
+
+it('tells calibration sets apart by their holes and positions', () => {
+  const identity = (indices: number[], positions?: number[]): string => {
+    const batch = {
+      starts: Int32Array.of(0, 2),
+      indices: Int32Array.from(indices),
+      positions: positions && Int32Array.from(positions),
+      visible: Uint8Array.of(1, 1),
+      ids: Int32Array.of(5, 1),
+    }
+    return calibrationIdentity([{ batch, tokens: 2, isNull: false }], undefined)
+  }
+  const all = [identity([0, 1]), identity([0, 3]), identity([2, 3]), identity([0, 1], [0, 3])]
+  expect(new Set(all).size).toBe(all.length)
+  expect(identity([0, 1])).toBe(all[0])
 })

@@ -14,7 +14,8 @@ export function calibrationIdentity(
   }
   for (const { batch, isNull } of chunks) {
     hash.update(isNull ? 'null' : 'calibration')
-    for (const array of [batch.starts, batch.positions, batch.ids, batch.embeds]) add(array)
+    for (const array of [batch.starts, batch.indices, batch.ids, batch.embeds]) add(array)
+    if (batch.positions) add(batch.positions)
   }
   for (const { weight, bias, rows, columns } of projection ?? []) {
     hash.update(JSON.stringify([rows, columns]))
