@@ -76,8 +76,9 @@ Matrix normed_operand(const Model& model, const skrr::Norm& norm, const Matrix& 
 // Turns the pairs of each head of x [tokens, heads * d]; queries are stretched too.
 void turn(const skrr::Rope& rope, const skrr::Batch& batch, size_t d, bool queries, Matrix& x) {
   const size_t pairs = rope.frequencies.size(), row = x.size() / size_t(batch.tokens);
+  const int32_t* positions = batch.positions ? batch.positions : batch.indices;  // g++ 12 miscompiles (a ? a : b)[i / n] under UBSan
   for (size_t head = 0; head < x.size(); head += d) {
-    const int position = (batch.positions ? batch.positions : batch.indices)[head / row];
+    const int position = positions[head / row];
     for (size_t j = 0; j < pairs; j++) {
       double& a = x[head + (rope.interleaved ? 2 * j : j)];
       double& b = x[head + (rope.interleaved ? 2 * j + 1 : j + pairs)];
