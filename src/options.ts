@@ -8,6 +8,7 @@ import type { EstimateOptions } from './native/estimate.js'
 import type { DeviceName, OutputType } from './native/addon.js'
 import { pipelines, type PipelineName } from './pipelines/index.js'
 import { LIMITS } from './families/limits.js'
+import { poolingSchema } from './model/check-architecture.js'
 import type { Outputs } from './model/outputs.js'
 import { Plan } from './plan/plan.js'
 import { PRECISIONS, type Precision } from './model/precision.js'
@@ -108,7 +109,7 @@ export interface EncodeOptions<T extends OutputType = OutputType> {
   signal?: AbortSignal | undefined
 }
 
-const plan = is<Plan | string>(
+export const planOption = is<Plan | string>(
   (value) => typeof value === 'string' || value instanceof Plan,
   "a Plan, a plan file or a preset's name",
 )
@@ -120,23 +121,23 @@ const state = z.strictObject(
   },
   'an object { after, norm }',
 )
-const row = z.discriminatedUnion(
-  'row',
-  [
-    z.strictObject({ row: z.enum(['firstEos', 'lastEos']), eos: whole(0, LIMITS.vocab.max) }),
-    z.strictObject({ row: z.enum(['argmax', 'last']) }),
-  ],
-  { error: 'firstEos, lastEos, argmax or last' },
-)
 const outputs = optionsOf({
   states: z.array(state, 'an array of states'),
   join: oneOf('states', 'channels'),
-  pooled: z.union([flag, optionsOf({ row, project: flag })], 'true, false or an object { row, project }'),
+  pooled: z.union(
+    [flag, optionsOf({ row: poolingSchema, project: flag })],
+    'true, false or an object { row, project }',
+  ),
 }) satisfies z.ZodType<Outputs>
 
+export const deviceOption = is<'auto' | DeviceName>(
+  (value) => typeof value === 'string' && isDevice(value),
+  DEVICE_NAMES,
+)
+
 const load = {
-  plan,
-  device: is<'auto' | DeviceName>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
+  plan: planOption,
+  device: deviceOption,
   precision: oneOf(...PRECISIONS),
   threads: threadCount,
   mapped: flag,
@@ -173,7 +174,7 @@ export function checkOptions<Call extends keyof Options>(call: Call, given: unkn
 }
 
 /** @throws InputError where `plan` is neither a Plan nor a string */
-export const checkPlan = (given: unknown): Plan | string => checkArgument(plan, given, 'plan')
+export const checkPlan = (given: unknown): Plan | string => checkArgument(planOption, given, 'plan')
 
 const shape: z.ZodType<readonly number[]> = z
   .array(z.number({ error: 'a number' }), { error: 'an array of numbers' })

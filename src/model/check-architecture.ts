@@ -60,6 +60,9 @@ const subBlock = z.discriminatedUnion('kind', [attention, feedForward], {
 })
 const byEos = object({ row: z.enum(['firstEos', 'lastEos']), eos: number })
 const byPlace = object({ row: z.enum(['argmax', 'last']) })
+export const poolingSchema = z.discriminatedUnion('row', [byEos, byPlace], {
+  error: 'firstEos, lastEos, argmax or last',
+})
 const schema = object({
   family: text,
   width: number,
@@ -72,7 +75,7 @@ const schema = object({
   }),
   output: object({
     norm,
-    pooled: z.discriminatedUnion('row', [byEos, byPlace], { error: 'a row' }).optional(),
+    pooled: poolingSchema.optional(),
     projection: object({ from: z.literal('pooled'), width: number }).optional(),
   }),
 })

@@ -29,6 +29,7 @@ export function compose(
   let theirs = negative && data.outputs(negative, { ...call, negative: true })
   if (theirs) data.finish?.(ours, theirs)
   else if (zerosForNegative(data, args, index)) theirs = mapOutputs(ours, zerosLike)
+  else if (data.negative.when === 'always') theirs = mapOutputs(ours, () => null) // guidance was switched off
   const both: Outputs = { ...ours }
   for (const [name, output] of Object.entries(theirs ?? {})) both[`negative_${name}`] = output
   return inOrder(

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { abortSignal, checkArgument, is, oneOf, optionsOf, text, threadCount } from '../io/arguments.js'
-import { DEVICE_NAMES, isDevice } from '../native/device.js'
 import type { DeviceName } from '../native/addon.js'
 import { PRECISIONS, type Precision } from '../model/precision.js'
 import type { Arguments } from '../pipelines/types.js'
-import { Plan } from '../plan/plan.js'
+import { deviceOption, planOption } from '../options.js'
+import type { Plan } from '../plan/plan.js'
 
 export interface PromptEncoderOptions {
   /** A pipeline's name. Default: the one whose class model_index.json names. */
@@ -29,10 +29,6 @@ export type PipelineSource = string | Readonly<Record<string, string>>
 
 const bySlot = <T>(value: z.ZodType<T>, what: string) => z.record(z.string(), value, { error: what })
 const paths = bySlot(text, 'an object of paths by slot')
-const plan = is<Plan | string>(
-  (value) => typeof value === 'string' || value instanceof Plan,
-  "a Plan, a plan file or a preset's name",
-)
 const precision = oneOf(...PRECISIONS)
 const amount = is<number | string>(
   (value) => typeof value === 'string' || typeof value === 'number',
@@ -44,12 +40,12 @@ const load = optionsOf({
   slots: z.array(text, 'an array of names'),
   tokenizers: paths,
   maxMemory: amount,
-  device: is<'auto' | DeviceName>((value) => typeof value === 'string' && isDevice(value), DEVICE_NAMES),
+  device: deviceOption,
   precision: z.union(
     [precision, bySlot(precision, 'precisions by slot')],
     'a precision, or precisions by slot',
   ),
-  plans: bySlot(plan, 'an object of plans by slot'),
+  plans: bySlot(planOption, 'an object of plans by slot'),
   threads: threadCount,
   signal: abortSignal,
 }) satisfies z.ZodType<PromptEncoderOptions>
