@@ -2,10 +2,10 @@ import { show } from '../io/show.js'
 import { InputError } from '../errors.js'
 import type { Call, SlotData, State } from './types.js'
 
+// Parts that the data of several pipelines share.
+
 /** Which state of an encoder, by its number of blocks. */
 type Tap = (blocks: number) => State
-
-/** Parts that the data of several pipelines share. */
 
 /** The stream after k blocks, not normed: transformers' hidden_states[k]. */
 export const after =
